@@ -1,0 +1,1 @@
+"""Unmodified x86-64 Linux programs on WebAssembly."""
