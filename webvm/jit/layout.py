@@ -1,0 +1,48 @@
+"""Where things lie in the memory of one address space.
+
+Knows the addresses that generated code and the engines share. Knows nothing of meanings, and nothing of Linux.
+
+A wasm address is a guest address plus BIAS; the structures of the machine itself lie below BIAS. Every access of
+guest memory adds BIAS through the offset immediate of its load or store, so the sum costs nothing.
+"""
+
+# ---- CPU state, at wasm address 0; CONTEXT bytes of it belong to a thread
+GPR          = 0        # 16 x u64, in encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8 .. r15
+ZERO         = 128      # u64, always 0: the register that an absent base, index or segment reads
+FS_BASE      = 136      # u64
+GS_BASE      = 144      # u64
+RIP          = 152      # u64
+FLAG_A       = 160      # u64  operands of the last flag-setting instruction, shifted up to bit 63
+FLAG_B       = 168      # u64
+FLAG_KIND    = 176      # u32  which instruction that was (x86.flags), shift << 8
+DF           = 180      # u32  the direction flag: 0, or 1 for downwards
+MXCSR        = 184      # u32
+EFLAGS_REST  = 188      # u32  flags that are neither arithmetic nor DF (ID, AC, NT; IF and bit 1 are always set)
+FCW          = 192      # u16  x87 control word
+FSW          = 194      # u16  x87 status word, TOP included
+FTW          = 196      # u8   x87 tags in FXSAVE's short form: bit n set where physical register n is in use
+VECTOR       = 256      # 16 x 32 bytes: xmm in the lower half, room for ymm
+X87          = 768      # 8 x 16 bytes: physical registers R0..R7, 10 bytes each in use; MMX lies in the lower 8
+CONTEXT      = 896
+
+INSTRUCTIONS = 1024     # u64, instructions executed in this address space since the memory was made
+FAULT_RIP    = 1032     # u64, scratch of the fault path
+ARENA_NEXT   = 1040     # u32, first free byte of the record arena
+BLOCK_COUNT  = 1044     # u32, entries in use in the block index
+
+# ---- tables
+PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
+HASH         = 0x0200000    # 1 MiB: 2**17 x (u32 rip, u32 record), open addressing
+DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
+BLOCKS       = 0x0300000    # 1 MiB: block index, 2**16 x (u32 first byte, u32 last byte, u32 record, u32 records)
+RECORDS      = 0x0400000    # record arena, up to BIAS
+BIAS         = 0x3000000    # guest address 0
+
+# ---- bits of a permission byte
+READ, WRITE, EXECUTE = 1, 2, 4   # access that generated code may make without asking
+CODE         = 8                 # records were decoded from this page: WRITE is withheld
+MAY_WRITE    = 16                # the kernel permits writing, whether WRITE is withheld or not
+PRESENT      = 32                # the kernel's own mark
+
+# ---- why `run` came back
+FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
