@@ -26,16 +26,17 @@ X87          = 768      # 8 x 16 bytes: physical registers R0..R7, 10 bytes each
 CONTEXT      = 896
 
 INSTRUCTIONS = 1024     # u64, instructions executed in this address space since the memory was made
-FAULT_RIP    = 1032     # u64, scratch of the fault path
-ARENA_NEXT   = 1040     # u32, first free byte of the record arena
+STOP         = 1032     # u32, why the run in progress is to end
+FLUSHES      = 1036     # u32, how often the record arena was emptied
+ARENA_NEXT   = 1040     # u32, first free byte of the record arena (0: not set up yet)
 BLOCK_COUNT  = 1044     # u32, entries in use in the block index
 
 # ---- tables
-PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
-HASH         = 0x0200000    # 1 MiB: 2**17 x (u32 rip, u32 record), open addressing
 DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
-BLOCKS       = 0x0300000    # 1 MiB: block index, 2**16 x (u32 first byte, u32 last byte, u32 record, u32 records)
-RECORDS      = 0x0400000    # record arena, up to BIAS
+PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
+HASH         = 0x0200000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
+BLOCKS       = 0x0400000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
+RECORDS      = 0x0600000    # record arena, up to BIAS
 BIAS         = 0x3000000    # guest address 0
 
 # ---- bits of a permission byte
