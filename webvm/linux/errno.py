@@ -139,8 +139,8 @@ ERRORS = (
 )
 # fmt: on
 
-NAMES = {number: name for number, name, _ in ERRORS}
-TEXTS = {number: text for number, _, text in ERRORS}
+errorcode = {number: name for number, name, _ in ERRORS}
+STRERROR = {number: text for number, _, text in ERRORS}
 globals().update({name: number for number, name, _ in ERRORS})
 
 EWOULDBLOCK, EDEADLOCK, ENOTSUP = 11, 35, 95  # second names of EAGAIN, EDEADLK, EOPNOTSUPP
@@ -154,10 +154,10 @@ class Errno(Exception):
 
     @property
     def name(self) -> str:
-        return NAMES[self.number]
+        return errorcode[self.number]
 
     def __str__(self) -> str:
-        return f"{self.name} ({TEXTS[self.number]})"
+        return f"{self.name} ({STRERROR[self.number]})"
 
     def __repr__(self) -> str:
         return f"Errno({self.name})"

@@ -22,13 +22,6 @@ O_SYNC      = 0o04010000
 O_PATH      = 0o10000000
 O_TMPFILE   = 0o20200000  # __O_TMPFILE | O_DIRECTORY
 
-O_NAMES = (  # longest masks first, so that a printer can take them greedily
-    ("O_TMPFILE", O_TMPFILE), ("O_SYNC", O_SYNC), ("O_CREAT", O_CREAT), ("O_EXCL", O_EXCL), ("O_NOCTTY", O_NOCTTY),
-    ("O_TRUNC", O_TRUNC), ("O_APPEND", O_APPEND), ("O_NONBLOCK", O_NONBLOCK), ("O_DSYNC", O_DSYNC), ("FASYNC", FASYNC),
-    ("O_DIRECT", O_DIRECT), ("O_LARGEFILE", O_LARGEFILE), ("O_DIRECTORY", O_DIRECTORY), ("O_NOFOLLOW", O_NOFOLLOW),
-    ("O_NOATIME", O_NOATIME), ("O_CLOEXEC", O_CLOEXEC), ("O_PATH", O_PATH),
-)
-
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL         = 0, 1, 2, 3, 4
 F_GETLK, F_SETLK, F_SETLKW                          = 5, 6, 7
 F_SETOWN, F_GETOWN, F_SETSIG, F_GETSIG              = 8, 9, 10, 11
