@@ -1,0 +1,257 @@
+"""The engine under wasmtime.
+
+Knows wasmtime's C API. Must not know x86, Linux or the kernel.
+
+wasmtime's public Python API costs 31-36 us a call and 11-15 us a call back. So the hot paths (run, the hooks, the other
+exports) go to the C API's unchecked entry points directly: 1 us and 0.4 us. They take and give values in 16-byte slots and
+check no types, so the types of imports and exports are checked once here, when the module is compiled.
+"""
+
+import ctypes
+import hashlib
+import os
+import tempfile
+from ctypes import POINTER, addressof, byref, c_int32, c_size_t, c_uint32, c_void_p
+from importlib.metadata import version
+from pathlib import Path
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from . import space
+from .protocol import EngineError, EngineTrap, Image, OutOfMemory, OutOfSpaces
+from .space import WASM_LIMIT, WASM_PAGE
+
+SLOT = ctypes.sizeof(ffi.wasmtime_val_raw_t)
+WASM_STACK = 1 << 20
+MEMORY_GUARD = 128 << 20       # covers the offset immediates of loads and stores (BIAS), so that no bounds are checked
+
+I32 = "i32"
+IMPORTS = {                    # parameters, results
+    "syscall":    ((), (I32,)),
+    "fault":      ((I32, I32, I32), (I32,)),
+    "escape":     ((), (I32,)),
+}
+EXPORTS = {
+    "run":        ((I32,), (I32,)),
+    "protect":    ((I32, I32, I32), ()),
+    "forget":     ((I32, I32), ()),
+    "eflags":     ((), (I32,)),
+    "set_eflags": ((I32,), ()),
+}
+
+# The C functions once more, with plain addresses as arguments, which ctypes converts fastest, and without letting the GIL
+# go: run() is short (fuel bounds it), and taking the GIL again in every hook would cost more than the hook.
+_dll = ctypes.PyDLL(None, handle=ffi.dll._handle)
+_call = _dll.wasmtime_func_call_unchecked
+_call.argtypes = [c_void_p, c_void_p, c_void_p, c_size_t, c_void_p]   # context, func, slots, their number, trap
+_call.restype = c_void_p                                              # error
+_CALLBACK = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_size_t)   # env, caller, slots, number -> trap
+_func_new = _dll.wasmtime_func_new_unchecked
+_func_new.argtypes = [c_void_p, c_void_p, _CALLBACK, c_void_p, c_void_p, c_void_p]   # context, type, env, finalizer, func
+_func_new.restype = None
+
+
+def cache_directory() -> Path:
+    """Where compiled modules are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webvm"
+
+
+def compile_module(engine: wasmtime.Engine, wasm: bytes, cache: Path | None) -> wasmtime.Module:
+    """Compile, or take the compiled module from the cache (None: no cache).
+
+    Loading a compiled module executes what is in the file, so the file's digest is verified, and one that is damaged, or
+    from another wasmtime or processor, is replaced. A cache that cannot be written is gone without.
+    """
+    if cache is None:
+        return wasmtime.Module(engine, wasm)
+    key = hashlib.sha256(f"wasmtime {version('wasmtime')} guard {MEMORY_GUARD}\n".encode() + wasm).hexdigest()
+    path = cache / f"{key}.cwasm"
+    try:
+        stored = path.read_bytes()
+        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
+            return wasmtime.Module.deserialize(engine, stored[32:])
+    except (OSError, wasmtime.WasmtimeError):
+        pass
+    module = wasmtime.Module(engine, wasm)
+    compiled = bytes(module.serialize())
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cache, prefix="tmp", delete=False) as file:
+            try:
+                file.write(hashlib.sha256(compiled).digest() + compiled)
+                file.flush()
+                os.replace(file.name, path)
+            except OSError:
+                os.unlink(file.name)
+    except OSError:
+        pass
+    return module
+
+
+def _signature(ty: wasmtime.FuncType) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(map(str, ty.params)), tuple(map(str, ty.results))
+
+
+class NativeEngine(space.Engine):
+    """Executes an image under wasmtime."""
+
+    def __init__(self, image: Image, max_spaces: int = 1000, cache: Path | None = cache_directory(), **kept: int):
+        super().__init__(image, max_spaces, **kept)
+        config = wasmtime.Config()
+        config.cranelift_opt_level = "speed"
+        config.parallel_compilation = True
+        config.wasm_tail_call = True
+        config.memory_reservation = WASM_LIMIT      # a Memory never moves
+        config.memory_may_move = False
+        config.memory_guard_size = MEMORY_GUARD
+        config.max_wasm_stack = WASM_STACK
+        self.wasmtime = wasmtime.Engine(config)
+        self.module = compile_module(self.wasmtime, image.wasm, cache)
+        self.imports = [i.name for i in self.module.imports]
+        self._check_types()
+        self.running: NativeSpace | None = None     # whose run() is on the stack
+        self.hooks = {                              # wasmtime holds their addresses: they live as long as the engine
+            "syscall": _CALLBACK(self._syscall),
+            "fault": _CALLBACK(self._fault),
+            "escape": _CALLBACK(self._escape),
+        }
+
+    def _check_types(self) -> None:
+        imports = {i.name: i.type for i in self.module.imports}
+        exports = {e.name: e.type for e in self.module.exports}
+        memory = imports.pop("memory", None)
+        if not isinstance(memory, wasmtime.MemoryType):
+            raise EngineError("the interpreter imports no memory")
+        for wanted, given in ((IMPORTS, imports), (EXPORTS, exports)):
+            for name, signature in wanted.items():
+                ty = given.get(name)
+                if not isinstance(ty, wasmtime.FuncType) or _signature(ty) != signature:
+                    raise EngineError(f"{name} of the interpreter is {ty and _signature(ty)}, not {signature}")
+        if unknown := imports.keys() - IMPORTS.keys():
+            raise EngineError(f"the interpreter imports {', '.join(sorted(unknown))}")
+        self.memory_type = memory
+        self.hook_types = imports
+
+    def _create(self) -> "NativeSpace":
+        return NativeSpace(self)
+
+    # The hooks keep every exception, KeyboardInterrupt too: it must not pass through Wasm frames. run() raises it.
+
+    def _syscall(self, env, caller, slots, n) -> int:
+        try:
+            c_int32.from_address(slots).value = 1 if self.running.on_syscall() else 0
+        except BaseException as error:
+            self.raised = error
+            c_int32.from_address(slots).value = 0
+        return 0
+
+    def _fault(self, env, caller, slots, n) -> int:
+        try:
+            low, high = c_uint32.from_address(slots).value, c_uint32.from_address(slots + SLOT).value
+            access = c_int32.from_address(slots + 2 * SLOT).value
+            c_int32.from_address(slots).value = 1 if self.running.on_fault(low | high << 32, access) else 0
+        except BaseException as error:
+            self.raised = error
+            c_int32.from_address(slots).value = 0
+        return 0
+
+    def _escape(self, env, caller, slots, n) -> int:
+        try:
+            c_int32.from_address(slots).value = self.image.escape(self.running)
+        except BaseException as error:
+            self.raised = error
+            c_int32.from_address(slots).value = self.layout.LEFT
+        return 0
+
+
+class NativeSpace(space.Space):
+    """An address space in a wasmtime store of its own, since only a whole store can be freed."""
+
+    def __init__(self, engine: NativeEngine):
+        super().__init__(engine)
+        try:
+            self._store = store = wasmtime.Store(engine.wasmtime)
+            self._memory = wasmtime.Memory(store, engine.memory_type)
+            instance = wasmtime.Instance(store, engine.module, [
+                self._memory if name == "memory" else self._hook(engine.hook_types[name], engine.hooks[name])
+                for name in engine.imports])
+        except wasmtime.WasmtimeError as error:
+            raise OutOfSpaces(str(error)) from error
+        exports = instance.exports(store)
+        self._functions = {name: exports[name]._func for name in EXPORTS}
+        self._context_address = ctypes.cast(store._context(), c_void_p).value
+        self._addresses = {name: addressof(function) for name, function in self._functions.items()}
+        self._run = self._addresses["run"]
+        self._slots = (ffi.wasmtime_val_raw_t * 4)()       # of run, and of calls made while it is on the stack
+        self._run_slots = (ffi.wasmtime_val_raw_t * 1)()
+        self._fuel = c_int32.from_buffer(self._run_slots)
+        self._trap = POINTER(ffi.wasm_trap_t)()
+        self._trap_address = addressof(self._trap)
+        self._base = ctypes.cast(self._memory.data_ptr(store), c_void_p).value
+        self._u32 = memoryview((c_uint32 * (self._bias // 4)).from_address(self._base)).cast("B").cast("I")
+        self._renew()
+
+    def _hook(self, ty: wasmtime.FuncType, callback) -> wasmtime.Func:
+        func = ffi.wasmtime_func_t()
+        _func_new(self._store._context(), ty.ptr(), callback, None, None, byref(func))
+        return wasmtime.Func._from_raw(func)
+
+    def _renew(self) -> None:
+        size = self._memory.data_len(self._store)
+        self._u8 = memoryview((ctypes.c_ubyte * size).from_address(self._base)).cast("B")
+
+    def _resize(self, wasm_pages: int) -> None:
+        try:
+            self._memory.grow(self._store, max(wasm_pages - self._memory.size(self._store), 0))
+        except wasmtime.WasmtimeError as error:
+            raise OutOfMemory(str(error)) from error
+        self._renew()
+
+    def _destroy(self) -> None:
+        self._u8 = self._u32 = memoryview(b"")     # nothing may reach the memory once it is gone
+        self._store.close()
+
+    def run(self, fuel: int) -> int:
+        engine = self._engine
+        outer, engine.running = engine.running, self
+        self._fuel.value = fuel
+        error = _call(self._context_address, self._run, addressof(self._run_slots), 1, self._trap_address)
+        engine.running = outer
+        if engine.raised is not None:
+            raised, engine.raised = engine.raised, None
+            raise raised
+        if error or self._trap:
+            self._fail(error)
+        return self._fuel.value
+
+    def _call(self, export: str, *args: int) -> int:
+        slots = self._slots
+        for i, value in enumerate(args):
+            slots[i].i32 = value
+        error = _call(self._context_address, self._addresses[export], addressof(slots), len(slots), self._trap_address)
+        if error or self._trap:
+            self._fail(error)
+        return slots[0].i32
+
+    def _fail(self, error: int | None) -> None:
+        if error:
+            raise EngineError(str(wasmtime.WasmtimeError._from_ptr(ctypes.cast(error, POINTER(ffi.wasmtime_error_t)))))
+        trap = wasmtime.Trap._from_ptr(self._trap)
+        self._trap = POINTER(ffi.wasm_trap_t)()
+        self._trap_address = addressof(self._trap)
+        raise EngineTrap(str(trap))
+
+    def peek(self, address: int, n: int) -> bytes:
+        return self._u8[address:address + n].tobytes()
+
+    def poke(self, address: int, data) -> None:
+        self._u8[address:address + len(data)] = data
+
+    def blank(self, address: int, n: int, byte: int) -> None:
+        assert address + n <= len(self._u8)
+        ctypes.memset(self._base + address, byte, n)
+
+    def _copy(self, other: "NativeSpace", address: int, n: int) -> None:
+        assert address + n <= len(self._u8) and address + n <= len(other._u8)
+        ctypes.memmove(self._base + address, other._base + address, n)

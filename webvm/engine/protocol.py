@@ -1,0 +1,85 @@
+"""What an engine is given, what it offers, and how it fails.
+
+Knows the contract between the generated interpreter module and whoever executes it. Knows nothing of x86, of Linux, of
+wasmtime or of JavaScript.
+
+The interpreter module
+    imports  env.memory   min BIAS / 64 KiB + 16 pages, max 65536
+             env.syscall  () -> i32                   1: go on at the state's rip; 0: leave
+             env.fault    (lo, hi, access i32) -> i32 1: the page is permitted now; 0: leave
+             env.escape   () -> i32                   0: go on at the state's rip; else a stop code
+    exports  run          (fuel i32) -> i32           a stop code
+             protect      (first, n, kernel's permissions i32)   forgets code decoded from the pages
+             forget       (first, n)                  drops records decoded from the pages, WRITE comes back
+             eflags       () -> i32                   as RFLAGS has them
+             set_eflags   (i32)
+"""
+
+from typing import Protocol
+
+
+class EngineError(Exception):
+    """The engine itself failed: not the guest, and not the kernel."""
+
+
+class EngineTrap(EngineError):
+    """Generated code trapped (unreachable, out of bounds, stack exhausted): a bug of ours, which a guest may provoke."""
+
+
+class OutOfSpaces(EngineError, MemoryError):
+    """No further address space can be had now. For the guest this is EAGAIN of fork."""
+
+
+class OutOfMemory(EngineError, MemoryError):
+    """The memory of an address space cannot grow. For the guest this is ENOMEM."""
+
+
+class Layout(Protocol):
+    """Where things lie in the memory of one space: the constants of webvm.jit.layout, which says what each is."""
+
+    GPR: int
+    FS_BASE: int
+    GS_BASE: int
+    RIP: int
+    MXCSR: int
+    FCW: int
+    FSW: int
+    FTW: int
+    VECTOR: int
+    X87: int
+    CONTEXT: int
+    INSTRUCTIONS: int
+    ARENA_NEXT: int
+    BLOCK_COUNT: int
+    PERMISSIONS: int
+    HASH: int
+    DECODE: int
+    BLOCKS: int
+    RECORDS: int
+    BIAS: int
+    READ: int
+    WRITE: int
+    EXECUTE: int
+    CODE: int
+    MAY_WRITE: int
+    PRESENT: int
+    LEFT: int
+
+
+class Image(Protocol):
+    """The machine to execute: the interpreter, and the oracle behind it."""
+
+    wasm: bytes
+    layout: Layout
+
+    def escape(self, space) -> int:
+        """Execute the instruction at rip over the space's state. 0: go on at rip; else a stop code."""
+        ...
+
+
+class Engine(Protocol):
+    """Where address spaces come from: `native.NativeEngine` or `browser.BrowserEngine`."""
+
+    def space(self):
+        """A zeroed `space.Space`, fresh or reused; raises OutOfSpaces."""
+        ...

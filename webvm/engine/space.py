@@ -1,0 +1,339 @@
+"""Address spaces: everything about them that does not depend on who executes Wasm.
+
+Knows the layout it is given, permission bytes, the register context of a thread and the FXSAVE image (Intel SDM vol. 1,
+10.5.1). Must not know wasmtime or JavaScript: a subclass of Space supplies `peek`, `poke`, `blank`, `_resize` and the calls
+into the module, a subclass of Engine creates spaces.
+
+A *wasm address* counts from the start of the Memory, a guest address from BIAS.
+"""
+
+import re
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from .protocol import Image, Layout, OutOfMemory, OutOfSpaces
+
+PAGE = 4096
+WASM_PAGE = 65536
+WASM_LIMIT = 1 << 32
+GROWTH = 16 << 20              # a Memory grows in steps of this: growing is dear where views must be made anew
+
+RESET_MXCSR = 0x1F80           # all exceptions masked, as after reset and in a new Linux process
+RESET_FCW = 0x037F
+RESET_RFLAGS = 0x202           # IF and the bit that is always 1
+MXCSR_MASK = 0xFFFF
+
+GPRS = struct.Struct("<16Q")
+U64 = struct.Struct("<Q")
+FX_HEADER = struct.Struct("<HHBxH16xII")   # FCW FSW FTW(short) FOP, FIP and FDP (not kept), MXCSR, MXCSR_MASK
+FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
+
+Hook = Callable[[], bool]
+FaultHook = Callable[[int, int], bool]
+
+
+def _no_hook(*args: int) -> bool:
+    raise AssertionError("the space has no kernel, or was released")
+
+
+class Engine(ABC):
+    """Creates address spaces, and keeps released ones for reuse."""
+
+    def __init__(self, image: Image, max_spaces: int, kept_spaces: int = 8, kept_bytes: int = 64 << 20):
+        """At most `max_spaces` live at a time; of the released, at most `kept_spaces` of at most `kept_bytes` in use
+        wait for reuse (0: reuse is off)."""
+        self.image = image
+        self.layout: Layout = image.layout
+        self.max_spaces = max_spaces
+        self.kept_spaces = kept_spaces
+        self.kept_bytes = kept_bytes
+        self.live = 0                          # spaces handed out
+        self.raised: BaseException | None = None   # by a hook, until run() has left the Wasm frames
+        self._kept: list[Space] = []
+        layout = image.layout
+        code = bytes(b for b in range(256) if b & layout.CODE)
+        self.code_byte = re.compile(b"[" + re.escape(code) + b"]")
+        self.stored = bytes(                   # the kernel's view of a permission byte -> the byte stored
+            b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE | layout.MAY_WRITE if b & layout.WRITE else 0)
+            for b in range(256))
+        self.viewed = bytes(                   # the byte stored -> the kernel's view
+            b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE if b & layout.MAY_WRITE else 0)
+            for b in range(256))
+        self.fresh = b""                       # the state below DECODE of a space nobody has used
+
+    def space(self) -> "Space":
+        if self.live >= self.max_spaces:
+            raise OutOfSpaces(f"{self.live} address spaces are in use")
+        space = self._kept.pop() if self._kept else self._new()
+        self.live += 1
+        return space
+
+    def _new(self) -> "Space":
+        space = self._create()
+        space.reset_registers()
+        if not self.fresh:
+            self.fresh = space.peek(0, self.layout.DECODE)
+        return space
+
+    def _take_back(self, space: "Space", used: int) -> bool:
+        """Whether the space, with `used` bytes present, is kept for reuse. The answer is final: it is counted out."""
+        self.live -= 1
+        return len(self._kept) < self.kept_spaces and used <= self.kept_bytes
+
+    def _keep(self, space: "Space") -> None:
+        self._kept.append(space)
+
+    @abstractmethod
+    def _create(self) -> "Space":
+        """A space with a new Memory and instance, or OutOfSpaces."""
+
+
+class Space(ABC):
+    """One address space, plus the register context of the thread now loaded in it."""
+
+    # The subclass keeps _u32 (and any other view) right: an indexable of u32 over at least the memory below BIAS.
+    _u32: "memoryview | list[int]"
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._layout = layout = engine.layout
+        self._bias = layout.BIAS
+        self._permissions = layout.PERMISSIONS
+        self.limit = WASM_LIMIT - layout.BIAS - WASM_PAGE
+        self._backed = 0                 # guest addresses below this lie in the Memory, and a wasm page above it does too
+        self._rip = layout.RIP >> 2
+        self._strays: list[tuple[int, int]] = []   # guest ranges written although not present (yet)
+        self.on_syscall: Hook = _no_hook
+        self.on_fault: FaultHook = _no_hook
+
+    # ---- what an engine supplies
+
+    @abstractmethod
+    def run(self, fuel: int) -> int:
+        """Execute at most about `fuel` instructions; returns a stop code. An exception raised in a hook is raised here."""
+
+    @abstractmethod
+    def peek(self, address: int, n: int) -> bytes:
+        """Bytes at a wasm address."""
+
+    @abstractmethod
+    def poke(self, address: int, data) -> None:
+        """Store bytes at a wasm address; nothing else happens."""
+
+    @abstractmethod
+    def blank(self, address: int, n: int, byte: int) -> None:
+        """Store n times the byte at a wasm address; nothing else happens."""
+
+    @abstractmethod
+    def _copy(self, other: "Space", address: int, n: int) -> None:
+        """Copy from the same wasm address of another space of the same engine."""
+
+    @abstractmethod
+    def _resize(self, wasm_pages: int) -> None:
+        """Grow the Memory to so many pages and renew the views; raises OutOfMemory."""
+
+    @abstractmethod
+    def _destroy(self) -> None:
+        """Drop the Memory and the instance."""
+
+    @abstractmethod
+    def _call(self, export: str, *args: int) -> int:
+        """Call an export other than run, with i32 arguments."""
+
+    # ---- registers
+
+    def get(self, reg: int) -> int:
+        u32 = self._u32
+        reg += reg
+        return u32[reg] | u32[reg + 1] << 32
+
+    def set(self, reg: int, value: int) -> None:
+        u32 = self._u32
+        reg += reg
+        u32[reg] = value & 0xFFFFFFFF
+        u32[reg + 1] = value >> 32 & 0xFFFFFFFF
+
+    @property
+    def rip(self) -> int:
+        u32, i = self._u32, self._rip
+        return u32[i] | u32[i + 1] << 32
+
+    @rip.setter
+    def rip(self, value: int) -> None:
+        u32, i = self._u32, self._rip
+        u32[i] = value & 0xFFFFFFFF
+        u32[i + 1] = value >> 32 & 0xFFFFFFFF
+
+    @property
+    def rflags(self) -> int:
+        return self._call("eflags") & 0xFFFFFFFF
+
+    @rflags.setter
+    def rflags(self, value: int) -> None:
+        self._call("set_eflags", value & 0xFFFFFFFF)
+
+    @property
+    def fs_base(self) -> int:
+        return self._get64(self._layout.FS_BASE)
+
+    @fs_base.setter
+    def fs_base(self, value: int) -> None:
+        self._set64(self._layout.FS_BASE, value)
+
+    @property
+    def gs_base(self) -> int:
+        return self._get64(self._layout.GS_BASE)
+
+    @gs_base.setter
+    def gs_base(self, value: int) -> None:
+        self._set64(self._layout.GS_BASE, value)
+
+    @property
+    def instructions(self) -> int:
+        return self._get64(self._layout.INSTRUCTIONS)
+
+    def _get64(self, address: int) -> int:
+        u32 = self._u32
+        return u32[address >> 2] | u32[(address >> 2) + 1] << 32
+
+    def _set64(self, address: int, value: int) -> None:
+        u32 = self._u32
+        u32[address >> 2] = value & 0xFFFFFFFF
+        u32[(address >> 2) + 1] = value >> 32 & 0xFFFFFFFF
+
+    def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
+        """rax and the six arguments of a system call: rdi rsi rdx r10 r8 r9."""
+        rax, _, rdx, _, _, _, rsi, rdi, r8, r9, r10, _, _, _, _, _ = GPRS.unpack(self.peek(0, 128))
+        return rax, rdi, rsi, rdx, r10, r8, r9
+
+    def context(self) -> bytes:
+        """The register context of the thread, opaque."""
+        return self.peek(0, self._layout.CONTEXT)
+
+    def load_context(self, context: bytes) -> None:
+        assert len(context) == self._layout.CONTEXT
+        self.poke(0, context)
+
+    def fxsave(self) -> bytes:
+        """The 512 bytes FXSAVE64 stores, its unused parts zero. Pointers to the last x87 instruction are not kept."""
+        layout, state = self._layout, self.context()
+        fcw, fsw = struct.unpack_from("<HH", state, layout.FCW)
+        mxcsr, = struct.unpack_from("<I", state, layout.MXCSR)
+        image = bytearray(FX_SIZE)
+        FX_HEADER.pack_into(image, 0, fcw, fsw, state[layout.FTW], 0, mxcsr, MXCSR_MASK)
+        top = fsw >> 11 & 7
+        for i in range(8):
+            register = layout.X87 + 16 * (top + i & 7)
+            image[FX_X87 + 16 * i:FX_X87 + 16 * i + 10] = state[register:register + 10]
+        for i in range(16):
+            register = layout.VECTOR + 32 * i
+            image[FX_XMM + 16 * i:FX_XMM + 16 * i + 16] = state[register:register + 16]
+        return bytes(image)
+
+    def fxrstor(self, image: bytes) -> None:
+        """Load what fxsave stored. Reserved bits of MXCSR are dropped, as Linux does for a signal frame."""
+        layout, state = self._layout, bytearray(self.context())
+        fcw, fsw, ftw, _, mxcsr, _ = FX_HEADER.unpack_from(image)
+        struct.pack_into("<HHB", state, layout.FCW, fcw, fsw, ftw)
+        struct.pack_into("<I", state, layout.MXCSR, mxcsr & MXCSR_MASK)
+        top = fsw >> 11 & 7
+        for i in range(8):
+            register = layout.X87 + 16 * (top + i & 7)
+            state[register:register + 10] = image[FX_X87 + 16 * i:FX_X87 + 16 * i + 10]
+        for i in range(16):
+            register = layout.VECTOR + 32 * i
+            state[register:register + 16] = image[FX_XMM + 16 * i:FX_XMM + 16 * i + 16]
+        self.poke(0, state)
+
+    def reset_registers(self) -> None:
+        """All registers as a new program finds them: zero, but for the control words and RFLAGS."""
+        layout = self._layout
+        self.blank(0, layout.CONTEXT, 0)
+        self.poke(layout.MXCSR, RESET_MXCSR.to_bytes(4, "little"))
+        self.poke(layout.FCW, RESET_FCW.to_bytes(2, "little"))
+        self.rflags = RESET_RFLAGS
+
+    # ---- memory
+
+    def read(self, addr: int, n: int) -> bytes:
+        if addr + n > self._backed:
+            self._back(addr + n)
+        return self.peek(self._bias + addr, n)
+
+    def write(self, addr: int, data) -> None:
+        self._written(addr, len(data))
+        self.poke(self._bias + addr, data)
+
+    def fill(self, addr: int, n: int, byte: int = 0) -> None:
+        self._written(addr, n)
+        self.blank(self._bias + addr, n, byte)
+
+    def copy(self, other: "Space", addr: int, n: int) -> None:
+        """Copy contents, not permissions, from the same addresses of another space."""
+        if addr + n > other._backed:
+            other._back(addr + n)
+        self._written(addr, n)
+        self._copy(other, self._bias + addr, n)
+
+    def protect(self, first_page: int, n_pages: int, perm: int) -> None:
+        """Set the kernel's permissions of pages, dropping code decoded from them."""
+        if self._has_code(self.peek(self._permissions + first_page, n_pages)):
+            self._call("protect", first_page, n_pages, perm)
+        else:
+            self.blank(self._permissions + first_page, n_pages, self._engine.stored[perm])
+        if perm and (first_page + n_pages) * PAGE > self._backed:
+            self._back((first_page + n_pages) * PAGE)
+
+    def perms(self, first_page: int, n_pages: int) -> bytes:
+        """The kernel's permissions of pages, a byte each."""
+        return self.peek(self._permissions + first_page, n_pages).translate(self._engine.viewed)
+
+    def release(self) -> None:
+        """Give the space back. Whoever holds it must not use it any more."""
+        engine, layout = self._engine, self._layout
+        self.on_syscall = self.on_fault = _no_hook
+        present = list(self._present())
+        if not engine._take_back(self, sum(n for _, n in present)):
+            self._destroy()
+            return
+        for addr, n in present:
+            self.blank(self._bias + addr, n, 0)
+        self._strays.clear()
+        self.blank(self._permissions, self._backed // PAGE, 0)
+        blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
+        if arena_end > layout.RECORDS:
+            self.blank(layout.HASH, layout.BLOCKS - layout.HASH, 0)
+            self.blank(layout.BLOCKS, 16 * blocks, 0)
+            self.blank(layout.RECORDS, arena_end - layout.RECORDS, 0)
+        self.poke(0, engine.fresh)
+        engine._keep(self)
+
+    def _present(self):
+        """Guest ranges (address, length) that may hold something else than zeros."""
+        for match in re.finditer(rb"[^\0]+", self.peek(self._permissions, self._backed // PAGE)):
+            yield match.start() * PAGE, (match.end() - match.start()) * PAGE
+        yield from self._strays
+
+    def _written(self, addr: int, n: int) -> None:
+        """Before the kernel writes: the range is backed, its code forgotten, and release will find it."""
+        if addr + n > self._backed:
+            self._back(addr + n)
+        first, end = addr // PAGE, (addr + n + PAGE - 1) // PAGE
+        permissions = self.peek(self._permissions + first, end - first)
+        if self._has_code(permissions):
+            self._call("forget", first, end - first)
+        if 0 in permissions:
+            self._strays.append((addr, n))
+
+    def _has_code(self, permissions: bytes) -> bool:
+        return self._engine.code_byte.search(permissions) is not None
+
+    def _back(self, end: int) -> None:
+        """Grow the Memory so that guest addresses below `end` exist, and a wasm page more: the check of an access looks at
+        its first byte's page only, and the last access may reach over the end."""
+        if end > self.limit:
+            raise OutOfMemory(f"guest address {end:#x} is beyond the limit {self.limit:#x}")
+        end = min(-(-end // GROWTH) * GROWTH, self.limit)
+        self._resize((self._bias + end) // WASM_PAGE + 1)
+        self._backed = end
