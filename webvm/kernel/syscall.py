@@ -16,7 +16,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from webvm import linux
-from webvm.linux.errno import NAMES, TEXTS
+from webvm.linux.errno import STRERROR, errorcode
 
 SYSCALLS = {}                       # number -> Syscall
 
@@ -317,7 +317,7 @@ class Trace:
         if result is None:
             return "?"
         if -4096 < result < 0:
-            return f"-1 {NAMES[-result]} ({TEXTS[-result]})" if -result in NAMES else f"-1 ({-result})"
+            return f"-1 {errorcode[-result]} ({STRERROR[-result]})" if -result in errorcode else f"-1 ({-result})"
         if self.entry is not None and self.entry.returns is Ptr:
             return hex(result & (1 << 64) - 1)
         return str(result)
