@@ -250,8 +250,9 @@ def start_of(task, path: bytes, dirfd: int) -> Dentry:
     return dentry
 
 
-async def walk(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) -> Place:
-    """Where the path leads; the last component may be absent. `follow`: the last component, too, if it is a link.
+async def walk(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True, parent: bool = False) -> Place:
+    """Where the path leads; the last component may be absent. `follow`: the last component, too, if it is a link; also
+    if a slash is after it, unless `parent` asks for the name itself, to make or remove it: then the caller looks at `slash`.
 
     ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG.
     """
@@ -264,7 +265,8 @@ async def walk(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) ->
     slash = path[-1] == 47
     todo = [name for name in path.split(b"/") if name]
     todo.reverse()
-    name, parent, links = b"/", at, 0
+    name, directory, links = b"/", at, 0
+    follow_last = follow or slash and not parent
     while todo:
         name = todo.pop()
         inode = at.inode
@@ -272,7 +274,7 @@ async def walk(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) ->
             raise Errno(ENOTDIR)
         if cred.fsuid and not permitted(cred, inode, MAY_EXEC):
             raise Errno(EACCES)
-        parent = at
+        directory = at
         if name == b".":
             continue
         if name == b"..":
@@ -284,8 +286,8 @@ async def walk(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) ->
         if dentry is None:
             if todo:
                 raise Errno(ENOENT)
-            return Place(parent, name, None, slash)
-        if dentry.inode.mode & S_IFMT == S_IFLNK and (todo or follow or slash):
+            return Place(directory, name, None, slash)
+        if dentry.inode.mode & S_IFMT == S_IFLNK and (todo or follow_last):
             links += 1
             if links > MAXSYMLINKS:
                 raise Errno(ELOOP)
@@ -299,16 +301,16 @@ async def walk(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) ->
             if len(target) >= PATH_MAX:
                 raise Errno(ENAMETOOLONG)
             if not todo and target[-1] == 47:
-                slash = True
+                slash = follow_last = True
             if target[0] == 47:
                 at, name = root, b"/"
-                parent = at
+                directory = at
             todo.extend(reversed([part for part in target.split(b"/") if part]))
             continue
         at = dentry
-    if slash and at.inode.mode & S_IFMT != S_IFDIR:
+    if slash and not parent and at.inode.mode & S_IFMT != S_IFDIR:
         raise Errno(ENOTDIR)
-    return Place(parent, name, at, slash)
+    return Place(directory, name, at, slash)
 
 
 async def resolve(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) -> Dentry:
