@@ -1,0 +1,68 @@
+"""The `webvm` command: reads arguments, calls what does the work, turns its errors into one line and an exit status."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return arguments.command(arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="webvm", description="Unmodified x86-64 Linux programs, headless or in a web page.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    site = commands.add_parser("site", help="write the page as a folder that any static host serves")
+    site.add_argument("out", type=Path, metavar="OUT", help="the folder")
+    site.add_argument("--disk", type=Path, metavar="IMAGE", help="the image to serve (default: the one that set-up built)")
+    site.set_defaults(command=run_site)
+
+    disk = commands.add_parser("disk", help="make disk images").add_subparsers(required=True, metavar="COMMAND")
+    build = disk.add_parser("build", help="make an ext4 image of Debian packages or of a root file system")
+    source = build.add_mutually_exclusive_group(required=True)
+    source.add_argument("--profile", metavar="NAME", help="a set of Debian packages: tiny, standard, dev, ...")
+    source.add_argument("--from", dest="tar", type=Path, metavar="ROOTFS.TAR", help="a tarball, as `docker export` writes")
+    build.add_argument("--add", action="append", type=added, default=[], metavar="HOST:GUEST",
+                       help="put a folder or file of this machine into the image too, owned by root")
+    build.add_argument("--root", type=Path, metavar="FOLDER", help="unpack the same tree there, to chroot into")
+    build.add_argument("out", type=Path, metavar="OUT", help="the image")
+    build.set_defaults(command=run_disk_build)
+    return top
+
+
+def added(text: str) -> tuple[Path, str]:
+    host, colon, guest = text.rpartition(":")
+    if not (host and guest.startswith("/")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:/GUEST")
+    return Path(host), guest
+
+
+def run_site(arguments: argparse.Namespace) -> int:
+    from webvm import site
+
+    try:
+        site.write_site(arguments.out, disk=arguments.disk)
+    except site.SiteError as error:
+        return fail(error)
+    return 0
+
+
+def run_disk_build(arguments: argparse.Namespace) -> int:
+    from webvm import disk
+
+    try:
+        if arguments.profile:
+            disk.build_profile(arguments.profile, arguments.out, arguments.add, arguments.root)
+        else:
+            disk.build_tar(arguments.tar, arguments.out, arguments.add, arguments.root)
+    except disk.DiskError as error:
+        return fail(error)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.0f} MB")
+    return 0
+
+
+def fail(error: Exception) -> int:
+    print(f"webvm: {error}", file=sys.stderr)
+    return 1

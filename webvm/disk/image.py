@@ -1,0 +1,123 @@
+"""A tree as an ext4 image, made by e2fsprogs; root is not needed.
+
+`mke2fs -d` copies names and contents from a folder unpacked for it, then `debugfs` sets what only root could have given
+that folder: owners, modes, times, devices, extended attributes. An image is for reading (a guest writes elsewhere), so
+it has no journal and no room to spare, and equal trees give equal images.
+"""
+
+import math
+import os
+import shutil
+import stat
+import subprocess
+import uuid
+from pathlib import Path
+
+from .errors import DiskError
+from .tree import Tree, join, show
+
+BLOCK = 4096
+INODE = 256
+FEATURES = "none,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
+TOOLS_PATH = os.defpath + ":/usr/local/sbin:/usr/sbin:/sbin"      # Debian keeps e2fsprogs out of a user's PATH
+
+
+def write_image(tree: Tree, out: Path, work: Path) -> None:
+    """Makes `out`, whole or not at all. work: an empty folder on the host."""
+    stage, part = work / "stage", out.with_name(out.name + ".part")
+    tree.unpack(stage, metadata=False)
+    identity = str(uuid.UUID(bytes=tree.digest()[:16], version=4))
+    date = max(node.mtime for node in tree.nodes.values())
+    environment = {
+        "PATH": TOOLS_PATH, "LC_ALL": "C", "MKE2FS_CONFIG": "/dev/null",
+        "E2FSPROGS_FAKE_TIME": str(date), "SOURCE_DATE_EPOCH": str(date),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    inodes = len(set(tree.nodes.values())) + 16
+    blocks = estimate_blocks(tree, inodes)
+    while not _mke2fs(stage, part, blocks, inodes, identity, environment):
+        blocks += blocks // 50 + 8
+    _debugfs(part, list(metadata_commands(tree, work)), environment)
+    part.replace(out)
+
+
+def estimate_blocks(tree: Tree, inodes: int) -> int:
+    """Blocks the tree needs at least: contents, directories, long links, inode tables."""
+    blocks = 64 + math.ceil(inodes * INODE / BLOCK)
+    names: dict[bytes, int] = {}
+    for path in tree.nodes:
+        folder, _, name = path.rpartition(b"/")
+        names[folder] = names.get(folder, 24) + 8 + math.ceil(len(name) / 4) * 4
+    for path, node in tree.nodes.items():
+        if node.is_directory:
+            blocks += math.ceil(names.get(path, 24) / BLOCK)
+    for node in set(tree.nodes.values()):
+        if stat.S_ISREG(node.mode) or stat.S_ISLNK(node.mode) and node.size >= 60:
+            blocks += math.ceil(node.size / BLOCK)
+        blocks += bool(node.xattrs)
+    return blocks
+
+
+def metadata_commands(tree: Tree, work: Path) -> list[str]:
+    """What debugfs is told: every inode's metadata, and the nodes that mke2fs was not given."""
+    done, commands = {}, []
+    for path, node in tree.items():
+        name = quote(b"/" + path)
+        if stat.S_IFMT(node.mode) in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO):
+            folder, _, base = path.rpartition(b"/")
+            if node in done:
+                commands += [f"ln {done[node]} {name}"]
+                continue
+            kind = {stat.S_IFCHR: "c {} {}", stat.S_IFBLK: "b {} {}", stat.S_IFIFO: "p"}[stat.S_IFMT(node.mode)]
+            commands += [f"cd {quote(b'/' + folder)}", f"mknod {quote(base)} {kind.format(*node.rdev)}"]
+        elif node in done:
+            continue
+        done[node] = name
+        for field, value in (
+            ("mode", oct(node.mode)[2:].rjust(7, "0")), ("uid", node.uid), ("gid", node.gid),
+            *((time, f"@{node.mtime}") for time in ("atime", "mtime", "ctime", "crtime")),
+        ):
+            commands.append(f"sif {name} {field} {value}")
+        for number, (attribute, value) in enumerate(node.xattrs.items()):
+            file = work / f"xattr-{len(done)}-{number}"
+            file.write_bytes(value)
+            commands.append(f"ea_set -f {quote(os.fsencode(file))} {name} {quote(attribute)}")
+    return commands
+
+
+def quote(path: bytes) -> str:
+    """A word of debugfs's command language, which knows no way to write a line's end."""
+    if b"\n" in path or b"\r" in path:
+        raise DiskError(f"{show(path.lstrip(b'/'))!r}: a name with a line break in it")
+    return '"' + path.decode("utf-8", "surrogateescape").replace('"', '""') + '"'
+
+
+def _mke2fs(stage: Path, out: Path, blocks: int, inodes: int, identity: str, environment: dict[str, str]) -> bool:
+    """False when the image came out too small."""
+    out.unlink(missing_ok=True)
+    extended = f"hash_seed={identity},root_owner=0:0,lazy_itable_init=1,nodiscard"
+    command = [
+        "mke2fs", "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes), "-m", "0", "-O", FEATURES,
+        "-U", identity, "-L", "webvm", "-E", extended, "-d", str(stage), str(out), str(blocks),
+    ]
+    done = run_tool(command, environment)
+    if done.returncode == 0:
+        return True
+    if b"Could not allocate" in done.stderr or b"No space" in done.stderr or b"too small" in done.stderr:
+        return False
+    raise DiskError(f"mke2fs: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _debugfs(image: Path, commands: list[str], environment: dict[str, str]) -> None:
+    script = "\n".join([*commands, ""]).encode("utf-8", "surrogateescape")
+    done = run_tool(["debugfs", "-w", "-f", "-", str(image)], environment, script)
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith(b"debugfs 1.")]
+    if done.returncode or complaints:
+        raise DiskError(f"debugfs: {b' '.join(complaints[:3]).decode(errors='replace')}")
+
+
+def run_tool(command: list[str], environment: dict[str, str], text: bytes = b"") -> subprocess.CompletedProcess:
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise DiskError(f"{command[0]} is not installed: apt-get install e2fsprogs")
+    return subprocess.run([program, *command[1:]], input=text, capture_output=True, env=environment)
