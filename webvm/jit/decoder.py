@@ -1,0 +1,456 @@
+"""The record decoder: a Wasm function, generated from the opcode maps, that turns guest bytes into records.
+
+`Tables` flattens `x86.opcodes` into arrays that become data segments; `emit` writes the function that reads them. What
+the function decides beyond reading tables (prefixes, ModRM, immediates) follows the manual's section 2.
+"""
+import struct
+
+from ..x86 import opcodes
+from ..x86 import integer  # noqa: F401  registers its meanings
+from ..x86.meaning import MEANINGS
+from . import layout as at
+from .assembler import Function, X, c32, c64, invoke
+from .handler import (R_A32, R_BASE, R_D, R_DISP, R_HANDLER, R_IMM, R_INDEX, R_LENGTH, R_RIP, R_S, R_SCALE, R_SEGMENT,
+                      R_TARGET, RECORD, Shape)
+
+MAPS = 4                       # one byte, 0F, 0F38, 0F3A; VEX and EVEX encodings are #UD here
+BLOCK_LIMIT = 64               # instructions in a block
+TERMINATORS = {"jmp", "jmp_indirect", "jcc", "call", "call_indirect", "ret", "loop", "loope", "loopne", "jrcxz", "syscall"}
+
+# ---- a row of the row table, ROW bytes
+ROW       = 16
+F_MODRM, F_MOD3, F_LOCK, F_END, F_REP, F_D64, F_F64, F_POP = (1 << k for k in range(8))
+O_FLAGS   = 0      # u8
+O_IMM     = 1      # u8   IMM_*
+O_D       = 2      # u8   register file << 4 | source, of operand 0
+O_S       = 3      # u8   of operand 1
+O_DFIXED  = 4      # u8   register number for SOURCE_FIXED
+O_SFIXED  = 5      # u8
+O_HANDLER = 6      # u16  first of nine handler indices in the handler table: operand size 2 4 8 x form
+O_REXB    = 8      # u16  the row that holds under REX.B, 0 for none
+SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED = range(5)
+FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX = range(4)
+IMMEDIATES = {None: 0, "b": 1, "w": 2, "d": 3, "z": 4, "v": 5, "o": 6, "wb": 7}
+IMM_B, IMM_W, IMM_D, IMM_Z, IMM_V, IMM_O, IMM_WB, IMM_BS, IMM_ONE, IMM_JB, IMM_JD = range(1, 12)
+
+# ---- prefix classes of a byte
+P_NONE, P_66, P_67, P_F3, P_F2, P_LOCK, P_FS, P_GS, P_IGNORED, P_REX = range(10)
+
+SIZES = (16, 32, 64)
+
+
+def operand_bits(size: int, osize: int) -> int:
+    """An operand's width in bits from its size in the table (bytes or SIZE_*) and the operand size in bits."""
+    match size:
+        case opcodes.SIZE_V: return osize
+        case opcodes.SIZE_Y: return max(osize, 32)
+        case opcodes.SIZE_Z: return min(osize, 32)
+        case opcodes.SIZE_P: return osize + 16
+        case opcodes.SIZE_X: return 128
+    return size * 8
+
+
+# how a place in the opcode maps is fetched: register file, source
+_PLACES = {"E": (FILE_GPR, SOURCE_RM), "R": (FILE_GPR, SOURCE_RM), "G": (FILE_GPR, SOURCE_REG), "Z": (FILE_GPR, SOURCE_OPCODE),
+           "V": (FILE_VECTOR, SOURCE_REG), "W": (FILE_VECTOR, SOURCE_RM), "U": (FILE_VECTOR, SOURCE_RM),
+           "P": (FILE_MMX, SOURCE_REG), "Q": (FILE_MMX, SOURCE_RM), "N": (FILE_MMX, SOURCE_RM)}
+_FILE_KIND = {FILE_GPR: "r", FILE_GPR8: "r", FILE_VECTOR: "x", FILE_MMX: "q"}
+_MEMORY = frozenset("EWQM")        # places that are memory when ModRM says so
+
+
+class Tables:
+    """The opcode maps flattened, and the shapes that handlers are needed for.
+
+    shapes[i] has handler index i + RESERVED; handler 0 is the escape, which leaves the instruction to the oracle.
+    """
+    ESCAPE, STALE, GOTO, RESERVED = 0, 1, 2, 3
+
+    def __init__(self, features: frozenset[str]):
+        self.shapes: list[Shape] = []
+        self._index: dict[Shape, int] = {}
+        self._row_of: dict[int, int] = {}
+        self.rows = bytearray(ROW)                      # row 0 is #UD
+        self.rows[O_FLAGS] = F_END
+        self.handlers: list[int] = [self.ESCAPE] * 9
+        self._handler_base: dict[tuple, int] = {tuple(self.handlers): 0}
+        self.modrm: list[tuple[int, ...]] = []
+        cells = []
+        tables: dict[tuple, int] = {}
+        view = opcodes.view(features)
+        for entry in view[:MAPS << 10]:
+            if isinstance(entry, tuple):
+                row_numbers = tuple(self.row(r) for r in entry)
+                if row_numbers not in tables:
+                    tables[row_numbers] = len(self.modrm)
+                    self.modrm.append(row_numbers)
+                cells.append(0x8000 | tables[row_numbers])
+            else:
+                cells.append(self.row(entry))
+        self.cells = struct.pack(f"<{len(cells)}H", *cells)
+
+    def handler(self, shape: Shape | None) -> int:
+        if shape is None or shape.meaning not in MEANINGS:
+            return self.ESCAPE
+        if shape not in self._index:
+            self._index[shape] = len(self.shapes) + self.RESERVED
+            self.shapes.append(shape)
+        return self._index[shape]
+
+    def row(self, row) -> int:
+        """The number of a row in the row table."""
+        if row is None:
+            return 0
+        if row.index in self._row_of:
+            return self._row_of[row.index]
+        number = self._row_of[row.index] = len(self.rows) // ROW
+        self.rows += bytes(ROW)
+        known = not (row.cpl0 or row.iopl)
+        indices = tuple(self.handler(shape_of(row, osize, form) if known else None) for osize in SIZES for form in range(3))
+        if indices not in self._handler_base:
+            self._handler_base[indices] = len(self.handlers)
+            self.handlers += indices
+        flags = ((F_MODRM * row.has_modrm) | (F_MOD3 * row.mod3) | (F_LOCK * row.lock) | (F_REP * (row.rep or row.repz))
+                 | (F_END * (row.meaning in TERMINATORS)) | (F_D64 * row.d64) | (F_F64 * row.f64) | (F_POP * (row.meaning == "pop")))
+        d, dfixed = self._source(row, 0)
+        s, sfixed = self._source(row, 1)
+        rexb = self.row(row.with_rexb) if row.with_rexb else 0
+        struct.pack_into("<BBBBBBHH", self.rows, number * ROW, flags, _immediate(row), d, s, dfixed, sfixed,
+                         self._handler_base[indices], rexb)
+        return number
+
+    @staticmethod
+    def _source(row, k):
+        if k >= len(row.operands):
+            return SOURCE_NONE, 0
+        o = row.operands[k]
+        if o.place in _PLACES:
+            file, source = _PLACES[o.place]
+            if o.size == 1 and file == FILE_GPR:
+                file = FILE_GPR8
+            return file << 4 | source, 0
+        if o.place in ("=g", "=x"):
+            return (FILE_GPR if o.place == "=g" else FILE_VECTOR) << 4 | SOURCE_FIXED, o.number
+        return SOURCE_NONE, 0
+
+    def segments(self):
+        """(address, bytes) of every table, and a dict of their addresses."""
+        prefix = bytearray(256)
+        prefix[0x66], prefix[0x67], prefix[0xF3], prefix[0xF2], prefix[0xF0] = P_66, P_67, P_F3, P_F2, P_LOCK
+        prefix[0x64], prefix[0x65] = P_FS, P_GS
+        for b in (0x26, 0x2E, 0x36, 0x3E):
+            prefix[b] = P_IGNORED
+        for b in range(0x40, 0x50):
+            prefix[b] = P_REX
+        parts = {"prefix": bytes(prefix), "cells": self.cells, "rows": bytes(self.rows),
+                 "modrm": b"".join(struct.pack("<256H", *t) for t in self.modrm),
+                 "handlers": struct.pack(f"<{len(self.handlers)}H", *self.handlers)}
+        where, address, data = {}, at.DECODE, []
+        for name, content in parts.items():
+            where[name] = address
+            data.append((address, content))
+            address += len(content) + 15 & ~15
+        assert address <= at.PERMISSIONS, "the decode tables outgrew their place"
+        return data, where
+
+
+def _immediate(row) -> int:
+    notation = row.notation
+    if "Jb" in notation:
+        return IMM_JB
+    if "Jz" in notation:
+        return IMM_JD
+    if "Ibs" in notation:
+        return IMM_BS
+    if "1" in notation:
+        return IMM_ONE
+    return IMMEDIATES[row.imm]
+
+
+def shape_of(row, osize: int, form: int) -> Shape | None:
+    """The shape of a row's instruction with an operand size in bits; None where the oracle alone can run it.
+
+    form: for instructions with ModRM, 0 register, 1 memory base+disp, 2 memory in general; for strings 0 alone, 1 REP,
+    2 REPNE.
+    """
+    if row.f64 or (row.d64 and osize == 32):
+        osize = 64
+    kinds, bits = [], []
+    memory_operand = form > 0 and not (row.rep or row.repz)
+    for k, o in enumerate(row.operands):
+        place = o.place
+        if place in _MEMORY and (place == "M" or memory_operand):
+            if not memory_operand:
+                return None
+            kind = "mM"[form - 1]
+        elif place == "O":
+            kind = "M"
+        elif place in _PLACES:
+            kind = _FILE_KIND[_PLACES[place][0]]
+            if k > 1:
+                return None
+        elif place == "=g":
+            kind = "r" if k < 2 else f"g{o.number}"
+        elif place == "=x":
+            kind = "x" if k < 2 else f"x{o.number}"
+        elif place in "I1":
+            kind = "i"
+        elif place == "J":
+            kind = "j"
+        elif place in "XY":
+            kind = "s"
+        else:
+            return None
+        kinds.append(kind)
+        bits.append(operand_bits(o.size, osize))
+    strings = row.rep or row.repz
+    if strings:
+        size = next(b for k, b in zip(kinds, bits) if k == "s")
+        return Shape(row.meaning, size, (), (), None, (None, "rep", "repne")[form])
+    size = operand_bits(row.size, osize)
+    if row.mod == "reg" and form or row.mod == "mem" and not form:
+        return None
+    if not row.has_modrm and form:
+        return None if "O" not in {o.place for o in row.operands} else shape_of(row, osize, 0)
+    return Shape(row.meaning, size, tuple(kinds), tuple(bits), row.cc)
+
+
+def emit(module, index: int, tables: dict[str, int], fault_import: int, flush: int) -> None:
+    """Defines function `index`: (rip i32) -> the first record of the block decoded there, or 0 (STOP and RIP set)."""
+    f = Function(module, "decode", "i32", "i32", index=index)
+    rip, = f.params
+    L = f.local
+
+    def guest8(a): return a.load("i32.load8_u", at.BIAS)
+    def permission(a): return (a >> 12).load("i32.load8_u", at.PERMISSIONS)
+
+    with f.if_((c32(0).load("i32.load", at.ARENA_NEXT) > at.BIAS - (BLOCK_LIMIT + 2) * RECORD)
+               | (c32(0).load("i32.load", at.BLOCK_COUNT) >= 0x1FFF0) | c32(0).load("i32.load", at.ARENA_NEXT).is_zero()):
+        f.call(flush)
+
+    first = L(value=c32(0).load("i32.load", at.ARENA_NEXT))
+    rec, ip, page, count = L(value=first), L(value=rip), L(value=-1), L(value=0)
+    p, b, kind, modrm, cls, row, mod = L(), L(), L(), L(), L(), L(), L()
+    rex, rep, osz, a32, lock, seg, noseg = L(), L(), L(), L(), L(), L(), L()
+    map_, opcode, form, sizes, rm, reg, base, idx, scale, length, code, n = (L() for _ in range(12))
+    disp, imm, masked = L("i64"), L("i64"), L("i64")
+    flags = L()
+
+    def need_page(address: X, out: int):
+        """Leaves the block `out` unless the page of `address` may be executed; asks for the first instruction's."""
+        with f.loop() as ask:
+            with f.if_((permission(address) & at.EXECUTE).is_zero()):
+                f.br(out, (rec == first).is_zero())
+                f.br(ask, invoke(fault_import, address, c32(0), c32(at.EXECUTE)))
+                f.ret(0)
+        f.store("i32.store8", address >> 12,
+                ((permission(address) | at.CODE) & (0xFF ^ at.WRITE)), at.PERMISSIONS)
+
+    f.store("i64.store", 0, rip.wide(), at.RIP)              # where we stand, should the page be refused
+    f.store("i32.store", 0, at.LEFT, at.STOP)
+    with f.block() as out:
+        with f.loop() as instruction:
+            with f.if_(page != (ip >> 12)):
+                need_page(ip, out)
+                f.set(page, ip >> 12)
+            f.set(p, ip)
+            for v in (rex, rep, osz, a32, lock):
+                f.set(v, 0)
+            f.set(seg, at.ZERO // 8)
+            # -- prefixes; REX counts only right before the opcode
+            with f.block() as opcode_found:
+                with f.loop() as prefix:
+                    f.set(b, guest8(p))
+                    f.set(p, p + 1)
+                    f.set(kind, b.load("i32.load8_u", tables["prefix"]))
+                    f.br(opcode_found, kind.is_zero())
+                    with f.if_(kind == P_REX):
+                        f.set(rex, b)
+                    with f.else_():
+                        f.set(rex, 0)
+                        f.set(osz, (kind == P_66).pick(1, osz))
+                        f.set(a32, (kind == P_67).pick(32, a32))
+                        f.set(rep, (kind == P_F3).pick(opcodes.PF3, (kind == P_F2).pick(opcodes.PF2, rep)))
+                        f.set(lock, (kind == P_LOCK).pick(1, lock))
+                        f.set(seg, (kind == P_FS).pick(at.FS_BASE // 8, (kind == P_GS).pick(at.GS_BASE // 8, seg)))
+                    f.br(prefix, (p - ip) < 15)
+            # -- opcode and its map
+            f.set(map_, 0)
+            with f.if_(b == 0x0F):
+                f.set(b, guest8(p))
+                f.set(p, p + 1)
+                f.set(map_, opcodes.TWO_BYTE)
+                with f.if_((b == 0x38) | (b == 0x3A)):
+                    f.set(map_, (b == 0x38).pick(opcodes.MAP_0F38, opcodes.MAP_0F3A))
+                    f.set(b, guest8(p))
+                    f.set(p, p + 1)
+            f.set(opcode, b)
+            f.set(cls, rep.pick(rep, osz))
+            f.set(row, ((((map_ << 10) | (b << 2)) | cls) << 1).load("i32.load16_u", tables["cells"]))
+            f.set(modrm, guest8(p))
+            with f.if_(row >= 0x8000):
+                f.set(row, ((((row & 0x7FFF) << 8) | modrm) << 1).load("i32.load16_u", tables["modrm"]))
+            f.set(row, row * ROW + tables["rows"])
+            with f.if_((rex & 1) & (row.load("i32.load16_u", O_REXB) != 0)):
+                f.set(row, row.load("i32.load16_u", O_REXB) * ROW + tables["rows"])
+            f.set(flags, row.load("i32.load8_u", O_FLAGS))
+            f.set(sizes, ((rex & 8) | (flags & F_F64)).pick(2, osz.pick(0, (flags & F_D64).pick(2, 1))))
+            f.set(form, 0)
+            f.set(disp, c64(0))
+            f.set(base, at.ZERO)
+            f.set(idx, at.ZERO)
+            f.set(scale, 0)
+            f.set(mod, 3)
+            # -- ModRM, SIB, displacement
+            with f.if_(flags & F_MODRM):
+                f.set(p, p + 1)
+                f.set(mod, (flags & F_MOD3).pick(3, modrm >> 6))
+                f.set(rm, modrm & 7)
+                with f.if_(mod != 3):
+                    f.set(form, (a32 | (seg ^ at.ZERO // 8)).pick(2, 1))
+                    with f.if_(rm == 4):
+                        f.set(b, guest8(p))
+                        f.set(p, p + 1)
+                        f.set(n, ((b >> 3) & 7) | ((rex & 2) << 2))
+                        with f.if_(n != 4):
+                            f.set(idx, n << 3)
+                            f.set(scale, b >> 6)
+                            f.set(form, 2)
+                        with f.if_(((b & 7) == 5) & mod.is_zero()):
+                            f.set(disp, p.load("i64.load32_s", at.BIAS))
+                            f.set(p, p + 4)
+                        with f.else_():
+                            f.set(base, ((b & 7) | ((rex & 1) << 3)) << 3)
+                    with f.else_():
+                        with f.if_((rm == 5) & mod.is_zero()):      # relative to the next instruction, added below
+                            f.set(disp, p.load("i64.load32_s", at.BIAS))
+                            f.set(p, p + 4)
+                            f.set(mod, 4)
+                        with f.else_():
+                            f.set(base, (rm | ((rex & 1) << 3)) << 3)
+                    with f.if_(mod == 1):
+                        f.set(disp, p.load("i64.load8_s", at.BIAS))
+                        f.set(p, p + 1)
+                    with f.if_(mod == 2):
+                        f.set(disp, p.load("i64.load32_s", at.BIAS))
+                        f.set(p, p + 4)
+            # -- immediate
+            f.set(imm, c64(0))
+            f.set(kind, row.load("i32.load8_u", O_IMM))
+            with f.if_(kind == IMM_Z):
+                f.set(kind, sizes.pick(IMM_D, IMM_W))
+            with f.if_(kind == IMM_V):
+                f.set(kind, (sizes == 2).pick(IMM_O, sizes.pick(IMM_D, IMM_W)))
+            for which, op, size in ((IMM_B, "i64.load8_u", 1), (IMM_W, "i64.load16_u", 2), (IMM_D, "i64.load32_s", 4),
+                                    (IMM_BS, "i64.load8_s", 1), (IMM_JB, "i64.load8_s", 1), (IMM_JD, "i64.load32_s", 4),
+                                    (IMM_O, "i64.load", 8), (IMM_WB, "i64.load32_u", 3)):
+                with f.if_(kind == which):
+                    f.set(imm, p.load(op, at.BIAS))
+                    f.set(p, p + size)
+            with f.if_(kind == IMM_ONE):
+                f.set(imm, c64(1))
+            with f.if_((kind == IMM_BS) | (kind == IMM_D)):
+                # cut to the operand size: 16, 32, 64
+                f.set(imm, sizes.pick((sizes == 1).pick(imm & 0xFFFFFFFF, imm), imm & 0xFFFF))
+            with f.if_(row.load("i32.load8_u", O_IMM) == IMM_O):     # a full address in the instruction
+                f.set(p, p - (a32 >> 3))
+                f.set(disp, a32.pick(imm & 0xFFFFFFFF, imm))
+            f.set(length, p - ip)
+            with f.if_((kind == IMM_JB) | (kind == IMM_JD)):
+                f.set(imm, imm + p.wide())
+            with f.if_(mod == 4):
+                f.set(disp, disp + p.wide())
+            with f.if_(((flags & F_POP) != 0) & ((mod < 3) & (base == at.GPR + 4 * 8))):
+                f.set(disp, disp + sizes.pick(c64(8), c64(2)))       # POP counts RSP up before it forms the address
+            # -- the bytes must be executable to the last
+            with f.if_(((p - 1) >> 12) != page):
+                f.set(n, permission(p - 1) & at.EXECUTE)
+                need_page(p - 1, out)
+                f.br(instruction, n.is_zero())                   # what was read there before means nothing
+            # -- strings: the form is the repeat prefix
+            f.set(code, row)
+            with f.if_(flags & F_REP):
+                f.set(form, (rep == opcodes.PF3).pick(1, (rep == opcodes.PF2).pick(2, 0)))
+            f.set(code, (((row.load("i32.load16_u", O_HANDLER) + sizes * 3) + form) << 1)
+                  .load("i32.load16_u", tables["handlers"]))
+            # 67 or a segment on anything but a general memory operand, LOCK out of place, more than 15 bytes: rare
+            # enough to be left to the oracle, which decides.
+            f.set(n, ((a32 | (seg ^ at.ZERO // 8)) != 0) & (((flags & F_REP) != 0) | (row.load("i32.load8_u", O_IMM) >= IMM_JB)))
+            f.set(n, n | (lock & (((flags & F_LOCK).is_zero()) | (mod == 3))) | (length > 15))
+            f.set(code, n.pick(Tables.ESCAPE, code))
+            # -- registers
+            for place, fixed, where in ((O_D, O_DFIXED, R_D), (O_S, O_SFIXED, R_S)):
+                f.set(kind, row.load("i32.load8_u", place))
+                f.set(n, row.load("i32.load8_u", fixed))
+                f.set(reg, kind & 15)
+                f.set(n, (reg == SOURCE_REG).pick(((modrm >> 3) & 7) | ((rex & 4) << 1), n))
+                f.set(n, (reg == SOURCE_RM).pick((modrm & 7) | ((rex & 1) << 3), n))
+                f.set(n, (reg == SOURCE_OPCODE).pick((opcode & 7) | ((rex & 1) << 3), n))
+                with f.block() as placed:
+                    f.store("i32.store16", rec, (n << 3), where)
+                    with f.if_((kind >> 4) == FILE_GPR8):
+                        with f.if_(rex.is_zero() & ((n >= 4) & (n < 8))):        # ah ch dh bh
+                            f.store("i32.store16", rec, ((n - 4) << 3) + 1, where)
+                    with f.if_((kind >> 4) == FILE_VECTOR):
+                        f.store("i32.store16", rec, (n << 5) + at.VECTOR, where)
+                    with f.if_((kind >> 4) == FILE_MMX):
+                        f.store("i32.store16", rec, ((n & 7) << 4) + at.X87, where)
+            f.store("i32.store", rec, code, R_HANDLER)
+            f.store("i32.store", rec, ip, R_RIP)
+            f.store("i32.store16", rec, base, R_BASE)
+            f.store("i32.store16", rec, idx, R_INDEX)
+            f.store("i32.store8", rec, scale, R_SCALE)
+            f.store("i32.store8", rec, a32, R_A32)
+            f.store("i32.store8", rec, seg, R_SEGMENT)
+            f.store("i32.store8", rec, length, R_LENGTH)
+            f.store("i32.store", rec, 0, R_TARGET)
+            f.store("i64.store", rec, disp, R_DISP)
+            f.store("i64.store", rec, imm, R_IMM)
+            f.set(rec, rec + RECORD)
+            f.set(ip, p)
+            f.set(count, count + 1)
+            with f.if_((flags & F_END).is_zero()):
+                f.br(instruction, count < BLOCK_LIMIT)
+                f.br(out)
+        # a block that ends with a control transfer needs no continuation
+        f.store("i32.store", 0, rec, at.ARENA_NEXT)
+        _index_block(f, first, rec, rip, ip)
+        f.ret(first)
+    # cut short: continue at ip
+    f.store("i32.store", rec, Tables.GOTO, R_HANDLER)
+    f.store("i32.store", rec, ip, R_RIP)
+    f.store("i32.store8", rec, 0, R_LENGTH)
+    f.store("i32.store", rec, 0, R_TARGET)
+    f.store("i64.store", rec, ip.wide(), R_IMM)
+    f.set(rec, rec + RECORD)
+    f.store("i32.store", 0, rec, at.ARENA_NEXT)
+    _index_block(f, first, rec, rip, ip)
+    f.ret(first)
+    f.done()
+
+
+def _index_block(f, first, rec, rip, ip):
+    """Enters a block into the block index and the hash table."""
+    entry = f.local(value=c32(0).load("i32.load", at.BLOCK_COUNT))
+    f.store("i32.store", 0, entry + 1, at.BLOCK_COUNT)
+    f.set(entry, (entry << 4) + at.BLOCKS)
+    f.store("i32.store", entry, rip, 0)
+    f.store("i32.store", entry, ip - 1, 4)
+    f.store("i32.store", entry, first, 8)
+    f.store("i32.store", entry, X("i32", (rec - first).raw), 12)
+    slot = f.local(value=hash_slot(rip))
+    with f.loop() as probe:
+        with f.if_((slot.load("i32.load", at.HASH + 4) != 0) | ((slot.load("i32.load", at.HASH) != 0)
+                                                              & (slot.load("i32.load", at.HASH) != rip))):
+            f.set(slot, (slot + 8) & HASH_MASK)
+            f.br(probe)
+    f.store("i32.store", slot, rip, at.HASH)
+    f.store("i32.store", slot, first, at.HASH + 4)
+
+
+HASH_BITS = 18
+HASH_MASK = (1 << HASH_BITS + 3) - 1
+
+
+def hash_slot(rip: X) -> X:
+    """The byte offset in HASH where the search for rip begins."""
+    return ((rip * 0x9E3779B1) >> (32 - HASH_BITS)) << 3

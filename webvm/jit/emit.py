@@ -1,0 +1,41 @@
+"""Meanings run over bytes: what the interpreter's handlers and the regions have in common.
+
+A raw value is the WebAssembly that pushes it. Knows how operators become instructions and how locals are handed out;
+where registers, operands and flags live is for the subclasses to say.
+"""
+from ..wasm import encoding as w
+from ..x86.meaning import Bool, Machine
+
+_SHORT = 10        # bytes that may be pushed twice rather than kept in a local
+_CONST = {"i32": w.i32, "i64": w.i64, "v128": w.v128}
+
+
+class Emitter(Machine):
+    """`out` collects statements; `locals` the types of the locals beyond the first `first_local`."""
+    first_local = 0
+
+    def __init__(self):
+        self.out: list[bytes] = []
+        self.locals: list[str] = []
+
+    def prim(self, op, *raws): return b"".join(raws) + w.OP[op]
+    def lane(self, op, index, *raws): return b"".join(raws) + w.lane(op, index)
+    def shuffle(self, a, b, indices): return a + b + w.shuffle(indices)
+    def const(self, type, n): return _CONST[type](n)
+    def keep(self, type, raw): return raw if len(raw) <= _SHORT else self.let(type, raw)
+
+    def let(self, type, raw):
+        """Evaluates raw here; the answer is the local that holds it."""
+        n = self.first_local + len(self.locals)
+        self.locals.append(type)
+        self.out.append(raw + w.put(n))
+        return w.get(n)
+
+    def nested(self, body) -> bytes:
+        """What `body` emits, apart."""
+        outer, self.out = self.out, []
+        body()
+        inner, self.out = b"".join(self.out), outer
+        return inner
+
+    def when(self, condition: Bool, body): self.out.append(w.if_(condition.raw, self.nested(body)))

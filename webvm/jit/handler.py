@@ -1,0 +1,315 @@
+"""An instruction's meaning as an interpreter handler: a Wasm function from a record to the next record.
+
+A record is a decoded instruction in the arena, RECORD bytes; `jit.decoder` fills it. Operands are fetched from it at
+run time, so that one handler serves all instructions of a shape. A handler returns the record to run next, or 0 to
+leave `run`, with STOP and RIP set.
+"""
+from dataclasses import dataclass
+
+from ..wasm import encoding as w
+from ..x86 import flags
+from ..x86.meaning import MEANINGS, Bool, Int, Vec
+from . import layout as at
+from .emit import Emitter
+
+# ---- a record
+RECORD    = 40
+R_HANDLER = 0      # u32  index in the table
+R_RIP     = 4      # u32  guest address of the instruction
+R_D       = 8      # u16  state offset of operand 0, where it is a register
+R_S       = 10     # u16  of operand 1
+R_BASE    = 12     # u16  state offsets of base and index register
+R_INDEX   = 14     # u16
+R_SCALE   = 16     # u8   shift of the index
+R_A32     = 17     # u8   32 where the effective address is cut to 32 bits, else 0
+R_SEGMENT = 18     # u8   state offset of the segment's base / 8
+R_LENGTH  = 19     # u8   bytes of the instruction
+R_TARGET  = 20     # u32  record of the branch target, 0 until first taken
+R_DISP    = 24     # i64  displacement; in branches u32: record of the instruction after, 0 until first reached
+R_NEXT    = 24
+R_IMM     = 32     # i64  immediate, cut to the operand's width; in branches the target address
+
+STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION}
+CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "df": (at.DF, 32)}
+LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
+STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
+REC = w.get(0)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a handler is generated for.
+
+    kinds: "r" register by field D or S, "m" memory base+disp, "M" memory in full generality, "i" immediate,
+    "x" vector register, "q" MMX register, "j" branch target, "g<n>" and "x<n>" the fixed register n.
+    bits: of each operand; size: of the instruction.
+    """
+    meaning: str
+    size: int
+    kinds: tuple[str, ...]
+    bits: tuple[int, ...]
+    cc: int | None = None
+    rep: str | None = None
+
+    def __str__(self):
+        operands = " ".join(f"{k}{b}" for k, b in zip(self.kinds, self.bits))
+        return f"{self.rep + ' ' if self.rep else ''}{self.meaning}{'' if self.cc is None else self.cc}.{self.size} {operands}".strip()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Indices of the interpreter's own functions that handlers call."""
+    fault: int      # (address i64, bytes i32, access i32, record i32) -> i32: 1 granted, 0 leave
+    link: int       # (record i32, taken i32) -> record: resolve a branch and remember it
+    lookup: int     # (rip i64) -> record
+    trap: int       # (record i32, stop i32) -> 0
+    escape: int     # (record i32) -> record: the oracle runs the instruction
+    syscall: int    # (record i32) -> record
+    flags: int      # () -> i32: the arithmetic flags, packed
+
+
+def field(op: str, offset: int) -> bytes:
+    return REC + w.access(op, offset)
+
+
+def state(op: str, offset: int) -> bytes:
+    return w.i32(0) + w.access(op, offset)
+
+
+class Handler(Emitter):
+    """A machine for `MEANINGS` that emits the handler of one shape. `code()` is the function's body."""
+    first_local = 1
+
+    def __init__(self, shape: Shape, runtime: Runtime, checks: dict[int, tuple[int, int]] = {}):
+        """checks: memory operand -> (access, bits), made when the handler begins."""
+        super().__init__()
+        self.shape, self.runtime = shape, runtime
+        self.size, self.bits, self.cc, self.rep = shape.size, shape.bits, shape.cc, shape.rep
+        self.kinds = tuple(k.lower()[0] if k[0] != "g" else "r" for k in shape.kinds)
+        self.asize, self.segment = 64, None
+        self.accesses: dict[int, tuple[int, int]] = {}
+        self.result = REC + w.i32(RECORD) + w.OP["i32.add"]
+        self.operand_address = {}
+        for k, (access, bits) in checks.items():
+            self.operand_address[k] = self._check(self._effective_address(k, True), bits, access)
+
+    def code(self) -> bytes:
+        MEANINGS[self.shape.meaning](self)
+        return b"".join(self.out) + self.result
+
+    # ---- registers and operands
+    def _field_address(self, k):
+        return field("i32.load16_u", (R_D, R_S)[k])
+
+    def _fixed(self, k):
+        kind = self.shape.kinds[k]
+        return int(kind[1:]) if len(kind) > 1 else None
+
+    def _saw(self, k, access, bits):
+        old = self.accesses.get(k, (0, 0))
+        self.accesses[k] = old[0] | access, max(old[1], bits)
+
+    def read(self, k, bits):
+        kind = self.kinds[k]
+        if kind == "i":
+            return self.let("i64", field("i64.load", R_IMM))
+        if kind == "m":
+            self._saw(k, at.READ, bits)
+            return self.let("i64", self._operand_memory(k) + w.access(LOAD[bits], at.BIAS))
+        if self._fixed(k) is not None:
+            number = self._fixed(k)
+            where = at.GPR + 8 * number if kind == "r" else at.VECTOR + 32 * number
+            return self.let("i64", state(LOAD[bits], where))
+        return self.let("i64", self._field_address(k) + w.access(LOAD[bits]))
+
+    def write(self, k, value):
+        assert self.kinds[k] != "x", "vector registers are written whole"
+        if self.kinds[k] == "m":
+            self._saw(k, at.WRITE, value.bits)
+            self.out.append(self._operand_memory(k) + value.raw + w.access(STORE[value.bits], at.BIAS))
+        elif self._fixed(k) is not None:
+            self.set_reg(self._fixed(k), value)
+        else:
+            # A 32-bit result clears the upper half.
+            self.out.append(self._field_address(k) + value.raw + w.access(STORE[64 if value.bits == 32 else value.bits]))
+
+    def read_vec(self, k):
+        if self.kinds[k] == "m":
+            self._saw(k, at.READ, 128)
+            return self.let("v128", self._operand_memory(k) + w.access("v128.load", at.BIAS))
+        if self._fixed(k) is not None:
+            return self.xmm(self._fixed(k)).raw
+        return self.let("v128", self._field_address(k) + w.access("v128.load"))
+
+    def write_vec(self, k, value):
+        if self.kinds[k] == "m":
+            self._saw(k, at.WRITE, 128)
+            self.out.append(self._operand_memory(k) + value.raw + w.access("v128.store", at.BIAS))
+        else:
+            self.out.append(self._field_address(k) + value.raw + w.access("v128.store"))
+
+    def reg(self, number, bits): return Int(self, self.let("i64", state(LOAD[bits], at.GPR + 8 * number)), bits)
+
+    def set_reg(self, number, value):
+        store = STORE[64 if value.bits == 32 else value.bits]
+        self.out.append(w.i32(0) + value.raw + w.access(store, at.GPR + 8 * number))
+
+    def xmm(self, number): return Vec(self, self.let("v128", state("v128.load", at.VECTOR + 32 * number)))
+
+    # ---- memory
+    def _operand_memory(self, k):
+        # Without a check this is the run that finds out what to check; its code is thrown away.
+        return self.operand_address.get(k, w.i32(0))
+
+    def _effective_address(self, k, segment):
+        ea = field("i32.load16_u", R_BASE) + w.access("i64.load")
+        if self.shape.kinds[k] == "m":
+            return self.let("i64", ea + field("i64.load", R_DISP) + w.OP["i64.add"])
+        ea += field("i32.load16_u", R_INDEX) + w.access("i64.load") + field("i64.load8_u", R_SCALE) + w.OP["i64.shl"]
+        ea += w.OP["i64.add"] + field("i64.load", R_DISP) + w.OP["i64.add"]
+        ea += field("i64.load8_u", R_A32) + w.OP["i64.shl"] + field("i64.load8_u", R_A32) + w.OP["i64.shr_u"]
+        if segment:
+            ea += field("i32.load8_u", R_SEGMENT) + w.i32(3) + w.OP["i32.shl"] + w.access("i64.load") + w.OP["i64.add"]
+        return self.let("i64", ea)
+
+    def address(self, k, segment=True): return Int(self, self._effective_address(k, segment), 64)
+
+    def _check(self, address: bytes, bits: int, access: int) -> bytes:
+        """Makes sure that `access` to bits/8 bytes at the i64 `address` is permitted: exact, byte for byte. The answer
+        is the address as i32."""
+        address = self.let("i64", address)
+        low = self.let("i32", address + w.OP["i32.wrap_i64"])
+
+        def page(last):
+            offset = w.i32(last) + w.OP["i32.add"] if last else b""
+            return low + offset + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
+        permitted = page(0)
+        if bits > 8:
+            permitted += page(bits // 8 - 1) + w.OP["i32.and"]
+        denied = permitted + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
+        denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        ask = address + w.i32(bits // 8) + w.i32(access) + REC + w.call(self.runtime.fault) + w.OP["i32.eqz"]
+        self.out.append(w.if_(denied, w.if_(ask, w.i32(0) + w.RETURN)))
+        return low
+
+    def load(self, address, bits):
+        low = self._check(address.raw, bits, at.READ)
+        return Int(self, self.let("i64", low + w.access(LOAD[bits], at.BIAS)), bits)
+
+    def store(self, address, value):
+        low = self._check(address.raw, value.bits, at.WRITE)
+        self.out.append(low + value.raw + w.access(STORE[value.bits], at.BIAS))
+
+    def load_vec(self, address):
+        low = self._check(address.raw, 128, at.READ)
+        return Vec(self, self.let("v128", low + w.access("v128.load", at.BIAS)))
+
+    def store_vec(self, address, value):
+        low = self._check(address.raw, 128, at.WRITE)
+        self.out.append(low + value.raw + w.access("v128.store", at.BIAS))
+
+    def writable(self, address, bits): self._check(address.raw, bits, at.WRITE)
+
+    # ---- control registers
+    def base(self, segment): return Int(self, self.let("i64", state("i64.load", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment])), 64)
+
+    def set_base(self, segment, value):
+        self.out.append(w.i32(0) + value.raw + w.access("i64.store", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment]))
+
+    def cell(self, name):
+        where, bits = CELLS[name]
+        return Int(self, self.let("i64", state(LOAD[bits], where)), bits)
+
+    def set_cell(self, name, value):
+        where, bits = CELLS[name]
+        self.out.append(w.i32(0) + value.raw + w.access(STORE[bits], where))
+
+    # ---- control
+    def next_ip(self):
+        raw = field("i64.load32_u", R_RIP) + field("i64.load8_u", R_LENGTH) + w.OP["i64.add"]
+        return Int(self, self.let("i64", raw), 64)
+
+    def goto(self, address): self.result = address.raw + w.call(self.runtime.lookup)
+
+    def branch(self, condition=None):
+        if condition is None:
+            taken, record = w.i32(1), field("i32.load", R_TARGET)
+        else:
+            taken = condition.raw
+            record = field("i32.load", R_TARGET) + field("i32.load", R_NEXT) + taken + w.SELECT
+        record = self.let("i32", record)
+        self.out.append(w.if_(record, record + w.RETURN))
+        self.result = REC + taken + w.call(self.runtime.link)
+
+    def again(self, condition):
+        self.result = REC + self.result + condition.raw + w.SELECT
+
+    def trap_if(self, condition, vector):
+        self.out.append(w.if_(condition.raw, REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap) + w.RETURN))
+
+    def trap(self, vector): self.result = REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap)
+    def system_call(self): self.result = REC + w.call(self.runtime.syscall)
+
+    def slow_if(self, condition):
+        self.out.append(w.if_(condition.raw, REC + w.call(self.runtime.escape) + w.RETURN))
+
+    def divide_wide(self, high, low, divisor, signed):
+        """Where the dividend fits 64 bits, here; else the oracle does it."""
+        if not signed:
+            self.slow_if(~high.is_zero())
+            return low.div_u(divisor), low.rem_u(divisor)
+        self.slow_if((high != low.sar(63)) | (divisor == -1))
+        return low.div_s(divisor), low.rem_s(divisor)
+
+    # ---- flags
+    def _set_lazy(self, kind, a, b, bits):
+        self.out.append(w.i32(0) + a + w.access("i64.store", at.FLAG_A)
+                        + w.i32(0) + b + w.access("i64.store", at.FLAG_B)
+                        + w.i32(0) + w.i32(kind | 64 - bits << 8) + w.access("i32.store", at.FLAG_KIND))
+
+    def flags_sub(self, x, y): self._set_lazy(flags.SUB, x.high_part().raw, y.high_part().raw, x.bits)
+    def flags_add(self, x, y): self._set_lazy(flags.ADD, x.high_part().raw, y.high_part().raw, x.bits)
+    def flags_logic(self, r): self._set_lazy(flags.SUB, r.high_part().raw, w.i64(0), r.bits)
+    def flags_inc(self, r): self._set_lazy(flags.INC, r.high_part().raw, self.cf.int(64).raw, r.bits)
+    def flags_dec(self, r): self._set_lazy(flags.DEC, r.high_part().raw, self.cf.int(64).raw, r.bits)
+
+    def flags_result(self, r, cf, of, af=None):
+        packed = flags.pack(self, cf, of, af)
+        self._set_lazy(flags.RESULT, r.high_part().raw, packed.raw, r.bits)
+
+    def arithmetic_flags(self):
+        return Int(self, self.let("i64", w.call(self.runtime.flags) + w.OP["i64.extend_i32_u"]), 32)
+
+    def set_arithmetic_flags(self, packed): self._set_lazy(flags.EXPLICIT, w.i64(0), packed.raw, 64)
+
+    def condition(self, cc):
+        kind = state("i32.load8_u", at.FLAG_KIND)
+        fast = self.nested_value(lambda: flags.condition_after_sub(self, cc, *self._lazy_operands()))
+        slow = self.nested_value(lambda: flags.condition_of(self, cc, self.arithmetic_flags()))
+        return Bool(self, self.let("i32", w.if_(kind, slow, fast, w.I32)))
+
+    def _lazy_operands(self):
+        return (Int(self, self.let("i64", state("i64.load", at.FLAG_A)), 64),
+                Int(self, self.let("i64", state("i64.load", at.FLAG_B)), 64),
+                lambda: Int(self, state("i64.load8_u", at.FLAG_KIND + 1), 64))
+
+    def nested_value(self, make) -> bytes:
+        """Statements, then the value that `make` returns."""
+        result = None
+
+        def body():
+            nonlocal result
+            result = make()
+        return self.nested(body) + result.raw
+
+    def flags_rest(self): return Int(self, self.let("i64", state("i64.load32_u", at.EFLAGS_REST)), 32)
+    def set_flags_rest(self, value): self.out.append(w.i32(0) + value.raw + w.access("i64.store32", at.EFLAGS_REST))
+
+
+def generate(shape: Shape, runtime: Runtime) -> tuple[list[str], bytes]:
+    """The locals and the body of the handler for a shape."""
+    trial = Handler(shape, runtime)
+    trial.code()
+    handler = Handler(shape, runtime, trial.accesses)
+    body = handler.code()
+    return handler.locals, body

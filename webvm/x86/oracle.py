@@ -1,0 +1,293 @@
+"""The oracle: meanings run over Python ints, one instruction at a time. The definition of correct.
+
+Slow and complete. The generated code is compared with it, and leaves to it what it has no form for: instructions
+whose meaning is Python (`python_meaning`: x87, CPUID and their like), odd prefixes, 128-bit dividends.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Protocol
+
+from . import integer                                   # registers its meanings
+from .insn import Imm, Insn, Mem, Reg, Rel
+from .meaning import (AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec)
+from .primitives import M64, PRIM, signed
+
+PYTHON_MEANINGS = {}
+
+
+def python_meaning(*names):
+    """Registers a meaning that needs the oracle itself (`m.state`, `m.memory`, `m.insn`), with no generated form."""
+    def register(function):
+        for n in names or (function.__name__.rstrip("_"),):
+            assert n not in PYTHON_MEANINGS and n not in MEANINGS, f"{n} has two meanings"
+            PYTHON_MEANINGS[n] = function
+        return function
+    return register
+
+
+class Trap(Exception):
+    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP"."""
+
+    def __init__(self, vector: str):
+        super().__init__(vector)
+        self.vector = vector
+
+
+class SystemCall(Exception):
+    """SYSCALL was executed; RIP, RCX and R11 are set."""
+
+
+class GuestFault(Exception):
+    """Memory at `address` may not be accessed ("r", "w")."""
+
+    def __init__(self, address: int, access: str):
+        super().__init__(f"{access} {address:#x}")
+        self.address, self.access = address, access
+
+
+class Memory(Protocol):
+    def read(self, address: int, length: int) -> bytes: """Raises GuestFault."""
+    def write(self, address: int, data: bytes) -> None: """Raises GuestFault, then with nothing written."""
+    def check_write(self, address: int, length: int) -> None: """Raises GuestFault where a write would."""
+
+
+@dataclass
+class State:
+    """The registers a program sees. `flags` has the six arithmetic flags at their places in EFLAGS."""
+    gpr: list[int] = field(default_factory=lambda: [0] * 16)
+    xmm: list[int] = field(default_factory=lambda: [0] * 16)
+    rip: int = 0
+    flags: int = 0
+    rest: int = 0
+    df: int = 0
+    fs_base: int = 0
+    gs_base: int = 0
+    mxcsr: int = 0x1F80
+    fcw: int = 0x37F
+    fsw: int = 0
+    ftw: int = 0                                         # bit n: physical x87 register n is in use
+    x87: list[int] = field(default_factory=lambda: [0] * 8)    # physical registers, 80 bits; MMX in the lower 64
+
+    def copy(self) -> State:
+        return State(*(list(v) if isinstance(v, list) else v for v in (getattr(self, f.name) for f in fields(self))))
+
+    def restore(self, other: State) -> None:
+        for f in fields(self):
+            setattr(self, f.name, getattr(other, f.name))
+
+
+_KINDS = {"g": "r", "x": "x", "m": "q", "s": "S", "f": "f"}
+
+
+def _kind(operand) -> str:
+    if isinstance(operand, Reg):
+        return _KINDS.get(operand.kind, "?")
+    return {Mem: "m", Imm: "i", Rel: "j"}[type(operand)]
+
+
+class Oracle(Machine):
+    """Runs one instruction: `Oracle(insn, state, memory).step()`."""
+
+    def __init__(self, insn: Insn, state: State, memory: Memory):
+        self.insn, self.state, self.memory = insn, state, memory
+        self.size = insn.size * 8
+        self.cc, self.rep = insn.cc, insn.rep
+        self.asize, self.segment = insn.asize * 8, insn.segment
+        strings = insn.row.rep or insn.row.repz
+        self.kinds = () if strings else tuple(_kind(o) for o in insn.operands)
+        self.bits = () if strings else tuple(64 if isinstance(o, Rel) else o.size * 8 for o in insn.operands)
+        self.next = insn.address + insn.length & M64
+
+    def step(self) -> None:
+        """Executes the instruction. On Trap (but BP) and GuestFault the state is as before."""
+        row = self.insn.row
+        if row.cpl0 or row.iopl:
+            raise Trap("GP")
+        run = MEANINGS.get(row.meaning) or PYTHON_MEANINGS.get(row.meaning)
+        if run is None:
+            raise Trap("UD")
+        before = self.state.copy()
+        try:
+            run(self)
+        except (Trap, GuestFault) as stop:
+            self.state.restore(before)
+            if isinstance(stop, Trap) and stop.vector == "BP":
+                self.state.rip = self.next
+            raise
+        except SystemCall:
+            self.state.rip = self.next
+            raise
+        self.state.rip = self.next
+
+    # ---- values
+    def prim(self, op, *raws): return PRIM[op](*raws)
+
+    def lane(self, op, index, *raws):
+        shape, what = op.split(".")
+        bits = int(shape[1:].split("x")[0])
+        shift, mask = index * bits, (1 << bits) - 1
+        convert = {"f64": ("i64.reinterpret_f64", "f64.reinterpret_i64"), "f32": ("i32.reinterpret_f32", "f32.reinterpret_i32")}
+        to_bits, from_bits = (PRIM[n] for n in convert[shape[:3]]) if shape[0] == "f" else (lambda x: x & mask, lambda x: x)
+        if what.startswith("extract"):
+            value = raws[0] >> shift & mask
+            return signed(value, bits) & 0xFFFFFFFF if what.endswith("_s") else from_bits(value)
+        return raws[0] & ~(mask << shift) | to_bits(raws[1]) << shift
+
+    def shuffle(self, a, b, indices):
+        both = a.to_bytes(16, "little") + b.to_bytes(16, "little")
+        return int.from_bytes(bytes(both[i] for i in indices), "little")
+
+    def const(self, type, n): return n & {"i32": 0xFFFFFFFF, "i64": M64, "v128": (1 << 128) - 1}[type]
+    def keep(self, type, raw): return raw
+
+    # ---- operands
+    def read(self, k, bits):
+        o = self.insn.operands[k]
+        if isinstance(o, Imm):
+            return o.value & (1 << bits) - 1
+        if isinstance(o, Mem):
+            return self._load(self._linear(o), bits)
+        if o.kind == "g":
+            return (self.state.gpr[o.number] >> (8 if o.high else 0)) & (1 << bits) - 1
+        file = self.state.xmm if o.kind == "x" else self.state.x87
+        return file[o.number] & (1 << bits) - 1
+
+    def write(self, k, value):
+        o = self.insn.operands[k]
+        if isinstance(o, Mem):
+            self.store(self.address(k), value)
+        elif o.kind == "m":
+            self.state.x87[o.number] = self.state.x87[o.number] >> 64 << 64 | value.raw
+        elif o.high:
+            self.state.gpr[o.number] = self.state.gpr[o.number] & ~0xFF00 | value.raw << 8
+        else:
+            self.set_reg(o.number, value)
+
+    def read_vec(self, k):
+        o = self.insn.operands[k]
+        if isinstance(o, Mem):
+            return self._load(self._linear(o), 128)
+        return self.state.xmm[o.number]
+
+    def write_vec(self, k, value):
+        o = self.insn.operands[k]
+        if isinstance(o, Mem):
+            self.store_vec(self.address(k), value)
+        else:
+            self.state.xmm[o.number] = value.raw
+
+    def reg(self, number, bits): return Int(self, self.state.gpr[number] & (1 << bits) - 1, bits)
+
+    def set_reg(self, number, value):
+        bits = value.bits
+        keep = 0 if bits >= 32 else self.state.gpr[number] >> bits << bits
+        self.state.gpr[number] = keep | value.raw
+
+    def xmm(self, number): return Vec(self, self.state.xmm[number])
+
+    # ---- memory
+    def _linear(self, o: Mem, segment=True) -> int:
+        g = self.state.gpr
+        at = o.disp + (g[o.base] if o.base is not None else 0) + (g[o.index] * o.scale if o.index is not None else 0)
+        if self.insn.meaning == "pop" and o.base == 4:
+            at += self.insn.size                        # RSP has been counted up by then
+        at &= 0xFFFFFFFF if o.asize == 4 else M64
+        if segment and o.segment:
+            at += self.state.fs_base if o.segment == "fs" else self.state.gs_base
+        return at & M64
+
+    def address(self, k, segment=True): return Int(self, self._linear(self.insn.operands[k], segment), 64)
+    def _load(self, at, bits): return int.from_bytes(self.memory.read(at, bits // 8), "little")
+    def load(self, address, bits): return Int(self, self._load(address.raw, bits), bits)
+    def store(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(value.bits // 8, "little"))
+    def load_vec(self, address): return Vec(self, self._load(address.raw, 128))
+    def store_vec(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(16, "little"))
+    def writable(self, address, bits): self.memory.check_write(address.raw, bits // 8)
+    def base(self, segment): return Int(self, getattr(self.state, segment + "_base"), 64)
+    def set_base(self, segment, value): setattr(self.state, segment + "_base", value.raw)
+    def cell(self, name): return Int(self, getattr(self.state, name), 16 if name in ("fcw", "fsw") else 32)
+    def set_cell(self, name, value): setattr(self.state, name, value.raw)
+
+    # ---- control
+    def next_ip(self): return Int(self, self.insn.address + self.insn.length & M64, 64)
+    def goto(self, address): self.next = address.raw
+
+    def branch(self, condition=None):
+        if condition is None or condition.raw:
+            self.next = self.insn.operands[0].target
+
+    def again(self, condition):
+        if condition.raw:
+            self.next = self.insn.address
+
+    def when(self, condition, body):
+        if condition.raw:
+            body()
+
+    def trap_if(self, condition, vector):
+        if condition.raw:
+            raise Trap(vector)
+
+    def trap(self, vector): raise Trap(vector)
+    def slow_if(self, condition): pass
+
+    def system_call(self):
+        self.state.gpr[RCX] = self.next
+        self.state.gpr[11] = integer.eflags(self).raw
+        raise SystemCall
+
+    def divide_wide(self, high, low, divisor, signed):
+        n, d = high.raw << 64 | low.raw, divisor.raw
+        if signed:
+            n, d = _signed(n, 128), _signed(d, 64)
+        q = abs(n) // abs(d)
+        q = -q if (n < 0) != (d < 0) else q
+        if q != (_signed(q & M64, 64) if signed else q & M64):
+            raise Trap("DE")
+        return Int(self, q & M64, 64), Int(self, n - q * d & M64, 64)
+
+    # ---- flags: packed at once
+    def _packed(self, r, cf, of, af):
+        return (cf << CF | of << OF | af << AF | (r.raw == 0) << ZF | (r.raw >> r.bits - 1) << SF
+                | (not (r.raw & 0xFF).bit_count() & 1) << PF)
+
+    def flags_sub(self, x, y):
+        r, s = x - y, x.bits
+        of = _signed(x.raw, s) - _signed(y.raw, s) != _signed(r.raw, s)
+        self.state.flags = self._packed(r, x.raw < y.raw, of, (x.raw & 15) < (y.raw & 15))
+
+    def flags_add(self, x, y):
+        r, s = x + y, x.bits
+        of = _signed(x.raw, s) + _signed(y.raw, s) != _signed(r.raw, s)
+        self.state.flags = self._packed(r, x.raw + y.raw >> s, of, (x.raw & 15) + (y.raw & 15) > 15)
+
+    def flags_logic(self, r): self.state.flags = self._packed(r, 0, 0, 0)
+
+    def flags_inc(self, r):
+        self.state.flags = self._packed(r, self.state.flags >> CF & 1, r.raw == 1 << r.bits - 1, not r.raw & 15)
+
+    def flags_dec(self, r):
+        self.state.flags = self._packed(r, self.state.flags >> CF & 1, r.raw == (1 << r.bits - 1) - 1, r.raw & 15 == 15)
+
+    def flags_result(self, r, cf, of, af=None):
+        self.state.flags = self._packed(r, cf.raw, of.raw, af.raw if af else 0)
+
+    def arithmetic_flags(self): return Int(self, self.state.flags, 32)
+    def set_arithmetic_flags(self, packed): self.state.flags = packed.raw & ARITHMETIC
+    def flags_rest(self): return Int(self, self.state.rest, 32)
+    def set_flags_rest(self, value): self.state.rest = value.raw
+
+    def condition(self, cc):
+        f = self.state.flags
+        cf, zf, sf, of, pf = (f >> n & 1 for n in (CF, ZF, SF, OF, PF))
+        holds = (of, cf, zf, cf | zf, sf, pf, sf ^ of, zf | sf ^ of)[cc >> 1]
+        return self.bool(bool(holds ^ (cc & 1)))
+
+
+_signed = signed
+
+
+def run(insn: Insn, state: State, memory: Memory) -> None:
+    """Executes one instruction: raises Trap, SystemCall or GuestFault."""
+    Oracle(insn, state, memory).step()

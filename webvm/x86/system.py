@@ -1,0 +1,91 @@
+"""What CPUID, time stamps and the state-saving instructions mean. Run by the oracle alone: they are rare."""
+import time
+
+from .meaning import RAX, RCX, RDX, meaning
+from .oracle import Trap, python_meaning
+
+VENDOR = b"GenuineIntel"                    # glibc tunes its string functions by it; the other known one is AuthenticAMD
+BRAND = b"webvm virtual x86-64 processor"
+
+# CPUID leaf 1: bit numbers by feature, for the features that can be had.
+EDX_1 = {"fpu": 0, "tsc": 4, "cx8": 8, "cmov": 15, "clflush": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
+ECX_1 = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4_1": 19, "sse4_2": 20, "movbe": 22, "popcnt": 23, "aes": 25}
+BASE = frozenset(EDX_1)
+
+
+def _mask(table, features): return sum(1 << bit for name, bit in table.items() if name in features)
+
+
+def cpuid_leaf(leaf: int, subleaf: int, features: frozenset[str]) -> tuple[int, int, int, int]:
+    """EAX, EBX, ECX, EDX of a leaf, for a processor with x86-64, SSE2 and `features`."""
+    word = lambda text, at: int.from_bytes(text[at:at + 4].ljust(4, b"\0"), "little")
+    features = features | BASE
+    match leaf:
+        case 0:
+            return 7, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4)
+        case 1:
+            return 0x000306A0, 0x00000800, _mask(ECX_1, features), _mask(EDX_1, features)
+        case 7 if subleaf == 0:
+            return 0, 0, 0, 0
+        case 0x80000000:
+            return 0x80000008, 0, 0, 0
+        case 0x80000001:
+            return 0, 0, int("lahf_lm" in features), 1 << 11 | 1 << 20 | 1 << 29          # SYSCALL, NX, long mode
+        case 0x80000002 | 0x80000003 | 0x80000004:
+            at = (leaf - 0x80000002) * 16
+            return tuple(word(BRAND, at + k) for k in range(0, 16, 4))
+        case 0x80000008:
+            return 32 | 48 << 8, 0, 0, 0
+    return 0, 0, 0, 0
+
+
+class Processor:
+    """What the oracle's CPUID tells; set by whoever composes the machine."""
+    features: frozenset[str] = frozenset({"lahf_lm"})
+
+
+@python_meaning()
+def cpuid(m):
+    g = m.state.gpr
+    leaf = cpuid_leaf(g[RAX] & 0xFFFFFFFF, g[RCX] & 0xFFFFFFFF, Processor.features)
+    g[RAX], g[3], g[RCX], g[RDX] = leaf
+
+
+def _time_stamp(m):
+    now = time.perf_counter_ns()
+    m.state.gpr[RAX], m.state.gpr[RDX] = now & 0xFFFFFFFF, now >> 32 & 0xFFFFFFFF
+
+
+@python_meaning()
+def rdtsc(m): _time_stamp(m)
+
+
+@python_meaning()
+def rdtscp(m):
+    _time_stamp(m)
+    m.state.gpr[RCX] = 0
+
+
+@python_meaning()
+def xgetbv(m):
+    """CPUID does not show OSXSAVE."""
+    raise Trap("UD")
+
+
+_SELECTORS = {0: 0, 1: 0x33, 2: 0x2B, 3: 0, 4: 0, 5: 0}             # es cs ss ds fs gs in a 64-bit Linux process
+
+
+@python_meaning()
+def mov_from_seg(m):
+    m.dst = m.int(_SELECTORS[m.insn.operands[1].number], m.bits[0])
+
+
+@python_meaning()
+def mov_to_seg(m):
+    """A null selector or the one that is there already may be loaded; nothing else exists."""
+    if m.src.raw & 0xFFFC and m.src.raw != _SELECTORS[m.insn.operands[0].number]:
+        raise Trap("GP")
+
+
+@meaning("clflushopt", "clwb", "cldemote")
+def cache_hint(m): pass

@@ -1,0 +1,1 @@
+"""What the x87 instructions mean. Run by the oracle alone."""
