@@ -4,7 +4,7 @@ Knows wasmtime's C API. Must not know x86, Linux or the kernel.
 
 wasmtime's public Python API costs 31-36 us a call and 11-15 us a call back. So the hot paths (run, the hooks, the other
 exports) go to the C API's unchecked entry points directly: 1 us and 0.4 us. They take and give values in 16-byte slots and
-check no types, so the types of imports and exports are checked once here, when the module is compiled.
+check no types, so the types of imports and exports are checked once, when the engine is made.
 """
 
 import ctypes
@@ -110,7 +110,6 @@ class NativeEngine(space.Engine):
         self.module = compile_module(self.wasmtime, image.wasm, cache)
         self.imports = [i.name for i in self.module.imports]
         self._check_types()
-        self.running: NativeSpace | None = None     # whose run() is on the stack
         self.hooks = {                              # wasmtime holds their addresses: they live as long as the engine
             "syscall": _CALLBACK(self._syscall),
             "fault": _CALLBACK(self._fault),
@@ -136,32 +135,19 @@ class NativeEngine(space.Engine):
     def _create(self) -> "NativeSpace":
         return NativeSpace(self)
 
-    # The hooks keep every exception, KeyboardInterrupt too: it must not pass through Wasm frames. run() raises it.
-
     def _syscall(self, env, caller, slots, n) -> int:
-        try:
-            c_int32.from_address(slots).value = 1 if self.running.on_syscall() else 0
-        except BaseException as error:
-            self.raised = error
-            c_int32.from_address(slots).value = 0
-        return 0
+        c_int32.from_address(slots).value = self.syscall()
+        return 0                                    # no trap
 
     def _fault(self, env, caller, slots, n) -> int:
-        try:
-            low, high = c_uint32.from_address(slots).value, c_uint32.from_address(slots + SLOT).value
-            access = c_int32.from_address(slots + 2 * SLOT).value
-            c_int32.from_address(slots).value = 1 if self.running.on_fault(low | high << 32, access) else 0
-        except BaseException as error:
-            self.raised = error
-            c_int32.from_address(slots).value = 0
+        c_int32.from_address(slots).value = self.fault(
+            c_uint32.from_address(slots).value,
+            c_uint32.from_address(slots + SLOT).value,
+            c_int32.from_address(slots + 2 * SLOT).value)
         return 0
 
     def _escape(self, env, caller, slots, n) -> int:
-        try:
-            c_int32.from_address(slots).value = self.image.escape(self.running)
-        except BaseException as error:
-            self.raised = error
-            c_int32.from_address(slots).value = self.layout.LEFT
+        c_int32.from_address(slots).value = self.escape()
         return 0
 
 
@@ -183,9 +169,11 @@ class NativeSpace(space.Space):
         self._context_address = ctypes.cast(store._context(), c_void_p).value
         self._addresses = {name: addressof(function) for name, function in self._functions.items()}
         self._run = self._addresses["run"]
-        self._slots = (ffi.wasmtime_val_raw_t * 4)()       # of run, and of calls made while it is on the stack
+        self._slots = (ffi.wasmtime_val_raw_t * 3)()        # of the exports that may be called while run is on the stack
+        self._slots_address = addressof(self._slots)
         self._run_slots = (ffi.wasmtime_val_raw_t * 1)()
-        self._fuel = c_int32.from_buffer(self._run_slots)
+        self._run_slots_address = addressof(self._run_slots)
+        self._fuel = c_int32.from_buffer(self._run_slots)   # both its argument and its result
         self._trap = POINTER(ffi.wasm_trap_t)()
         self._trap_address = addressof(self._trap)
         self._base = ctypes.cast(self._memory.data_ptr(store), c_void_p).value
@@ -212,15 +200,9 @@ class NativeSpace(space.Space):
         self._u8 = self._u32 = memoryview(b"")     # nothing may reach the memory once it is gone
         self._store.close()
 
-    def run(self, fuel: int) -> int:
-        engine = self._engine
-        outer, engine.running = engine.running, self
+    def _enter(self, fuel: int) -> int:
         self._fuel.value = fuel
-        error = _call(self._context_address, self._run, addressof(self._run_slots), 1, self._trap_address)
-        engine.running = outer
-        if engine.raised is not None:
-            raised, engine.raised = engine.raised, None
-            raise raised
+        error = _call(self._context_address, self._run, self._run_slots_address, 1, self._trap_address)
         if error or self._trap:
             self._fail(error)
         return self._fuel.value
@@ -229,7 +211,7 @@ class NativeSpace(space.Space):
         slots = self._slots
         for i, value in enumerate(args):
             slots[i].i32 = value
-        error = _call(self._context_address, self._addresses[export], addressof(slots), len(slots), self._trap_address)
+        error = _call(self._context_address, self._addresses[export], self._slots_address, len(slots), self._trap_address)
         if error or self._trap:
             self._fail(error)
         return slots[0].i32

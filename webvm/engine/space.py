@@ -2,7 +2,7 @@
 
 Knows the layout it is given, permission bytes, the register context of a thread and the FXSAVE image (Intel SDM vol. 1,
 10.5.1). Must not know wasmtime or JavaScript: a subclass of Space supplies `peek`, `poke`, `blank`, `_resize` and the calls
-into the module, a subclass of Engine creates spaces.
+into the module, a subclass of Engine creates spaces and connects the module's imports to its hooks.
 
 A *wasm address* counts from the start of the Memory, a guest address from BIAS.
 """
@@ -48,7 +48,8 @@ class Engine(ABC):
         self.max_spaces = max_spaces
         self.kept_spaces = kept_spaces
         self.kept_bytes = kept_bytes
-        self.live = 0                          # spaces handed out
+        self.live = 0                              # spaces handed out
+        self.running: Space | None = None          # whose run() is on the stack
         self.raised: BaseException | None = None   # by a hook, until run() has left the Wasm frames
         self._kept: list[Space] = []
         layout = image.layout
@@ -75,6 +76,30 @@ class Engine(ABC):
         if not self.fresh:
             self.fresh = space.peek(0, self.layout.DECODE)
         return space
+
+    # The module's imports. They keep every exception, KeyboardInterrupt too: none may pass through Wasm frames (that would
+    # cost 50-75 us, and leave wasmtime's frames behind). Space.run raises it.
+
+    def syscall(self) -> int:
+        try:
+            return 1 if self.running.on_syscall() else 0
+        except BaseException as error:
+            self.raised = error
+            return 0
+
+    def fault(self, low: int, high: int, access: int) -> int:
+        try:
+            return 1 if self.running.on_fault(low | high << 32, access) else 0
+        except BaseException as error:
+            self.raised = error
+            return 0
+
+    def escape(self) -> int:
+        try:
+            return self.image.escape(self.running)
+        except BaseException as error:
+            self.raised = error
+            return self.layout.LEFT
 
     def _take_back(self, space: "Space", used: int) -> bool:
         """Whether the space, with `used` bytes present, is kept for reuse. The answer is final: it is counted out."""
@@ -110,8 +135,8 @@ class Space(ABC):
     # ---- what an engine supplies
 
     @abstractmethod
-    def run(self, fuel: int) -> int:
-        """Execute at most about `fuel` instructions; returns a stop code. An exception raised in a hook is raised here."""
+    def _enter(self, fuel: int) -> int:
+        """Call the export run; raises EngineTrap."""
 
     @abstractmethod
     def peek(self, address: int, n: int) -> bytes:
@@ -140,6 +165,21 @@ class Space(ABC):
     @abstractmethod
     def _call(self, export: str, *args: int) -> int:
         """Call an export other than run, with i32 arguments."""
+
+    # ---- execution
+
+    def run(self, fuel: int) -> int:
+        """Execute at most about `fuel` instructions; returns a stop code. An exception raised in a hook is raised here."""
+        engine = self._engine
+        outer, engine.running = engine.running, self
+        try:
+            stop = self._enter(fuel)
+        finally:
+            engine.running = outer
+        if engine.raised is not None:
+            raised, engine.raised = engine.raised, None
+            raise raised
+        return stop
 
     # ---- registers
 

@@ -1,0 +1,79 @@
+"""What runs inside the page: the shared suite over webvm.engine.browser, and what only the browser has."""
+
+import json
+import traceback
+from pathlib import Path
+
+from webvm.engine.browser import BrowserEngine
+
+from . import bench, shared, toy
+from .shared import program
+from .toy import ADDI, INT3
+
+IMAGE = toy.Toy((Path(__file__).parent / "toy.wasm").read_bytes())
+
+
+def make(**options):
+    return BrowserEngine(IMAGE, **options)
+
+
+def test_pyodides_own_memory_may_grow(make):
+    space = program(make, (ADDI, 0, 0, 1), (INT3,))
+    space.write(shared.DATA, b"before")
+    blocks = [bytearray(16 << 20) for _ in range(8)]           # the staging area's view is detached by this
+    assert space.read(shared.DATA, 6) == b"before"
+    del blocks
+    space.write(shared.DATA, b"after!")
+    assert (space.run(10), space.get(0), space.read(shared.DATA, 6)) == (shared.L.BREAKPOINT, 1, b"after!")
+
+
+def test_a_module_compiled_by_the_page_is_taken(make):
+    import js
+    from pyodide.ffi import to_js
+    engine = make(module=js.WebAssembly.Module.new(to_js(IMAGE.wasm)))
+    assert program(lambda: engine, (ADDI, 0, 0, 1), (INT3,)).run(10) == shared.L.BREAKPOINT
+
+
+def test_dropped_memories_are_collected(make):
+    """More memories than V8 can have at a time, one after the other."""
+    engine = make(kept_spaces=0)
+    for _ in range(300):
+        space = program(lambda: engine, (ADDI, 0, 0, 1), (INT3,))
+        assert space.run(10) == shared.L.BREAKPOINT
+        space.release()
+
+
+def test_the_default_number_of_spaces_fits(make):
+    engine = make()
+    spaces = [engine.space() for _ in range(engine.max_spaces)]
+    shared.load(spaces[-1], (INT3,))
+    assert spaces[-1].run(10) == shared.L.BREAKPOINT
+    for space in spaces:
+        space.release()
+
+
+def own_tests() -> dict:
+    return {name: f for name, f in globals().items() if name.startswith("test_")}
+
+
+def suite() -> str:
+    """Run everything. JSON: test -> "" or the traceback."""
+    results = {}
+    for name, test in {**shared.all_tests(), **own_tests()}.items():
+        engines = []
+
+        def tracked(**options):
+            engines.append(make(**options))
+            return engines[-1]
+        try:
+            test(tracked)
+            results[name] = ""
+        except Exception:      # whatever it is, it is the test's result
+            results[name] = traceback.format_exc()
+        for engine in engines:
+            engine.close()
+    return json.dumps(results)
+
+
+def figures() -> str:
+    return json.dumps(bench.figures(make))

@@ -1,0 +1,507 @@
+"""What every engine does: one suite, collected by test_native.py and carried into the page by test_browser.py.
+
+A test takes `make`, which makes an engine for the toy interpreter (toy.py) with the options given. No pytest here: Pyodide
+does not have it.
+"""
+
+import contextlib
+import struct
+
+from webvm.engine import EngineTrap, OutOfMemory, OutOfSpaces
+from webvm.jit import layout as L
+
+from . import toy
+from .toy import ADDI, ESCAPE, ILLEGAL, INT3, JUMP, LOAD, OUTSIDE, RECURSE, STORE, SYSCALL, UNREACHABLE, code
+
+R, W, X, PRESENT = 1, 2, 4, 32
+TEXT, DATA = 0x400000, 0x600000
+RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
+
+
+@contextlib.contextmanager
+def raises(kind):
+    try:
+        yield
+    except kind:
+        return
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def program(make, *instructions, **options):
+    """A space with the instructions at TEXT and a writable page at DATA, ready to run."""
+    space = make(**options).space()
+    load(space, *instructions)
+    return space
+
+
+def load(space, *instructions):
+    space.protect(TEXT >> 12, 1, R | X | PRESENT)
+    space.protect(DATA >> 12, 1, R | W | PRESENT)
+    space.write(TEXT, code(*instructions))
+    space.rip = TEXT
+
+
+def test_instructions_run_until_the_fuel_is_gone(make):
+    space = program(make, (ADDI, RAX, 0, 5), (JUMP, 0, 0, TEXT))
+    assert space.run(10) == L.FUEL
+    assert (space.get(RAX), space.rip, space.instructions) == (25, TEXT, 10)
+    assert space.run(1) == L.FUEL
+    assert (space.get(RAX), space.rip, space.instructions) == (30, TEXT + 8, 11)
+
+
+def test_stop_codes_come_back_with_an_exact_rip(make):
+    space = program(make, (ADDI, RAX, 0, 1), (INT3,), (ILLEGAL,))
+    assert (space.run(100), space.rip) == (L.BREAKPOINT, TEXT + 16)
+    assert (space.run(100), space.rip) == (L.ILLEGAL, TEXT + 16)
+
+
+def test_registers_hold_64_bits(make):
+    space = program(make)
+    values = [(0x0123456789ABCDEF * (i + 1)) & (1 << 64) - 1 for i in range(16)]
+    values[3], values[4] = 1 << 63, (1 << 64) - 1
+    for i, value in enumerate(values):
+        space.set(i, value)
+    space.rip, space.fs_base, space.gs_base = 0xFFFFFFFF80000001, 0x8000000000000002, 0x7FFF00000003
+    assert [space.get(i) for i in range(16)] == values
+    assert (space.rip, space.fs_base, space.gs_base) == (0xFFFFFFFF80000001, 0x8000000000000002, 0x7FFF00000003)
+    space.set(RDX, -22)
+    assert space.get(RDX) == (1 << 64) - 22
+    assert space.peek(L.ZERO, 8) == bytes(8)
+
+
+def test_system_call_arguments_come_in_their_order(make):
+    space = program(make)
+    for i in range(16):
+        space.set(i, 1 << 63 | i)
+    assert space.syscall_args() == tuple(1 << 63 | i for i in (0, 7, 6, 2, 10, 8, 9))
+
+
+def test_rflags_go_through_the_module(make):
+    space = program(make)
+    assert space.rflags == 0x202
+    space.rflags = 0x246
+    assert space.rflags == 0x246
+
+
+def test_a_system_call_goes_on_where_the_hook_says(make):
+    space = program(make, (SYSCALL,), (ADDI, RAX, 0, 1), (INT3,), (ADDI, RAX, 0, 100), (INT3,))
+    seen = []
+
+    def on_syscall():
+        seen.append((space.rip, space.get(RAX)))
+        space.set(RAX, 7)
+        space.rip = TEXT + 24
+        return True
+    space.on_syscall = on_syscall
+    assert space.run(100) == L.BREAKPOINT
+    assert (seen, space.get(RAX), space.rip) == ([(TEXT + 8, 0)], 107, TEXT + 40)
+
+
+def test_a_system_call_leaves_when_the_hook_says(make):
+    space = program(make, (SYSCALL,), (ADDI, RAX, 0, 1), (INT3,))
+    space.on_syscall = lambda: False
+    assert (space.run(100), space.rip, space.get(RAX)) == (L.LEFT, TEXT + 8, 0)
+    assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 1)
+
+
+def test_a_fault_is_answered_and_the_access_retried(make):
+    space = program(make, (LOAD, RAX, RBX, 0), (ADDI, RAX, 0, 1), (STORE, RAX, RBX, 8), (INT3,))
+    space.set(RBX, 0x9000FF0)
+    faults = []
+
+    def on_fault(addr, access):
+        faults.append((addr, access, space.rip))
+        if access == R:
+            space.write(0x9000000, bytes(0xFF0) + struct.pack("<Q", 41))
+        space.protect(0x9000, 1, R | PRESENT if access == R else R | W | PRESENT)
+        return True
+    space.on_fault = on_fault
+    assert space.run(100) == L.BREAKPOINT
+    assert faults == [(0x9000FF0, R, TEXT), (0x9000FF8, W, TEXT + 16)]
+    assert space.read(0x9000FF0, 16) == struct.pack("<QQ", 41, 42)
+
+
+def test_a_fault_leaves_with_exact_registers(make):
+    space = program(make, (ADDI, RAX, 0, 1), (LOAD, RAX, RBX, 0), (INT3,))
+    space.set(RBX, 0x9000000)
+    space.on_fault = lambda addr, access: False
+    assert (space.run(100), space.rip, space.get(RAX)) == (L.LEFT, TEXT + 8, 1)
+
+
+def test_a_fault_reports_all_64_bits_of_the_address(make):
+    space = program(make, (LOAD, RAX, RBX, -1), (INT3,))
+    faults = []
+    space.on_fault = lambda addr, access: faults.append((addr, access)) or False
+    for address in (1 << 32, 0x7FFF_FFFF_F000, 1 << 63, 0xF000_0000, (1 << 64) - 4096):
+        space.rip = TEXT
+        space.set(RBX, address + 1)
+        assert space.run(100) == L.LEFT
+    assert faults == [(a, R) for a in (1 << 32, 0x7FFF_FFFF_F000, 1 << 63, 0xF000_0000, (1 << 64) - 4096)]
+
+
+def test_a_jump_to_a_page_not_executable_faults(make):
+    space = program(make, (JUMP, 0, 0, DATA))
+    faults = []
+    space.on_fault = lambda addr, access: faults.append((addr, access, space.rip)) or False
+    assert space.run(100) == L.LEFT
+    assert faults == [(DATA, X, DATA)]
+
+
+def test_an_exception_in_a_hook_is_raised_after_leaving(make):
+    space = program(make, (SYSCALL,), (LOAD, RAX, RBX, 0), (ESCAPE,), (INT3,))
+
+    def fails(*args):
+        raise LookupError("from the hook")
+    space.on_syscall = space.on_fault = fails
+    for rip in (TEXT + 8, TEXT + 8):           # of the system call, then of the load that faults
+        with raises(LookupError):
+            space.run(100)
+        assert space.rip == rip
+    space.rip = TEXT + 16
+    space.set(RAX, 13)
+    with raises(LookupError):
+        space.run(100)
+    space.set(RAX, 0)
+    assert space.run(100) == L.BREAKPOINT      # nothing of it is left over
+
+
+def test_interrupts_in_a_hook_are_kept_too(make):
+    space = program(make, (SYSCALL,), (INT3,))
+
+    def interrupted():
+        raise KeyboardInterrupt
+    space.on_syscall = interrupted
+    with raises(KeyboardInterrupt):
+        space.run(100)
+    assert space.run(100) == L.BREAKPOINT
+
+
+def test_an_escape_runs_the_oracle_over_the_state(make):
+    space = program(make, (ESCAPE,), (ESCAPE,), (INT3,))
+    assert (space.run(100), space.get(RBX), space.rip) == (L.BREAKPOINT, 2, TEXT + 24)
+    space.rip = TEXT
+    space.set(RAX, 6)
+    assert (space.run(100), space.rip) == (L.PROTECTION, TEXT)
+
+
+def test_a_trap_is_a_typed_error_and_the_engine_survives_it(make):
+    engine = make()
+    space, other = engine.space(), engine.space()
+    for opcode in (UNREACHABLE, RECURSE, OUTSIDE):
+        load(space, (opcode,))
+        with raises(EngineTrap):
+            space.run(100)
+        for survivor in (space, other):
+            load(survivor, (INT3,))
+            assert survivor.run(100) == L.BREAKPOINT
+
+
+def test_spaces_do_not_see_each_other(make):
+    engine = make()
+    a, b = engine.space(), engine.space()
+    load(a, (ADDI, RAX, 0, 1), (INT3,))
+    load(b, (ADDI, RAX, 0, 2), (INT3,))
+    a.write(DATA, b"a's")
+    assert (a.run(9), b.run(9), a.get(RAX), b.get(RAX)) == (L.BREAKPOINT, L.BREAKPOINT, 1, 2)
+    assert (a.read(DATA, 3), b.read(DATA, 3)) == (b"a's", bytes(3))
+
+
+def test_a_hook_may_run_another_space(make):
+    engine = make()
+    a, b = engine.space(), engine.space()
+    load(a, (SYSCALL,), (SYSCALL,), (INT3,))
+    load(b, (SYSCALL,), (INT3,))
+    order = []
+    b.on_syscall = lambda: order.append("b") or True
+
+    def on_syscall():
+        order.append("a")
+        b.rip = TEXT
+        assert b.run(100) == L.BREAKPOINT
+        return True
+    a.on_syscall = on_syscall
+    assert a.run(100) == L.BREAKPOINT
+    assert order == ["a", "b", "a", "b"]
+
+
+def test_a_trap_under_a_hook_is_the_hooks_exception(make):
+    engine = make()
+    a, b = engine.space(), engine.space()
+    load(a, (SYSCALL,), (INT3,))
+    load(b, (UNREACHABLE,))
+    a.on_syscall = lambda: b.run(100) == 0
+    with raises(EngineTrap):
+        a.run(100)
+    assert a.run(100) == L.BREAKPOINT
+
+
+def test_memory_is_read_as_written(make):
+    space = make().space()
+    for n in (0, 1, 4095, 4096, 65535, 65536, 65537, 300_000):
+        data = bytes(i * 31 + n & 0xFF for i in range(n))
+        for kind in (bytes, bytearray, memoryview):
+            space.fill(0x700000, n + 4, 0xEE)
+            space.write(0x700001, kind(data))
+            assert space.read(0x700000, n + 2) == b"\xEE" + data + b"\xEE", n
+
+
+def test_fill_sets_every_byte_of_the_range_and_no_other(make):
+    space = make().space()
+    space.fill(0x700000, 100, 0xFF)
+    space.fill(0x70000A, 80)
+    assert space.read(0x700000, 101) == b"\xFF" * 10 + bytes(80) + b"\xFF" * 10 + b"\0"
+
+
+def test_memory_untouched_is_zero_and_grows_on_demand(make):
+    space = make().space()
+    assert space.read(0x3000_0000, 100) == bytes(100)
+    space.write(0x4000_0000, b"far away")
+    assert space.read(0x4000_0000, 9) == b"far away\0"
+
+
+def test_growing_keeps_registers_and_memory(make):
+    space = program(make, (LOAD, RAX, RBX, 0), (INT3,))
+    space.set(RBX, 0x2000_0000)
+    space.on_fault = lambda addr, access: space.protect(addr >> 12, 1, R | W | PRESENT) or space.set(RCX, 5) or True
+    assert (space.run(10), space.get(RAX), space.get(RCX), space.rip) == (L.BREAKPOINT, 0, 5, TEXT + 16)
+    space.set(RDX, 99)
+    assert (space.get(RDX), space.read(TEXT, 1)) == (99, bytes([LOAD]))
+
+
+def test_an_access_may_reach_over_the_end_of_the_last_page(make):
+    space = program(make, (STORE, RAX, RBX, 0), (LOAD, RCX, RBX, 0), (INT3,))
+    space.set(RAX, 0x1122334455667788)
+    for end in (0x2000_0000, 0x2000_1000, 0x2001_0000, 0x3000_0000):
+        space.protect((end >> 12) - 1, 1, R | W | PRESENT)
+        space.set(RBX, end - 1)
+        space.rip = TEXT
+        assert (space.run(10), space.get(RCX)) == (L.BREAKPOINT, 0x1122334455667788)
+
+
+def test_memory_beyond_the_limit_is_refused(make):
+    space = make().space()
+    assert space.limit % 4096 == 0 and space.limit + L.BIAS <= 1 << 32
+    with raises(OutOfMemory):
+        space.write(space.limit - 1, b"ab")
+
+
+def test_permissions_are_what_the_kernel_set(make):
+    space = program(make, (INT3,))
+    space.protect(0x900, 3, R | W | PRESENT)
+    space.protect(0x901, 1, PRESENT)
+    assert space.perms(0x8FF, 5) == bytes([0, R | W | PRESENT, PRESENT, R | W | PRESENT, 0])
+    for perm in range(8):
+        space.protect(0x900, 1, perm | PRESENT)
+        assert space.perms(0x900, 1) == bytes([perm | PRESENT])
+    space.protect(0x900, 3, 0)
+    assert space.perms(0x900, 3) == bytes(3)
+
+
+def test_code_pages_keep_the_kernels_permissions(make):
+    space = program(make, (INT3,))
+    space.protect(TEXT >> 12, 1, R | W | X | PRESENT)
+    assert space.run(10) == L.BREAKPOINT
+    assert space.peek(L.PERMISSIONS + (TEXT >> 12), 1)[0] & L.CODE
+    assert space.perms(TEXT >> 12, 1) == bytes([R | W | X | PRESENT])
+
+
+def stale(make):
+    """A space that has decoded `add rax, 1; int3` on a page of rwx, with rip back at the start."""
+    space = program(make, (ADDI, RAX, 0, 1), (INT3,))
+    space.protect(TEXT >> 12, 1, R | W | X | PRESENT)
+    space.run(10)
+    space.rip = TEXT
+    return space
+
+
+def test_writing_drops_code(make):
+    space = stale(make)
+    space.write(TEXT + 8 - 4, struct.pack("<i", 10))
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 11)
+
+
+def test_writing_over_several_pages_drops_code_in_the_last(make):
+    space = stale(make)
+    space.write(TEXT - 2 * 4096, bytes(2 * 4096) + code((ADDI, RAX, 0, 10)))
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 11)
+
+
+def test_filling_drops_code(make):
+    space = stale(make)
+    space.fill(TEXT, 16)
+    assert space.run(10) == L.ILLEGAL
+
+
+def test_copying_drops_code(make):
+    space = stale(make)
+    other = space._engine.space()
+    load(other, (ADDI, RAX, 0, 10), (INT3,))
+    space.copy(other, TEXT, 4096)
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 11)
+
+
+def test_protecting_drops_code(make):
+    space = stale(make)
+    space.poke(L.BIAS + TEXT + 4, struct.pack("<i", 10))      # behind the engine's back: the old code still runs
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 2)
+    space.rip = TEXT
+    space.protect(TEXT >> 12, 1, R | X | PRESENT)
+    assert space.perms(TEXT >> 12, 1) == bytes([R | X | PRESENT])
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 12)
+
+
+def test_guest_stores_to_code_need_no_kernel(make):
+    space = stale(make)
+    space.write(TEXT, code((STORE, RCX, RDX, 8), (ADDI, RAX, 0, 1), (INT3,)))
+    space.set(RDX, TEXT)
+    space.set(RCX, int.from_bytes(code((ADDI, RAX, 0, 50)), "little"))
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 51)
+
+
+def test_copying_takes_contents_only(make):
+    engine = make()
+    parent, child = engine.space(), engine.space()
+    parent.protect(0x20000, 600, R | W | PRESENT)
+    data = bytes(i * 7 & 0xFF for i in range(4096)) * 600
+    parent.write(0x2000_0000, data)
+    parent.set(RAX, 5)
+    child.copy(parent, 0x2000_0000, len(data))
+    assert child.read(0x2000_0000, len(data)) == data
+    assert (child.get(RAX), child.perms(0x20000, 1)) == (0, b"\0")
+    parent.write(0x2000_0000, b"changed")
+    assert child.read(0x2000_0000, 7) == data[:7]
+    child.copy(parent, 0x3000_0000, 4096)                     # not backed in either
+    assert child.read(0x3000_0000, 4096) == bytes(4096)
+
+
+def test_contexts_switch_all_registers(make):
+    space = program(make)
+    fresh = space.context()
+    for i in range(16):
+        space.set(i, i + 1 << 40)
+    space.rip, space.fs_base, space.rflags = 0x1234, 0x5678, 0x246
+    space.poke(L.VECTOR, bytes(range(256)))
+    saved, image = space.context(), space.fxsave()
+    assert len(saved) == L.CONTEXT
+    space.load_context(fresh)
+    assert ([space.get(i) for i in range(16)], space.rip, space.rflags) == ([0] * 16, TEXT, 0x202)
+    space.load_context(saved)
+    assert [space.get(i) for i in range(16)] == [i + 1 << 40 for i in range(16)]
+    assert (space.rip, space.fs_base, space.rflags, space.fxsave()) == (0x1234, 0x5678, 0x246, image)
+
+
+def test_fxsave_of_a_fresh_space_is_the_reset_state(make):
+    image = make().space().fxsave()
+    expected = bytearray(512)
+    struct.pack_into("<HHB", expected, 0, 0x37F, 0, 0)
+    struct.pack_into("<II", expected, 24, 0x1F80, 0xFFFF)
+    assert image == bytes(expected)
+
+
+def test_fxsave_stores_x87_in_stack_order(make):
+    space = make().space()
+    for i in range(8):
+        space.poke(L.X87 + 16 * i, bytes([0x10 + i]) * 10)
+    for i in range(16):
+        space.poke(L.VECTOR + 32 * i, bytes([0x80 + i]) * 16 + b"\xEE" * 16)
+    space.poke(L.FSW, (6 << 11 | 0x41).to_bytes(2, "little"))
+    space.poke(L.FTW, b"\xC0")
+    image = space.fxsave()
+    assert image[:6] == bytes([0x7F, 0x03, 0x41, 0x30, 0xC0, 0])
+    assert [image[32 + 16 * i:48 + 16 * i] for i in range(8)] == [bytes([0x10 + (6 + i) % 8]) * 10 + bytes(6) for i in range(8)]
+    assert image[160:416] == b"".join(bytes([0x80 + i]) * 16 for i in range(16))
+    assert image[416:] == bytes(96)
+
+
+def test_fxrstor_undoes_fxsave(make):
+    space = make().space()
+    image = bytearray(512)
+    image[160:416] = bytes(i & 0xFF for i in range(256))
+    for i in range(8):
+        image[32 + 16 * i:42 + 16 * i] = bytes([i + 1]) * 10
+    struct.pack_into("<HHB", image, 0, 0x27F, 3 << 11, 0x18)
+    struct.pack_into("<II", image, 24, 0x9FC0, 0xFFFF)
+    space.fxrstor(bytes(image))
+    assert space.fxsave() == bytes(image)
+    assert space.peek(L.X87 + 16 * 3, 10) == b"\1" * 10
+    struct.pack_into("<I", image, 24, 0xFFFF1F80)             # reserved bits of MXCSR
+    space.fxrstor(bytes(image))
+    assert struct.unpack_from("<I", space.fxsave(), 24) == (0x1F80,)
+
+
+def test_released_spaces_come_back_as_if_new(make):
+    engine = make()
+    untouched = engine.space()
+    fresh = untouched.peek(0, L.BIAS)
+    space = engine.space()
+    load(space, (SYSCALL,), (STORE, RAX, RBX, 0), (INT3,))
+    space.on_syscall = lambda: True
+    space.set(RBX, DATA)
+    space.set(RAX, (1 << 64) - 1)
+    assert space.run(100) == L.BREAKPOINT
+    space.protect(0x20000, 100, R | W | PRESENT)
+    space.fill(0x2000_0000, 100 * 4096, 0xAA)
+    space.protect(0x20000, 50, PRESENT)                       # no permission, but still there
+    space.write(0x2100_0000, b"written, never permitted")
+    space.rflags, space.fs_base = 0x246, 1
+    space.fxrstor(b"\x55" * 512)
+    space.release()
+    again = engine.space()
+    assert again is space, "released spaces are reused"
+    assert again.peek(0, L.BIAS) == fresh
+    assert toy.DECODE_TABLE in fresh
+    for addr, n in ((TEXT, 4096), (DATA, 4096), (0x2000_0000, 100 * 4096), (0x2100_0000, 4096)):
+        assert again.read(addr, n) == bytes(n), hex(addr)
+    load(again, (ADDI, RAX, 0, 1), (INT3,))
+    assert (again.run(100), again.get(RAX), again.instructions) == (L.BREAKPOINT, 1, 2)
+
+
+def test_a_released_space_has_no_kernel(make):
+    engine = make()
+    space = engine.space()
+    space.on_syscall = lambda: True
+    space.release()
+    again = engine.space()
+    load(again, (SYSCALL,), (INT3,))
+    with raises(AssertionError):
+        again.run(100)
+
+
+def test_reuse_has_bounds_and_an_off_switch(make):
+    engine = make(kept_spaces=2, kept_bytes=1 << 20)
+    big, *small = (engine.space() for _ in range(4))
+    big.protect(0x20000, 257, R | W | PRESENT)
+    for space in (big, *small):
+        space.release()
+    again = {id(engine.space()) for _ in range(4)}
+    assert {id(s) for s in small[:2]} <= again and not {id(big), id(small[2])} & again
+    engine = make(kept_spaces=0)
+    space = engine.space()
+    space.release()
+    assert engine.space() is not space
+
+
+def test_spaces_run_out_and_come_back(make):
+    engine = make(max_spaces=3)
+    spaces = [engine.space() for _ in range(3)]
+    with raises(OutOfSpaces):
+        engine.space()
+    spaces[1].release()
+    load(engine.space(), (INT3,))
+    with raises(OutOfSpaces):
+        engine.space()
+
+
+def test_many_spaces_live_and_die(make):
+    engine = make(kept_spaces=0)
+    for round in range(3):
+        spaces = [engine.space() for _ in range(80)]
+        for i, space in enumerate(spaces):
+            load(space, (ADDI, RAX, 0, i), (INT3,))
+        for i, space in enumerate(spaces):
+            assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, i)
+            space.release()
+
+
+def all_tests() -> dict:
+    return {name: f for name, f in globals().items() if name.startswith("test_")}

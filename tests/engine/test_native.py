@@ -1,0 +1,87 @@
+"""webvm.engine.native: the shared suite, and what only wasmtime has."""
+
+import pytest
+import wasmtime
+
+from webvm.engine import EngineError
+from webvm.engine.native import NativeEngine
+from webvm.jit import layout as L
+
+from . import toy
+from .shared import *  # noqa: F403
+from .shared import program
+
+
+@pytest.fixture(scope="session")
+def image():
+    return toy.Toy(bytes(wasmtime.wat2wasm(toy.WAT)))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def make(image, cache):
+    return lambda **options: NativeEngine(image, cache=cache, **options)
+
+
+def works(image, cache):
+    space = program(lambda: NativeEngine(image, cache=cache), (toy.ADDI, 0, 0, 3), (toy.INT3,))
+    return space.run(10) == L.BREAKPOINT and space.get(0) == 3
+
+
+def test_compiled_modules_are_taken_from_the_cache(image, tmp_path, monkeypatch):
+    assert works(image, tmp_path / "new")
+    file, = (tmp_path / "new").iterdir()
+    monkeypatch.setattr(wasmtime.Module, "__init__", None)      # compiling is impossible now
+    assert works(image, tmp_path / "new")
+
+
+@pytest.mark.parametrize("damage", [
+    lambda b: b[:100],
+    lambda b: b"",
+    lambda b: b[:5000] + bytes([b[5000] ^ 1]) + b[5001:],
+    lambda b: b[:32] + b[32:] + b"more",
+])
+def test_a_damaged_cache_file_is_replaced(image, tmp_path, damage):
+    assert works(image, tmp_path)
+    file, = tmp_path.iterdir()
+    good = file.read_bytes()
+    file.write_bytes(damage(good))
+    assert works(image, tmp_path)
+    assert [f.read_bytes()[32:] for f in tmp_path.iterdir()] == [good[32:]]
+
+
+def test_a_cache_file_wasmtime_refuses_is_replaced(image, tmp_path):
+    import hashlib
+    assert works(image, tmp_path)
+    file, = tmp_path.iterdir()
+    foreign = b"compiled by something else"
+    file.write_bytes(hashlib.sha256(foreign).digest() + foreign)
+    assert works(image, tmp_path)
+    assert file.stat().st_size > 1000
+
+
+def test_a_cache_that_cannot_be_written_is_gone_without(image, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert works(image, tmp_path / "file")
+    assert works(image, None)
+
+
+def test_an_interpreter_of_another_shape_is_refused():
+    lacks_exports = '(module (import "env" "memory" (memory 1)))'
+    takes_i64 = toy.WAT.replace('(func (export "set_eflags") (param i32) (i32.store (i32.const %d) (local.get 0)))' % L.EFLAGS_REST,
+                                '(func (export "set_eflags") (param i64))')
+    wants_more = toy.WAT.replace('(import "env" "escape"', '(import "env" "more" (func)) (import "env" "escape"')
+    for wat in (lacks_exports, takes_i64, wants_more):
+        assert wat != toy.WAT
+        with pytest.raises(EngineError):
+            NativeEngine(toy.Toy(bytes(wasmtime.wat2wasm(wat))), cache=None)
+
+
+def test_two_hundred_spaces_live_at_once(make):
+    engine = make()
+    spaces = [engine.space() for _ in range(200)]
+    assert len({id(s) for s in spaces}) == 200

@@ -1,0 +1,104 @@
+"""The engine in a browser, from Pyodide.
+
+Knows the JavaScript API of WebAssembly and what crossing between Python and JavaScript costs. Must not know x86, Linux or
+the kernel. Its JavaScript half is web/engine.js, which the page registers as the module `webvm_engine`.
+"""
+
+import webvm_engine
+from pyodide.ffi import JsException, create_proxy
+
+from . import space
+from .protocol import EngineTrap, Image, OutOfMemory, OutOfSpaces
+from .space import WASM_LIMIT, WASM_PAGE
+
+STAGE = webvm_engine.STAGE
+
+_stage = bytearray(STAGE)
+_window = memoryview(_stage)
+webvm_engine.setStage(_stage)
+
+
+class BrowserEngine(space.Engine):
+    """Executes an image in the browser's own WebAssembly.
+
+    V8 has room for about 124 memories in a page, whatever their size, and those dropped count until they are collected:
+    hence the default of max_spaces.
+    """
+
+    def __init__(self, image: Image, module=None, max_spaces: int = 100, **kept: int):
+        """`module`: the image's WebAssembly.Module, if the page has compiled it already, in parallel with other things."""
+        super().__init__(image, max_spaces, **kept)
+        self.module = module or webvm_engine.compile(image.wasm)
+        self.hooks = [create_proxy(hook) for hook in (self.syscall, self.fault, self.escape)]
+
+    def _create(self) -> "BrowserSpace":
+        return BrowserSpace(self)
+
+    def close(self) -> None:
+        """Let go what JavaScript holds of the engine. Its spaces cannot run any more."""
+        for hook in self.hooks:
+            hook.destroy()
+
+
+class BrowserSpace(space.Space):
+    """An address space in a WebAssembly.Memory with an instance of its own."""
+
+    def __init__(self, engine: BrowserEngine):
+        super().__init__(engine)
+        try:
+            self._js = js = webvm_engine.create(
+                engine.module, self._bias // WASM_PAGE + 16, WASM_LIMIT // WASM_PAGE, *engine.hooks)
+        except JsException as error:
+            if error.name != "RangeError":
+                raise
+            raise OutOfSpaces(str(error)) from error
+        self._exports = js.exports
+        self._js_run = js.exports.run
+        self._js_peek, self._js_poke, self._js_view = js.peek, js.poke, js.view
+        self._js_blank = js.blank
+        self._u32 = js.words()
+
+    def _resize(self, wasm_pages: int) -> None:
+        try:
+            self._js.resize(wasm_pages)
+        except JsException as error:
+            if error.name != "RangeError":
+                raise
+            raise OutOfMemory(str(error)) from error
+        self._u32 = self._js.words()
+
+    def _destroy(self) -> None:
+        del self._js, self._exports, self._js_run, self._u32
+        del self._js_peek, self._js_poke, self._js_view, self._js_blank
+
+    def _enter(self, fuel: int) -> int:
+        try:
+            return self._js_run(fuel)
+        except JsException as error:        # WebAssembly.RuntimeError, or RangeError when the stack is exhausted
+            raise EngineTrap(str(error)) from error
+
+    def _call(self, export: str, *args: int) -> int:
+        try:
+            return getattr(self._exports, export)(*args)
+        except JsException as error:
+            raise EngineTrap(str(error)) from error
+
+    def peek(self, address: int, n: int) -> bytes:
+        if n > STAGE:
+            return self._js_view(address, n).to_bytes()
+        self._js_peek(address, n)
+        return _window[:n].tobytes()
+
+    def poke(self, address: int, data) -> None:
+        n = len(data)
+        if n > STAGE:
+            self._js_view(address, n).assign(data)
+        else:
+            _window[:n] = data
+            self._js_poke(address, n)
+
+    def blank(self, address: int, n: int, byte: int) -> None:
+        self._js_blank(address, n, byte)
+
+    def _copy(self, other: "BrowserSpace", address: int, n: int) -> None:
+        self._js.copy(other._js, address, n)
