@@ -6,12 +6,12 @@
 // Bytes cross in a staging bytearray of Python's: a copy within JavaScript and one within Python cost 1 us, a conversion of
 // a typed array 3 us, getBuffer 13 us.
 
-export const STAGE = 65536;
-
 let stage, stageBuffer;
 
-// The Python bytearray through which peek and poke go, STAGE long.
+// The Python bytearray through which peek and poke go.
 export function setStage(bytearray) {
+    stageBuffer?.release();
+    stage?.destroy();
     stage = bytearray.copy();
     stageBuffer = stage.getBuffer("u8");
 }

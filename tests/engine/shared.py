@@ -443,6 +443,10 @@ def test_released_spaces_come_back_as_if_new(make):
     space.fill(0x2000_0000, 100 * 4096, 0xAA)
     space.protect(0x20000, 50, PRESENT)                       # no permission, but still there
     space.write(0x2100_0000, b"written, never permitted")
+    for i in range(1000):
+        space.write(0x2200_0000 + 8192 * i, b"written before it is permitted")
+        space.protect(0x22000 + 2 * i, 1, R | PRESENT)
+    space.poke(L.BIAS + 0x2200_0000 + 999 * 8192 + 4096, b"an access reached over the end of its page")
     space.rflags, space.fs_base = 0x246, 1
     space.fxrstor(b"\x55" * 512)
     space.release()
@@ -450,7 +454,7 @@ def test_released_spaces_come_back_as_if_new(make):
     assert again is space, "released spaces are reused"
     assert again.peek(0, L.BIAS) == fresh
     assert toy.DECODE_TABLE in fresh
-    for addr, n in ((TEXT, 4096), (DATA, 4096), (0x2000_0000, 100 * 4096), (0x2100_0000, 4096)):
+    for addr, n in ((TEXT, 4096), (DATA, 4096), (0x2000_0000, 100 * 4096), (0x2100_0000, 4096), (0x2200_0000, 1000 * 8192)):
         assert again.read(addr, n) == bytes(n), hex(addr)
     load(again, (ADDI, RAX, 0, 1), (INT3,))
     assert (again.run(100), again.get(RAX), again.instructions) == (L.BREAKPOINT, 1, 2)

@@ -4,18 +4,15 @@ Knows the JavaScript API of WebAssembly and what crossing between Python and Jav
 the kernel. Its JavaScript half is web/engine.js, which the page registers as the module `webvm_engine`.
 """
 
-import webvm_engine
 from pyodide.ffi import JsException, create_proxy
 
 from . import space
 from .protocol import EngineTrap, Image, OutOfMemory, OutOfSpaces
 from .space import WASM_LIMIT, WASM_PAGE
 
-STAGE = webvm_engine.STAGE
-
-_stage = bytearray(STAGE)
+STAGE = 65536
+_stage = bytearray(STAGE)          # bytes cross here, see web/engine.js
 _window = memoryview(_stage)
-webvm_engine.setStage(_stage)
 
 
 class BrowserEngine(space.Engine):
@@ -27,7 +24,10 @@ class BrowserEngine(space.Engine):
 
     def __init__(self, image: Image, module=None, max_spaces: int = 100, **kept: int):
         """`module`: the image's WebAssembly.Module, if the page has compiled it already, in parallel with other things."""
+        import webvm_engine        # not above: a snapshot of Python's memory may hold this module, but nothing of JavaScript
+        webvm_engine.setStage(_stage)
         super().__init__(image, max_spaces, **kept)
+        self.js = webvm_engine
         self.module = module or webvm_engine.compile(image.wasm)
         self.hooks = [create_proxy(hook) for hook in (self.syscall, self.fault, self.escape)]
 
@@ -46,7 +46,7 @@ class BrowserSpace(space.Space):
     def __init__(self, engine: BrowserEngine):
         super().__init__(engine)
         try:
-            self._js = js = webvm_engine.create(
+            self._js = js = engine.js.create(
                 engine.module, self._bias // WASM_PAGE + 16, WASM_LIMIT // WASM_PAGE, *engine.hooks)
         except JsException as error:
             if error.name != "RangeError":

@@ -18,6 +18,8 @@ PAGE = 4096
 WASM_PAGE = 65536
 WASM_LIMIT = 1 << 32
 GROWTH = 16 << 20              # a Memory grows in steps of this: growing is dear where views must be made anew
+OVERREACH = 64                 # how far an access whose first byte's page is permitted may reach into the page after it
+STRAYS = 256                   # how many writes to absent pages are remembered before looking which still are absent
 
 RESET_MXCSR = 0x1F80           # all exceptions masked, as after reset and in a new Linux process
 RESET_FCW = 0x037F
@@ -25,7 +27,8 @@ RESET_RFLAGS = 0x202           # IF and the bit that is always 1
 MXCSR_MASK = 0xFFFF
 
 GPRS = struct.Struct("<16Q")
-U64 = struct.Struct("<Q")
+U32 = struct.Struct("<I")
+FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxH16xII")   # FCW FSW FTW(short) FOP, FIP and FDP (not kept), MXCSR, MXCSR_MASK
 FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
 
@@ -101,13 +104,10 @@ class Engine(ABC):
             self.raised = error
             return self.layout.LEFT
 
-    def _take_back(self, space: "Space", used: int) -> bool:
-        """Whether the space, with `used` bytes present, is kept for reuse. The answer is final: it is counted out."""
+    def _take_back(self, used: int) -> bool:
+        """Counts a released space of `used` bytes out; whether it is to be kept for reuse."""
         self.live -= 1
         return len(self._kept) < self.kept_spaces and used <= self.kept_bytes
-
-    def _keep(self, space: "Space") -> None:
-        self._kept.append(space)
 
     @abstractmethod
     def _create(self) -> "Space":
@@ -128,7 +128,8 @@ class Space(ABC):
         self.limit = WASM_LIMIT - layout.BIAS - WASM_PAGE
         self._backed = 0                 # guest addresses below this lie in the Memory, and a wasm page above it does too
         self._rip = layout.RIP >> 2
-        self._strays: list[tuple[int, int]] = []   # guest ranges written although not present (yet)
+        self._strays: list[tuple[int, int]] = []   # guest ranges written while a page of them was absent
+        self._strays_limit = STRAYS
         self.on_syscall: Hook = _no_hook
         self.on_fault: FaultHook = _no_hook
 
@@ -258,33 +259,34 @@ class Space(ABC):
     def fxsave(self) -> bytes:
         """The 512 bytes FXSAVE64 stores, its unused parts zero. Pointers to the last x87 instruction are not kept."""
         layout, state = self._layout, self.context()
-        fcw, fsw = struct.unpack_from("<HH", state, layout.FCW)
-        mxcsr, = struct.unpack_from("<I", state, layout.MXCSR)
-        image = bytearray(FX_SIZE)
-        FX_HEADER.pack_into(image, 0, fcw, fsw, state[layout.FTW], 0, mxcsr, MXCSR_MASK)
-        top = fsw >> 11 & 7
-        for i in range(8):
-            register = layout.X87 + 16 * (top + i & 7)
-            image[FX_X87 + 16 * i:FX_X87 + 16 * i + 10] = state[register:register + 10]
-        for i in range(16):
-            register = layout.VECTOR + 32 * i
-            image[FX_XMM + 16 * i:FX_XMM + 16 * i + 16] = state[register:register + 16]
-        return bytes(image)
+        fcw, fsw = FCW_FSW.unpack_from(state, layout.FCW)
+        mxcsr, = U32.unpack_from(state, layout.MXCSR)
+        header = FX_HEADER.pack(fcw, fsw, state[layout.FTW], 0, mxcsr, MXCSR_MASK)
+        x87 = [state[register:register + 10] + bytes(6) for register in self._stack_order(fsw)]
+        xmm = [state[register:register + 16] for register in self._xmm()]
+        return b"".join([header, *x87, *xmm]).ljust(FX_SIZE, b"\0")
 
     def fxrstor(self, image: bytes) -> None:
         """Load what fxsave stored. Reserved bits of MXCSR are dropped, as Linux does for a signal frame."""
         layout, state = self._layout, bytearray(self.context())
         fcw, fsw, ftw, _, mxcsr, _ = FX_HEADER.unpack_from(image)
-        struct.pack_into("<HHB", state, layout.FCW, fcw, fsw, ftw)
-        struct.pack_into("<I", state, layout.MXCSR, mxcsr & MXCSR_MASK)
-        top = fsw >> 11 & 7
-        for i in range(8):
-            register = layout.X87 + 16 * (top + i & 7)
+        FCW_FSW.pack_into(state, layout.FCW, fcw, fsw)
+        state[layout.FTW] = ftw
+        U32.pack_into(state, layout.MXCSR, mxcsr & MXCSR_MASK)
+        for i, register in enumerate(self._stack_order(fsw)):
             state[register:register + 10] = image[FX_X87 + 16 * i:FX_X87 + 16 * i + 10]
-        for i in range(16):
-            register = layout.VECTOR + 32 * i
+        for i, register in enumerate(self._xmm()):
             state[register:register + 16] = image[FX_XMM + 16 * i:FX_XMM + 16 * i + 16]
         self.poke(0, state)
+
+    def _stack_order(self, fsw: int) -> list[int]:
+        """Where ST(0) .. ST(7) lie: FXSAVE stores the stack, the state holds physical registers."""
+        top = fsw >> 11 & 7
+        return [self._layout.X87 + 16 * (top + i & 7) for i in range(8)]
+
+    def _xmm(self) -> range:
+        """Where xmm0 .. xmm15 lie, in the lower halves of 32 bytes each."""
+        return range(self._layout.VECTOR, self._layout.VECTOR + 16 * 32, 32)
 
     def reset_registers(self) -> None:
         """All registers as a new program finds them: zero, but for the control words and RFLAGS."""
@@ -333,13 +335,15 @@ class Space(ABC):
         """Give the space back. Whoever holds it must not use it any more."""
         engine, layout = self._engine, self._layout
         self.on_syscall = self.on_fault = _no_hook
-        present = list(self._present())
-        if not engine._take_back(self, sum(n for _, n in present)):
+        used = [(match.start() * PAGE, (match.end() - match.start()) * PAGE + OVERREACH)
+                for match in re.finditer(rb"[^\0]+", self.peek(self._permissions, self._backed // PAGE))]
+        used += self._absent()
+        if not engine._take_back(sum(n for _, n in used)):
             self._destroy()
             return
-        for addr, n in present:
+        for addr, n in used:
             self.blank(self._bias + addr, n, 0)
-        self._strays.clear()
+        self._strays, self._strays_limit = [], STRAYS
         self.blank(self._permissions, self._backed // PAGE, 0)
         blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
         if arena_end > layout.RECORDS:
@@ -347,13 +351,12 @@ class Space(ABC):
             self.blank(layout.BLOCKS, 16 * blocks, 0)
             self.blank(layout.RECORDS, arena_end - layout.RECORDS, 0)
         self.poke(0, engine.fresh)
-        engine._keep(self)
+        engine._kept.append(self)
 
-    def _present(self):
-        """Guest ranges (address, length) that may hold something else than zeros."""
-        for match in re.finditer(rb"[^\0]+", self.peek(self._permissions, self._backed // PAGE)):
-            yield match.start() * PAGE, (match.end() - match.start()) * PAGE
-        yield from self._strays
+    def _absent(self) -> list[tuple[int, int]]:
+        """The strays that no permission byte accounts for even now."""
+        return [(addr, n) for addr, n in self._strays
+                if 0 in self.peek(self._permissions + addr // PAGE, (addr + n + PAGE - 1) // PAGE - addr // PAGE)]
 
     def _written(self, addr: int, n: int) -> None:
         """Before the kernel writes: the range is backed, its code forgotten, and release will find it."""
@@ -365,6 +368,9 @@ class Space(ABC):
             self._call("forget", first, end - first)
         if 0 in permissions:
             self._strays.append((addr, n))
+            if len(self._strays) >= self._strays_limit:
+                self._strays = self._absent()
+                self._strays_limit = 2 * len(self._strays) + STRAYS
 
     def _has_code(self, permissions: bytes) -> bool:
         return self._engine.code_byte.search(permissions) is not None
