@@ -33,6 +33,7 @@ STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTEC
 CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "df": (at.DF, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
 STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
+LOAD_VECTOR = {32: "v128.load32_zero", 64: "v128.load64_zero", 128: "v128.load"}
 REC = w.get(0)
 
 
@@ -135,14 +136,17 @@ class Handler(Emitter):
 
     def read_vec(self, k):
         if self.kinds[k] == "m":
-            self._saw(k, at.READ, 128)
-            return self.let("v128", self._operand_memory(k) + w.access("v128.load", at.BIAS))
+            self._saw(k, at.READ, self.bits[k])
+            return self.let("v128", self._operand_memory(k) + w.access(LOAD_VECTOR[self.bits[k]], at.BIAS))
         if self._fixed(k) is not None:
             return self.xmm(self._fixed(k)).raw
-        return self.let("v128", self._field_address(k) + w.access("v128.load"))
+        return self.let("v128", self._field_address(k) + w.access(LOAD_VECTOR[64 if self.kinds[k] == "q" else 128]))
 
     def write_vec(self, k, value):
-        if self.kinds[k] == "m":
+        if self.kinds[k] == "m" or self.kinds[k] == "q":
+            if self.bits[k] < 128:
+                self.write(k, value.int(0, self.bits[k]))
+                return
             self._saw(k, at.WRITE, 128)
             self.out.append(self._operand_memory(k) + value.raw + w.access("v128.store", at.BIAS))
         else:

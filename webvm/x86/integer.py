@@ -222,7 +222,7 @@ def mul(m):
     _set_product(m, low, high, ~high.is_zero())
 
 
-@meaning("imul", "imul1", "imul3")
+@meaning("imul1", "imul2", "imul3")
 def imul(m):
     """One operand: RDX:RAX; two: dst *= src; three: dst = src * src2."""
     n = m.size

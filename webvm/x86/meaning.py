@@ -292,8 +292,12 @@ class Machine:
     # ---- machine: operands, registers, memory
     def read(self, k: int, bits: int):              raise NotImplementedError   # -> raw i64
     def write(self, k: int, value: Int):            raise NotImplementedError
-    def read_vec(self, k: int):                     raise NotImplementedError   # -> raw v128
-    def write_vec(self, k: int, value: Vec):        raise NotImplementedError
+    def read_vec(self, k: int):
+        """-> raw v128: of memory and MMX registers the operand's bits, zero-extended; of vector registers all."""
+        raise NotImplementedError
+    def write_vec(self, k: int, value: Vec):
+        """Memory and MMX registers take the operand's bits, a vector register is written whole."""
+        raise NotImplementedError
     def reg(self, number: int, bits: int) -> Int:   raise NotImplementedError
     def set_reg(self, number: int, value: Int):     raise NotImplementedError
     def xmm(self, number: int) -> Vec:              raise NotImplementedError

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
-from . import integer                                   # registers its meanings
+from . import integer, sse                              # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
 from .meaning import (AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec)
 from .primitives import M64, PRIM, signed
@@ -155,6 +155,7 @@ class Oracle(Machine):
 
     def write(self, k, value):
         o = self.insn.operands[k]
+        assert self.kinds[k] != "x", "vector registers are written whole"
         if isinstance(o, Mem):
             self.store(self.address(k), value)
         elif o.kind == "m":
@@ -167,13 +168,15 @@ class Oracle(Machine):
     def read_vec(self, k):
         o = self.insn.operands[k]
         if isinstance(o, Mem):
-            return self._load(self._linear(o), 128)
-        return self.state.xmm[o.number]
+            return self._load(self._linear(o), self.bits[k])
+        return self.state.xmm[o.number] if o.kind == "x" else self.state.x87[o.number] & M64
 
     def write_vec(self, k, value):
         o = self.insn.operands[k]
-        if isinstance(o, Mem):
+        if isinstance(o, Mem) and self.bits[k] == 128:
             self.store_vec(self.address(k), value)
+        elif isinstance(o, Mem) or o.kind == "m":
+            self.write(k, value.int(0, self.bits[k]))
         else:
             self.state.xmm[o.number] = value.raw
 

@@ -1,0 +1,493 @@
+"""What the SSE, SSE2 and MMX instructions mean (Intel SDM volume 2).
+
+An MMX register is read as a vector whose upper half is zero, and takes the lower half of a result; where that is not
+enough the meaning looks at the kind of its operand.
+
+Rounding follows MXCSR's reset value, to nearest; other rounding modes and the sticky exception flags are not modelled.
+"""
+from . import vectors                                   # noqa: F401  its primitives
+from .meaning import RDI, Int, Vec, meaning
+
+ONES = (1 << 128) - 1
+IOTA = int.from_bytes(bytes(range(16)), "little")
+
+
+def lanes(*values: int) -> int:
+    """A constant vector from its lanes, lane 0 first."""
+    bits = 128 // len(values)
+    return sum(v << bits * k for k, v in enumerate(values))
+
+
+# ---------------------------------------------------------------------------------------------- lane by lane
+
+# fmt: off
+LANEWISE = {                               # dst = op(dst, src)
+    "paddb":   "i8x16.add",                "psubb":   "i8x16.sub",
+    "paddw":   "i16x8.add",                "psubw":   "i16x8.sub",
+    "paddd":   "i32x4.add",                "psubd":   "i32x4.sub",
+    "paddq":   "i64x2.add",                "psubq":   "i64x2.sub",
+    "paddsb":  "i8x16.add_sat_s",          "psubsb":  "i8x16.sub_sat_s",
+    "paddsw":  "i16x8.add_sat_s",          "psubsw":  "i16x8.sub_sat_s",
+    "paddusb": "i8x16.add_sat_u",          "psubusb": "i8x16.sub_sat_u",
+    "paddusw": "i16x8.add_sat_u",          "psubusw": "i16x8.sub_sat_u",
+    "pcmpeqb": "i8x16.eq",                 "pcmpgtb": "i8x16.gt_s",
+    "pcmpeqw": "i16x8.eq",                 "pcmpgtw": "i16x8.gt_s",
+    "pcmpeqd": "i32x4.eq",                 "pcmpgtd": "i32x4.gt_s",
+    "pminub":  "i8x16.min_u",              "pmaxub":  "i8x16.max_u",
+    "pminsw":  "i16x8.min_s",              "pmaxsw":  "i16x8.max_s",
+    "pavgb":   "i8x16.avgr_u",             "pavgw":   "i16x8.avgr_u",
+    "pmullw":  "i16x8.mul",                "pmaddwd": "i32x4.dot_i16x8_s",
+    "pand":    "v128.and",                 "por":     "v128.or",                "pxor":  "v128.xor",
+    "andps":   "v128.and",                 "orps":    "v128.or",                "xorps": "v128.xor",
+    "andpd":   "v128.and",                 "orpd":    "v128.or",                "xorpd": "v128.xor",
+    "addps":   "f32x4.add",                "addpd":   "f64x2.add",
+    "subps":   "f32x4.sub",                "subpd":   "f64x2.sub",
+    "mulps":   "f32x4.mul",                "mulpd":   "f64x2.mul",
+    "divps":   "f32x4.div",                "divpd":   "f64x2.div",
+}
+SWAPPED = {                                # dst = op(src, dst): with equal or unordered operands the source is taken
+    "pandn":   "v128.andnot",              "andnps":  "v128.andnot",            "andnpd": "v128.andnot",
+    "minps":   "f32x4.pmin",               "minpd":   "f64x2.pmin",
+    "maxps":   "f32x4.pmax",               "maxpd":   "f64x2.pmax",
+}
+CONVERTED = {                              # dst = op(src)
+    "sqrtps":  "f32x4.sqrt",               "sqrtpd":   "f64x2.sqrt",
+    "cvtdq2ps": "f32x4.convert_i32x4_s",   "cvtdq2pd": "f64x2.convert_low_i32x4_s",
+    "cvtps2pd": "f64x2.promote_low_f32x4", "cvtpd2ps": "f32x4.demote_f64x2_zero",
+}
+SCALAR = {"add", "sub", "mul", "div"}      # addss, addsd, ...
+# fmt: on
+
+
+def _binary(name, op, swapped=False):
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        m.vdst = y.op(op, x) if swapped else x.op(op, y)
+    meaning(name)(meaning_of)
+
+
+def _unary(name, op):
+    def meaning_of(m): m.vdst = m.vsrc.op(op)
+    meaning(name)(meaning_of)
+
+
+def _scalar(name, bits, compute):
+    """The lowest lane is computed from both operands' lowest lanes; the others stay."""
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        m.vdst = x.with_float(0, compute(x.float(0, bits), y.float(0, bits)))
+    meaning(name)(meaning_of)
+
+
+for _name, _op in LANEWISE.items():
+    _binary(_name, _op)
+for _name, _op in SWAPPED.items():
+    _binary(_name, _op, swapped=True)
+for _name, _op in CONVERTED.items():
+    _unary(_name, _op)
+for _suffix, _bits in (("ss", 32), ("sd", 64)):
+    for _op in SCALAR:
+        _scalar(_op + _suffix, _bits, lambda x, y, op=_op: x.op(op, y))
+    _scalar("sqrt" + _suffix, _bits, lambda x, y: y.op("sqrt"))
+    _scalar("min" + _suffix, _bits, lambda x, y: x.lt(y).select(x, y))
+    _scalar("max" + _suffix, _bits, lambda x, y: y.lt(x).select(x, y))
+
+
+def _reciprocal(m, x, root):
+    """1/x or 1/sqrt(x). Processors give 12 bits of it; all of them are better."""
+    one = m.vec(lanes(*[0x3F800000] * 4))
+    return one.op("f32x4.div", x.op("f32x4.sqrt") if root else x)
+
+
+for _name, _root in (("rcp", False), ("rsqrt", True)):
+    def _packed(m, root=_root): m.vdst = _reciprocal(m, m.vsrc, root)
+    def _single(m, root=_root): m.vdst = m.vdst.with_int(0, _reciprocal(m, m.vsrc, root).int(0, 32))
+    meaning(_name + "ps")(_packed)
+    meaning(_name + "ss")(_single)
+
+
+# ---------------------------------------------------------------------------------------------- moves
+
+
+@meaning("movups", "movupd", "movaps", "movapd", "movdqa", "movdqu", "movntps", "movntpd", "movntdq", "lddqu", "movntdqa")
+def move(m): m.vdst = m.vsrc
+
+
+@meaning()
+def movs_merge(m):
+    value = m.operand(1, m.bits[0])
+    if m.kinds[0] == "m":
+        m.dst = value
+    else:
+        m.vdst = m.vdst.with_int(0, value)
+
+
+@meaning()
+def movs_load(m): m.vdst = m.vsrc
+
+
+@meaning()
+def movd_load(m):
+    x = m.src
+    if m.kinds[0] == "q":
+        m.dst = x.zext(64)
+    else:
+        m.vdst = m.vec(0).with_int(0, x)
+
+
+@meaning("movd_store")
+def movd_store(m): m.dst = m.operand(1, m.bits[0])
+
+
+@meaning("movq", "movntq", "movdq2q")
+def movq(m): m.dst = m.operand(1, 64)
+
+
+@meaning("movq_load", "movq2dq")
+def movq_load(m): m.vdst = m.vec(0).with_int(0, m.operand(1, 64))
+
+
+def _half(lane):
+    def meaning_of(m):
+        if m.kinds[0] == "m":
+            m.dst = m.vsrc.int(lane, 64)
+        else:
+            m.vdst = m.vdst.with_int(lane, m.operand(1, 64))
+    return meaning_of
+
+
+meaning("movlps", "movlpd")(_half(0))
+meaning("movhps", "movhpd")(_half(1))
+
+
+@meaning()
+def movhlps(m): m.vdst = m.vdst.with_int(0, m.vsrc.int(1, 64))
+
+
+@meaning()
+def movlhps(m): m.vdst = m.vdst.with_int(1, m.vsrc.int(0, 64))
+
+
+@meaning("maskmovq", "maskmovdqu")
+def maskmovq(m):
+    """The bytes whose mask bit is set, to [RDI]; the bytes between are written back as they were."""
+    value, chosen = m.vdst, m.vsrc.shift("i8x16.shr_s", m.int(7, 32))
+    at = m.reg(RDI, 64)
+    if m.kinds[0] == "q":
+        m.writable(at, 64)
+        old = m.vec(0).with_int(0, m.load(at, 64))
+        m.store(at, value.op("v128.bitselect", old, chosen).int(0, 64))
+    else:
+        m.writable(at, 128)
+        m.store_vec(at, value.op("v128.bitselect", m.load_vec(at), chosen))
+
+
+@meaning("movmskps")
+def movmskps(m): m.dst = m.vsrc.bitmask(32).zext(m.bits[0])
+
+
+@meaning("movmskpd")
+def movmskpd(m): m.dst = m.vsrc.bitmask(64).zext(m.bits[0])
+
+
+@meaning("pmovmskb")
+def pmovmskb(m): m.dst = m.vsrc.bitmask(8).zext(m.bits[0])
+
+
+@meaning()
+def ldmxcsr(m):
+    value = m.dst
+    m.trap_if((value >> 16) != 0, "GP")
+    m.set_cell("mxcsr", value)
+
+
+@meaning()
+def stmxcsr(m): m.dst = m.cell("mxcsr")
+
+
+# ---------------------------------------------------------------------------------------------- shuffles
+
+
+def _interleave(bits, high):
+    """Indices that take lanes of `bits` bits by turns from the low or the high halves of two vectors."""
+    size, first = bits // 8, 8 if high else 0
+    return [16 * side + first + k + b for k in range(0, 8, size) for side in (0, 1) for b in range(size)]
+
+
+def _unpack(name, bits, high):
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        if m.kinds[0] == "q" and high:
+            both = x.shuffle(y, _interleave(bits, False))
+            m.vdst = both.shuffle(both, [*range(8, 16)] * 2)
+        else:
+            m.vdst = x.shuffle(y, _interleave(bits, high))
+    meaning(*name.split())(meaning_of)
+
+
+_unpack("punpcklbw", 8, False)
+_unpack("punpcklwd", 16, False)
+_unpack("punpckldq unpcklps", 32, False)
+_unpack("punpcklqdq unpcklpd", 64, False)
+_unpack("punpckhbw", 8, True)
+_unpack("punpckhwd", 16, True)
+_unpack("punpckhdq unpckhps", 32, True)
+_unpack("punpckhqdq unpckhpd", 64, True)
+
+
+def _pack(name, op):
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        if m.kinds[0] == "q":
+            x = y = x.with_int(1, y.int(0, 64))
+        m.vdst = x.op(op, y)
+    meaning(name)(meaning_of)
+
+
+_pack("packsswb", "i8x16.narrow_i16x8_s")
+_pack("packuswb", "i8x16.narrow_i16x8_u")
+_pack("packssdw", "i16x8.narrow_i32x4_s")
+
+
+def _splat(m, value: Int, bits: int) -> Vec:
+    return Vec(m, m.prim(f"i{bits}x{128 // bits}.splat", value.raw if bits == 64 else m.prim("i32.wrap_i64", value.raw)))
+
+
+def _selectors(m, order: Int) -> Vec:
+    """The four two-bit fields of an immediate as the lanes of an i32x4: multiplied into place, as lanes cannot be
+    shifted by different counts."""
+    spread = _splat(m, order.zext(32), 32).op("i32x4.mul", lanes(64, 16, 4, 1))
+    return spread.shift("i32x4.shr_u", m.int(6, 32)) & 3 * lanes(1, 1, 1, 1)
+
+
+def _dwords(m, order):
+    """Byte indices that pick the dwords an immediate names."""
+    return _selectors(m, order).op("i32x4.mul", lanes(*[0x04040404] * 4)).op("i32x4.add", lanes(*[0x03020100] * 4))
+
+
+def _words(m, order, first):
+    """Byte indices that pick the words an immediate names, of four words from `first`, in the low 64 bits."""
+    picked = _selectors(m, order)
+    low = picked.op("i16x8.narrow_i32x4_u", picked)
+    base = 0x0100 + 0x0202 * first
+    return low.op("i16x8.mul", lanes(*[0x0202] * 8)).op("i16x8.add", lanes(*[base] * 8))
+
+
+@meaning()
+def pshufd(m): m.vdst = m.vsrc.op("i8x16.swizzle", _dwords(m, m.src2))
+
+
+@meaning()
+def pshuflw(m):
+    x = m.vsrc
+    m.vdst = x.op("i8x16.swizzle", _words(m, m.src2, 0)).shuffle(x, [*range(8), *range(24, 32)])
+
+
+@meaning()
+def pshufhw(m):
+    x = m.vsrc
+    m.vdst = x.shuffle(x.op("i8x16.swizzle", _words(m, m.src2, 4)), [*range(8), *range(16, 24)])
+
+
+@meaning()
+def pshufw(m): m.vdst = m.vsrc.op("i8x16.swizzle", _words(m, m.src2, 0))
+
+
+@meaning()
+def shufps(m):
+    x, y, order = m.vdst, m.vsrc, _dwords(m, m.src2)
+    m.vdst = x.op("i8x16.swizzle", order).shuffle(y.op("i8x16.swizzle", order), [*range(8), *range(24, 32)])
+
+
+@meaning()
+def shufpd(m):
+    x, y, order = m.vdst, m.vsrc, m.src2
+    low = order.bit(0).select(x.int(1, 64), x.int(0, 64))
+    high = order.bit(1).select(y.int(1, 64), y.int(0, 64))
+    m.vdst = m.vec(0).with_int(0, low).with_int(1, high)
+
+
+@meaning()
+def pinsrw(m):
+    x, value, which = m.vdst, m.operand(1, 16), m.src2 & (3 if m.kinds[0] == "q" else 7)
+    here = m.vec(lanes(*range(8))).op("i16x8.eq", _splat(m, which, 16))
+    m.vdst = _splat(m, value, 16).op("v128.bitselect", x, here)
+
+
+@meaning()
+def pextrw(m):
+    which = (m.src2 & (3 if m.kinds[1] == "q" else 7)) << 1
+    index = _splat(m, which, 8).op("i8x16.add", lanes(*[0x0100] * 8))
+    m.dst = m.vsrc.op("i8x16.swizzle", index).int(0, 16).zext(m.bits[0])
+
+
+# ---------------------------------------------------------------------------------------------- shifts
+
+
+def _count(m) -> Int:
+    return m.operand(1, 8).zext(64) if m.kinds[1] == "i" else m.operand(1, 64)
+
+
+def _shift(name, op, bits):
+    def meaning_of(m):
+        x, n = m.vdst, _count(m)
+        if op == "shr_s":                                    # beyond the width: all sign
+            m.vdst = x.shift(f"i{bits}x{128 // bits}.shr_s", n.lt_u(bits).select(n, m.int(bits - 1, 64)))
+        else:                                                # beyond the width: zero
+            m.vdst = n.lt_u(bits).select(x.shift(f"i{bits}x{128 // bits}.{op}", n), m.vec(0))
+    meaning(name)(meaning_of)
+
+
+for _letter, _bits in (("w", 16), ("d", 32), ("q", 64)):
+    _shift("psll" + _letter, "shl", _bits)
+    _shift("psrl" + _letter, "shr_u", _bits)
+    if _bits < 64:
+        _shift("psra" + _letter, "shr_s", _bits)
+
+
+def _byte_count(m):
+    n = m.src.zext(32)
+    return _splat(m, n.lt_u(16).select(n, m.int(16, 32)), 8)
+
+
+@meaning()
+def pslldq(m): m.vdst = m.vdst.op("i8x16.swizzle", m.vec(IOTA).op("i8x16.sub", _byte_count(m)))   # an index past 15 gives 0
+
+
+@meaning()
+def psrldq(m): m.vdst = m.vdst.op("i8x16.swizzle", m.vec(IOTA).op("i8x16.add", _byte_count(m)))
+
+
+# ---------------------------------------------------------------------------------------------- multiply, sum
+
+_ODD_WORDS = [b for k in range(8) for b in (4 * k + 2, 4 * k + 3)]
+
+
+def _multiply_high(name, sign):
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        low, high = (x.op(f"i32x4.extmul_{h}_i16x8_{sign}", y) for h in ("low", "high"))
+        m.vdst = low.shuffle(high, _ODD_WORDS)
+    meaning(name)(meaning_of)
+
+
+_multiply_high("pmulhw", "s")
+_multiply_high("pmulhuw", "u")
+
+_EVEN_DWORDS = lanes(0xFFFFFFFF, 0xFFFFFFFF)
+
+
+@meaning()
+def pmuludq(m): m.vdst = (m.vdst & _EVEN_DWORDS).op("i64x2.mul", m.vsrc & _EVEN_DWORDS)
+
+
+@meaning()
+def psadbw(m):
+    x, y = m.vdst, m.vsrc
+    difference = x.op("i8x16.max_u", y).op("i8x16.sub", x.op("i8x16.min_u", y))
+    sums = difference.op("i16x8.extadd_pairwise_i8x16_u").op("i32x4.extadd_pairwise_i16x8_u")
+    m.vdst = (sums & _EVEN_DWORDS).op("i64x2.add", sums.shift("i64x2.shr_u", m.int(32, 32)))
+
+
+# ---------------------------------------------------------------------------------------------- comparisons
+
+
+def _compare_scalar(bits):
+    def meaning_of(m):
+        x, y = m.vdst.float(0, bits), m.vsrc.float(0, bits)
+        unordered, none = x.unordered(y), m.bool(False)
+        m.flags_set(cf=x.lt(y) | unordered, pf=unordered, af=none, zf=x.eq(y) | unordered, sf=none, of=none)
+    return meaning_of
+
+
+meaning("ucomiss", "comiss")(_compare_scalar(32))
+meaning("ucomisd", "comisd")(_compare_scalar(64))
+
+
+def _predicate(m, x, y, bits) -> Vec:
+    """All ones in the lanes where the predicate in the immediate holds: eq lt le unordered, and their negations."""
+    p, which = f"f{bits}x{128 // bits}", m.src2
+    unordered = x.op(f"{p}.ne", x) | y.op(f"{p}.ne", y)
+    low = which.bit(0).select(x.op(f"{p}.lt", y), x.op(f"{p}.eq", y))
+    high = which.bit(0).select(unordered, x.op(f"{p}.le", y))
+    return which.bit(1).select(high, low) ^ which.bit(2).select(m.vec(ONES), m.vec(0))
+
+
+def _compare(name, bits, scalar):
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        r = _predicate(m, x, y, bits)
+        m.vdst = x.with_int(0, r.int(0, bits)) if scalar else r
+    meaning(name)(meaning_of)
+
+
+_compare("cmpps", 32, False)
+_compare("cmppd", 64, False)
+_compare("cmpss", 32, True)
+_compare("cmpsd_sse", 64, True)
+
+
+# ---------------------------------------------------------------------------------------------- conversions
+
+
+def _to_integer(m, x, bits: int, rounded: bool) -> Int:
+    """A Float as a signed integer; what does not fit gives the integer indefinite, the sign bit alone."""
+    x = x.op("nearest") if rounded else x
+    n = x.trunc_sat_s()
+    indefinite = m.int(1 << bits - 1, bits)
+    if bits == 64:
+        return x.op("abs").lt(m.float(2.0 ** 63, x.bits)).select(n, indefinite)
+    return ((n == n.low(32).sext(64)) & x.eq(x)).select(n.low(32), indefinite)
+
+
+for _suffix, _bits in (("ss", 32), ("sd", 64)):
+    def _truncated(m, bits=_bits): m.dst = _to_integer(m, m.vsrc.float(0, bits), m.bits[0], False)
+    def _rounded(m, bits=_bits): m.dst = _to_integer(m, m.vsrc.float(0, bits), m.bits[0], True)
+    def _from_integer(m, bits=_bits): m.vdst = m.vdst.with_float(0, m.src.to_float(bits))
+    meaning(f"cvtt{_suffix}2si")(_truncated)
+    meaning(f"cvt{_suffix}2si")(_rounded)
+    meaning(f"cvtsi2{_suffix}")(_from_integer)
+
+
+@meaning()
+def cvtss2sd(m): m.vdst = m.vdst.with_float(0, m.vsrc.float(0, 32).to(64))
+
+
+@meaning()
+def cvtsd2ss(m): m.vdst = m.vdst.with_float(0, m.vsrc.float(0, 64).to(32))
+
+
+def _singles_to_integers(m, x, rounded):
+    x = x.op("f32x4.nearest") if rounded else x
+    too_big = x.op("f32x4.ge", m.vec(lanes(*[0x4F000000] * 4)))              # 2**31: saturates to 2**31 - 1
+    nan = x.op("f32x4.ne", x) & lanes(*[0x80000000] * 4)
+    return (x.op("i32x4.trunc_sat_f32x4_s") ^ too_big) | nan
+
+
+@meaning()
+def cvttps2dq(m): m.vdst = _singles_to_integers(m, m.vsrc, False)
+
+
+@meaning()
+def cvtps2dq(m): m.vdst = _singles_to_integers(m, m.vsrc, True)
+
+
+def _doubles_to_integers(m, rounded):
+    x, r = m.vsrc, m.vec(0)
+    for lane in (0, 1):
+        r = r.with_int(lane, _to_integer(m, x.float(lane, 64), 32, rounded))
+    m.vdst = r
+
+
+meaning("cvttpd2dq", "cvttpd2pi")(lambda m: _doubles_to_integers(m, False))
+meaning("cvtpd2dq", "cvtpd2pi")(lambda m: _doubles_to_integers(m, True))
+meaning("cvttps2pi")(lambda m: m.write_vec(0, _singles_to_integers(m, m.vsrc, False)))
+meaning("cvtps2pi")(lambda m: m.write_vec(0, _singles_to_integers(m, m.vsrc, True)))
+
+
+@meaning()
+def cvtpi2pd(m): m.vdst = m.vsrc.op("f64x2.convert_low_i32x4_s")
+
+
+@meaning()
+def cvtpi2ps(m): m.vdst = m.vdst.with_int(0, m.vsrc.op("f32x4.convert_i32x4_s").int(0, 64))
