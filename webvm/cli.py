@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from webvm import disk, site
+
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
@@ -14,13 +16,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="webvm", description="Unmodified x86-64 Linux programs, headless or in a web page.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    site = commands.add_parser("site", help="write the page as a folder that any static host serves")
-    site.add_argument("out", type=Path, metavar="OUT", help="the folder")
-    site.add_argument("--disk", type=Path, metavar="IMAGE", help="the image to serve (default: the one that set-up built)")
-    site.set_defaults(command=run_site)
+    page = commands.add_parser("site", help="write the page as a folder that any static host serves")
+    site.add_arguments(page)
+    page.set_defaults(command=site.main)
 
-    disk = commands.add_parser("disk", help="make disk images").add_subparsers(required=True, metavar="COMMAND")
-    build = disk.add_parser("build", help="make an ext4 image of Debian packages or of a root file system")
+    images = commands.add_parser("disk", help="make disk images").add_subparsers(required=True, metavar="COMMAND")
+    build = images.add_parser("build", help="make an ext4 image of Debian packages or of a root file system")
     source = build.add_mutually_exclusive_group(required=True)
     source.add_argument("--profile", metavar="NAME", help="a set of Debian packages: tiny, standard, dev, ...")
     source.add_argument("--from", dest="tar", type=Path, metavar="ROOTFS.TAR", help="a tarball, as `docker export` writes")
@@ -39,19 +40,7 @@ def added(text: str) -> tuple[Path, str]:
     return Path(host), guest
 
 
-def run_site(arguments: argparse.Namespace) -> int:
-    from webvm import site
-
-    try:
-        site.write_site(arguments.out, disk=arguments.disk)
-    except site.SiteError as error:
-        return fail(error)
-    return 0
-
-
 def run_disk_build(arguments: argparse.Namespace) -> int:
-    from webvm import disk
-
     try:
         if arguments.profile:
             disk.build_profile(arguments.profile, arguments.out, arguments.add, arguments.root)

@@ -4,6 +4,7 @@ The tree is the same whoever builds it: nothing of the host, of the moment or of
 """
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -37,7 +38,7 @@ def bootstrap(profile: Profile, tar: Path) -> None:
     """Runs mmdebstrap (as root, in a user namespace or under fakechroot: what the machine allows); its output is shown."""
     sources = apt.for_suite(profile.suite, apt.configured(), apt.os_release())
     command = [
-        "mmdebstrap", "--architectures=amd64", f"--variant={profile.variant}", "--format=tar",
+        "mmdebstrap", "--architectures=amd64", f"--variant={profile.variant}", "--format=tar", "--skip=check/signed-by",
         f"--include={','.join(profile.packages)}",
         *(f"--dpkgopt={option}" for option in NOT_UNPACKED),
         *(f"--aptopt={option}" for option in apt.network_options()),
@@ -68,7 +69,7 @@ def source_line(source: apt.Source) -> str:
 def furnish(tree: Tree, profile: Profile, files: Path) -> None:
     """The login user, the files of disk/files, the manifest; then everything dated as the newest package.
 
-    files: a folder that is laid over the root; what it has in home/user is the user's.
+    files: a folder of text files to lay over the root; what it has in home/user is the user's.
     """
     date = newest_package(tree)
     for path in LEFTOVERS:
@@ -86,9 +87,11 @@ def furnish(tree: Tree, profile: Profile, files: Path) -> None:
     for path, node in list(tree.nodes.items()):
         if path.startswith(b"etc/skel/") and stat.S_ISREG(node.mode):
             tree.write(home + path.removeprefix(b"etc/skel"), tree.read(path), 0o644, UID, UID)
-    tree.add_folder(files, b"")
+    for file in sorted(files.rglob("*")):
+        if file.is_file():                          # permissions here are the checkout's, by some umask
+            tree.write(os.fsencode(file.relative_to(files)), file.read_bytes())
     for path, node in tree.nodes.items():
-        if path == home or path.startswith(home + b"/"):
+        if path.startswith(home + b"/"):
             node.uid = node.gid = UID
     manifest = {"profile": profile.name, "suite": profile.suite, "date": date, "packages": installed(tree)}
     tree.write(b"etc/webvm-image.json", json.dumps(manifest, indent=1).encode() + b"\n")
