@@ -1,0 +1,106 @@
+"""The pages behind mappings: file contents by inode, and anonymous memory that processes share.
+
+Knows inodes and bytes; knows no address space, except to tell those that map a page shared that it changed.
+Contents are kept in chunks of 64 KiB, which is also what the block layer reads at once.
+"""
+
+import weakref
+from collections import OrderedDict
+
+from webvm.kernel.cpu import PAGE
+
+CHUNK_PAGES = 16
+CHUNK = CHUNK_PAGES * PAGE
+CACHE_CHUNKS = 1024             # 64 MiB
+
+
+class FilePages:
+    """The content of one inode as mappings see it."""
+
+    def __init__(self, inode, cache):
+        self.inode, self.cache = inode, cache
+        self.stamp = None
+        self.chunks = {}
+        self.shared = weakref.WeakSet()         # address spaces with a MAP_SHARED mapping of this
+
+    def refresh(self):
+        """Forget the content if the file was written since it was read."""
+        inode = self.inode
+        stamp = inode.mtime, inode.ctime, inode.size
+        changed = stamp != self.stamp
+        if changed:
+            self.stamp = stamp
+            self.chunks.clear()
+        return changed
+
+    @property
+    def page_count(self):
+        return -(-self.inode.size // PAGE)
+
+    def chunk(self, index):
+        """Content of chunk INDEX, short or empty past the end of the file; None when it must be loaded first."""
+        data = self.chunks.get(index)
+        if data is None and index * CHUNK >= self.inode.size:
+            return b""
+        return data
+
+    def page(self, index):
+        """Content of one page, b"" past the end; None when it must be loaded first."""
+        data = self.chunk(index // CHUNK_PAGES)
+        if data is None:
+            return None
+        start = index % CHUNK_PAGES * PAGE
+        return data[start:start + PAGE]
+
+    async def load(self, index):
+        data = bytes(await self.inode.read(index * CHUNK, CHUNK))
+        self.chunks[index] = data
+        self.cache.loaded(self, index)
+
+    async def store(self, index, data):
+        """Write a page of a shared mapping back; what lies past the end of the file is dropped."""
+        room = self.inode.size - index * PAGE
+        if room > 0:
+            self.chunks.pop(index // CHUNK_PAGES, None)
+            await self.inode.write(index * PAGE, data[:room])
+            self.stamp = self.inode.mtime, self.inode.ctime, self.inode.size
+
+
+class SharedPages:
+    """Anonymous shared memory: zero until written."""
+
+    page_count = 1 << 40
+
+    def __init__(self):
+        self.pages = {}
+        self.shared = weakref.WeakSet()
+
+    def refresh(self):
+        return False
+
+    def page(self, index):
+        return self.pages.get(index, b"")
+
+    async def store(self, index, data):
+        self.pages[index] = data
+
+
+class PageCache:
+    """FilePages by inode, and which of their chunks are dropped when there are too many."""
+
+    def __init__(self):
+        self._files = weakref.WeakKeyDictionary()
+        self._recent = OrderedDict()
+
+    def of(self, inode):
+        pages = self._files.get(inode)
+        if pages is None:
+            pages = self._files[inode] = FilePages(inode, self)
+        return pages
+
+    def loaded(self, pages, index):
+        self._recent[weakref.ref(pages), index] = None
+        while len(self._recent) > CACHE_CHUNKS:
+            (dropped, at), _ = self._recent.popitem(last=False)
+            if dropped() is not None:
+                dropped().chunks.pop(at, None)

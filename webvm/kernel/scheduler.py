@@ -1,0 +1,400 @@
+"""Who runs: slices of guest code, system calls and page faults as coroutines, and waiting that costs nothing.
+
+One asyncio coroutine runs all tasks in turn.  A system call is driven once where the guest made it (in `on_syscall`); if it
+must wait, it is parked, the guest code is left, and the task runs again when what it waits for is done.
+Knows tasks and spaces; what system calls do is in the table, what signals do is signals.py.
+"""
+
+import asyncio
+import traceback
+from collections import deque
+from time import perf_counter_ns
+
+from webvm.fs.wait import Interrupted, Wait
+from webvm.kernel import cpu, life, signals
+from webvm.kernel.cpu import RAX
+from webvm.kernel.mm import GuestFault
+from webvm.kernel.syscall import KEEP_REGISTERS, SYSCALLS, Trace, signal_name
+from webvm.kernel.task import KillableWait
+from webvm.linux import siginfo, wait
+from webvm.linux.errno import EINTR, ENOSYS, Errno
+from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
+
+SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn
+CALLS_PER_LOOK = 32             # system calls between two looks at the time
+FIRST_FUEL, LEAST_FUEL, MOST_FUEL = 200_000, 20_000, 1 << 28
+MASK64 = (1 << 64) - 1
+
+TRAPS = {                       # stop code -> signal, si_code
+    cpu.ILLEGAL:    (SIGILL, siginfo.ILL_ILLOPN),
+    cpu.DIVIDE:     (SIGFPE, siginfo.FPE_INTDIV),
+    cpu.BREAKPOINT: (SIGTRAP, siginfo.SI_KERNEL),
+    cpu.PROTECTION: (SIGSEGV, siginfo.SI_KERNEL),
+}
+
+
+class Scheduler:
+    def __init__(self, kernel, yield_=None):
+        self.kernel = kernel
+        self.yield_ = yield_ or (lambda: asyncio.sleep(0))
+        self.queue = deque()
+        self.task = None                # the task of the slice in progress
+        self.mem = None                 # the address space that ran last
+        self.fuel = FIRST_FUEL
+        self.slice_end = 0
+        self.calls = CALLS_PER_LOOK
+        self.running = False            # guest code is on the Python stack
+        self.idle = None                # future the loop waits on when nothing can run
+        self.stopping = False
+        self.old_spaces = []            # address spaces to drop once their code is off the stack
+        self.busy_ns = 0                # time spent in slices
+        self.slices = 0
+
+    # -- the loop -------------------------------------------------------------------------------------------------------
+
+    async def run(self):
+        """Run tasks until `stop`."""
+        loop = asyncio.get_running_loop()
+        last_yield = perf_counter_ns()
+        while not self.stopping:
+            if not self.queue:
+                self.idle = loop.create_future()
+                await self.idle
+                self.idle = None
+                last_yield = perf_counter_ns()
+                continue
+            task = self.queue.popleft()
+            task.queued = False
+            if task.dead:
+                continue
+            start = perf_counter_ns()
+            self.slice_end = start + SLICE_NS
+            self.slice(task)
+            now = perf_counter_ns()
+            self.busy_ns += now - start
+            self.slices += 1
+            task.cpu_time += now - start
+            task.group.times.user += now - start
+            if task.group.cpu_timers:
+                self.kernel.check_cpu_timers(task.group)
+            if now - last_yield > SLICE_NS:
+                await self.yield_()
+                last_yield = perf_counter_ns()
+
+    def stop(self):
+        self.stopping = True
+        self._wake_loop()
+
+    def _wake_loop(self):
+        if self.idle is not None and not self.idle.done():
+            self.idle.set_result(None)
+
+    def ready(self, task):
+        """TASK can run, or must look at its signals."""
+        if not task.queued and not task.dead and task is not self.task:
+            task.queued = True
+            self.queue.append(task)
+            self._wake_loop()
+
+    # -- a slice --------------------------------------------------------------------------------------------------------
+
+    def slice(self, task):
+        group = task.group
+        if group.stopped and group.exiting is None:
+            return                      # continue_group makes it ready again
+        self.task = task
+        try:
+            self._load(task)
+            if task.coroutine is not None and not self._resume(task):
+                return
+            while True:
+                if task.attention and not self._settle(task):
+                    return
+                if perf_counter_ns() >= self.slice_end:
+                    break
+                self._load(task)
+                space = task.mem.space
+                space.on_syscall, space.on_fault = self.on_syscall, self.on_fault
+                started, before = perf_counter_ns(), space.instructions
+                self.running = True
+                stop = space.run(self.fuel)
+                self.running = False
+                if self.old_spaces:
+                    self.drop_spaces()
+                if stop == cpu.FUEL:
+                    self._adapt(perf_counter_ns() - started)
+                elif stop == cpu.LEFT:
+                    if task.dead or task.coroutine is not None:
+                        return
+                else:
+                    self._trap(task, stop)
+        finally:
+            self.running = False
+            self.task = None
+            if self.old_spaces:
+                self.drop_spaces()
+            if not task.dead and not task.group.stopped and (task.coroutine is None or task.waiting.done()):
+                self.ready(task)
+
+    def _load(self, task):
+        """Put TASK's registers into its address space, and show shared memory as it is now."""
+        mem = task.mem
+        if mem is not self.mem:
+            if self.mem is not None and self.mem.space is not None:
+                self.mem.sync_shared()
+            self.mem = mem
+            mem.refresh_shared()
+        if mem.loaded is not task:
+            if mem.loaded is not None:
+                mem.loaded.context = mem.space.context()
+            if task.context is not None:
+                mem.space.load_context(task.context)
+                task.context = None
+            mem.loaded = task
+
+    def _adapt(self, elapsed):
+        """Aim the fuel of a run at the length of a slice."""
+        if elapsed < SLICE_NS // 2:
+            self.fuel = min(self.fuel * 2, MOST_FUEL)
+        elif elapsed > SLICE_NS * 2:
+            self.fuel = max(self.fuel // 2, LEAST_FUEL)
+
+    def _trap(self, task, stop):
+        signo, code = TRAPS[stop]
+        space = task.mem.space
+        address = 0 if code == siginfo.SI_KERNEL else space.rip
+        if stop == cpu.ILLEGAL:
+            self.kernel.log_illegal(task)
+        signals.force(self.kernel, task, signo, siginfo.fault(signo, code, address))
+
+    def drop_spaces(self):
+        spaces, self.old_spaces = self.old_spaces, []
+        for mem in spaces:
+            mem.drop()
+
+    # -- hooks: called by the engine from inside run ---------------------------------------------------------------------
+
+    def on_syscall(self):
+        task = self.task
+        space = task.mem.space
+        number, a, b, c, d, e, f = space.syscall_args()
+        if task.mem.dirty:
+            task.mem.sync_shared()
+        self.kernel.syscalls += 1
+        entry = SYSCALLS.get(number)
+        if self.kernel.strace is not None:
+            task.trace = Trace(task.mem, number, (a, b, c, d, e, f))
+        if entry is None:
+            self.kernel.unknown_syscall(task, number)
+            if task.trace is not None:
+                self._finish_trace(task, -ENOSYS)
+            space.set(RAX, -ENOSYS & MASK64)
+            return not task.attention
+        try:
+            result = entry.call(task, a, b, c, d, e, f)
+            if type(result) is not int and result is not KEEP_REGISTERS:
+                try:
+                    waiting = result.send(None)
+                except StopIteration as stop:
+                    result = stop.value
+                else:
+                    self._park(task, result, waiting, entry)
+                    return False
+        except Errno as error:
+            result = -error.number
+        except Exception:               # a bug of ours must not take the machine down
+            self._crashed(task)
+            return False
+        if task.trace is not None:
+            self._finish_trace(task, result)
+        if result is not KEEP_REGISTERS:
+            task.mem.space.set(RAX, result & MASK64)
+        if task.attention or task.dead or task.mem.space is not space:
+            return False
+        self.calls -= 1
+        if self.calls <= 0:
+            self.calls = CALLS_PER_LOOK
+            return perf_counter_ns() < self.slice_end
+        return True
+
+    def on_fault(self, address, access):
+        task = self.task
+        coroutine = task.mem.fault(address, access)
+        try:
+            waiting = coroutine.send(None)
+        except StopIteration:
+            return True
+        except GuestFault as fault:
+            self._segv(task, fault)
+            return False
+        self._park(task, coroutine, waiting, None)
+        return False
+
+    def _segv(self, task, fault):
+        if self.kernel.log_faults:
+            self.kernel.log(f"{task.name.decode(errors='replace')}[{task.tid}]: fault at {fault.address:#x} "
+                            f"ip {task.mem.space.rip:#x} sp {task.mem.space.get(cpu.RSP):#x}")
+        signals.force(self.kernel, task, fault.signo, siginfo.fault(fault.signo, fault.code, fault.address))
+
+    # -- waiting ----------------------------------------------------------------------------------------------------------
+
+    def _park(self, task, coroutine, waiting, entry):
+        """TASK waits in COROUTINE until WAITING is done."""
+        task.coroutine, task.waiting, task.call = coroutine, waiting, entry
+
+        def done(_):
+            if task.waiting is waiting:
+                self.ready(task)
+        waiting.add_done_callback(done)
+
+    def _resume(self, task):
+        """Go on in the parked coroutine; True when it is finished and the task may run."""
+        if not task.waiting.done():
+            return task.attention and self._settle_waiting(task)
+        return self._step(task, None)
+
+    def _step(self, task, exception):
+        """Send or throw into the parked coroutine and take its result. True: finished."""
+        coroutine, entry = task.coroutine, task.call
+        try:
+            waiting = coroutine.throw(exception) if exception is not None else coroutine.send(None)
+        except StopIteration as stop:
+            result = stop.value
+        except Errno as error:
+            result = -error.number
+        except Interrupted:
+            result = Interrupted
+        except GuestFault as fault:
+            task.coroutine = task.waiting = None
+            self._segv(task, fault)
+            return True
+        except Exception:               # a bug of ours must not take the machine down
+            task.coroutine = task.waiting = None
+            self._crashed(task)
+            return True
+        else:
+            self._park(task, coroutine, waiting, entry)
+            return False
+        task.coroutine = task.waiting = None
+        if task.dead:
+            return False
+        if entry is not None:
+            if result is Interrupted:
+                task.interrupted = entry
+                result = -EINTR
+            if task.trace is not None:
+                self._finish_trace(task, result)
+            if result is not KEEP_REGISTERS:
+                task.mem.space.set(RAX, result & MASK64)
+        return True
+
+    def abandon(self, task):
+        """Give up what TASK waits in: it will not come back."""
+        coroutine, task.coroutine, task.waiting = task.coroutine, None, None
+        if coroutine is not None:
+            coroutine.close()
+
+    def kill(self, task):
+        """TASK's process is to end: nothing but I/O in progress is waited for."""
+        if task is not self.task:
+            if isinstance(task.waiting, Wait):
+                self.abandon(task)
+            self.ready(task)
+
+    # -- on the way back to guest code ------------------------------------------------------------------------------------
+
+    def _settle(self, task):
+        """Deliver signals, stop, end. True: TASK may run guest code."""
+        group, kernel = task.group, self.kernel
+        while True:
+            if group.exiting is not None:
+                life.exit_task(task, group.exiting)
+                return False
+            if group.stopped:
+                return False
+            signo = signals.deliverable(task)
+            if not signo:
+                if task.restore_mask is None:
+                    break
+                mask, task.restore_mask = task.restore_mask, None
+                kernel.set_blocked(task, mask)
+                continue
+            action = group.actions.get(signo)
+            info = signals.take(task, signo)
+            if action[0] == SIG_DFL:
+                self._default_action(task, signo)
+            elif action[0] != SIG_IGN:
+                if not self._enter_handler(task, signo, info, action):
+                    return False
+        task.interrupted = None
+        task.attention = False
+        return True
+
+    def _settle_waiting(self, task):
+        """The same for a task that waits: only a handler interrupts it, stopping and continuing leave it where it is."""
+        group = task.group
+        if not isinstance(task.waiting, Wait):
+            return False                # I/O in progress: later
+        while signo := signals.deliverable(task):
+            handler = group.actions.get(signo)[0]
+            if handler not in (SIG_DFL, SIG_IGN):
+                return not isinstance(task.waiting, KillableWait) and self._step(task, Interrupted())
+            signals.take(task, signo)
+            if handler == SIG_DFL:
+                self._default_action(task, signo)
+            if group.exiting is not None:
+                self.abandon(task)
+                return True
+            if group.stopped:
+                return False
+        task.attention = task.restore_mask is not None
+        return False
+
+    def _enter_handler(self, task, signo, info, action):
+        """Put the handler's frame up; False if that has to wait."""
+        if task.interrupted is not None:
+            again = task.interrupted.restart and action[1] & SA_RESTART
+            signals.restart_or_fail(task.mem.space, task.interrupted.number, again)
+            task.interrupted = None
+        if self.kernel.strace is not None:
+            self.kernel.strace(task, f"--- {signal_name(signo)} ---")
+        coroutine = signals.enter_handler(task, signo, info, action)
+        try:
+            waiting = coroutine.send(None)
+        except StopIteration:
+            return True
+        except Errno:                   # no room for the frame
+            life.end_group(task.group, wait.killed(SIGSEGV))
+            return True
+        self._park(task, coroutine, waiting, None)
+        return False
+
+    def _default_action(self, task, signo):
+        group, bit = task.group, signals.bit(signo)
+        if bit & signals.IGNORED:
+            return
+        if bit & signals.STOPPING:
+            if signo == SIGSTOP or not life.orphaned(self.kernel, group.pgrp, group.session):
+                life.stop_group(group, signo)
+            return
+        if self.kernel.strace is not None:
+            self.kernel.strace(task, f"+++ killed by {signal_name(signo)} +++")
+        life.end_group(group, wait.killed(signo))
+
+    # -- what is said ---------------------------------------------------------------------------------------------------------
+
+    def _finish_trace(self, task, result):
+        trace, task.trace = task.trace, None
+        if result is KEEP_REGISTERS:
+            result = None if task.dead or task.group.exiting is not None else _signed(task.mem.space.get(RAX))
+        self.kernel.strace(task, trace.finish(result))
+
+    def _crashed(self, task):
+        """A handler raised what it must not: say so with the traceback, and end the process as if by SIGSYS."""
+        self.kernel.log(f"kernel bug in {task.name.decode(errors='replace')}[{task.tid}]:\n{traceback.format_exc()}")
+        task.trace = None
+        life.end_group(task.group, wait.killed(SIGSYS))
+
+
+def _signed(value):
+    return value - (1 << 64) if value >> 63 else value
