@@ -1,0 +1,171 @@
+// The machine's worker: loads Python, then passes messages between the page (webvm.js) and webvm.browser.boot.
+//
+// from the page: boot, input, resize, drawn, call    to the page: progress, phase, ready, output, stats, notice, failed, answer
+
+import * as engine from "./engine.js";
+
+const STALL = 30_000; // milliseconds without a byte until a download counts as failed
+const STATS = 500; // milliseconds between two reports
+
+let session; // the Python half, once it is there
+let ready = false; // the machine is up
+const loaded = {}; // bytes so far, by file of the site
+const marks = {}; // when each phase of the start was over, in milliseconds of Date.now
+
+const post = (type, fields, transfer) => self.postMessage({ type, ...fields }, transfer ?? []);
+const sentence = (message) => Object.assign(new Error(message), { isSentence: true });
+
+// ---- downloads
+
+const nativeFetch = self.fetch.bind(self);
+
+/**
+ * Fetch a file of the site and tell the page how far it is. The type is set right, whatever the host makes of it.
+ * Any failure rejects with a sentence, also in the middle of the body.
+ */
+async function fetchFile(url, name) {
+    const stop = new AbortController();
+    const trouble = () => sentence(`${name} could not be fetched: the server does not answer.`);
+    let timer;
+    const alive = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => stop.abort(), STALL);
+    };
+    alive();
+    const response = await nativeFetch(url, { signal: stop.signal }).catch(() => { throw trouble(); });
+    if (!response.ok) {
+        clearTimeout(timer);
+        throw sentence(`${name} could not be fetched: the server answers ${response.status}.`);
+    }
+    loaded[name] = 0;
+    const reader = response.body.getReader();
+    const body = new ReadableStream({
+        async pull(controller) {
+            alive();
+            const { done, value } = await reader.read().catch(() => { throw trouble(); });
+            clearTimeout(timer);
+            if (done) return controller.close();
+            loaded[name] += value.byteLength;
+            report();
+            controller.enqueue(value);
+        },
+    });
+    const type = name.endsWith(".wasm") ? "application/wasm" : response.headers.get("content-type") ?? "";
+    return new Response(body, { headers: { "content-type": type } });
+}
+
+let reported = 0;
+function report() {
+    const now = performance.now();
+    if (now - reported < 50) return;
+    reported = now;
+    post("progress", { loaded });
+}
+
+// ---- start
+
+async function boot({ site, disk, columns, rows }) {
+    const base = new URL(".", site);
+    const here = (name) => new URL(name, base).href;
+    const description = await (await nativeFetch(site, { cache: "no-cache" })).json();
+    post("progress", { loaded, sizes: description.sizes });
+
+    // Pyodide logs a failed download and then waits for ever: take note of it here.
+    let fail;
+    const failed = new Promise((_, reject) => (fail = reject));
+    failed.catch(() => {});
+    const get = (url) => {
+        const response = fetchFile(url, url.slice(base.href.length));
+        response.catch(fail);
+        return response;
+    };
+    self.fetch = (input, options) => {
+        const url = new URL(input.url ?? input, base).href;
+        return url.startsWith(base.href) ? get(url) : nativeFetch(input, options);
+    };
+
+    const interpreter = description.interpreter && WebAssembly.compileStreaming(get(here(description.interpreter)));
+    const snapshot = description.snapshot && get(here(description.snapshot)).then(unzip);
+    for (const part of [interpreter, snapshot]) part?.catch?.(fail);
+    const python = await Promise.race([failed, loadPython(description, here, snapshot)]);
+    const module = await Promise.race([failed, interpreter]);
+    self.fetch = nativeFetch;
+    marks.python = Date.now();
+    post("phase", { name: "machine" });
+
+    python.registerJsModule("webvm_engine", engine);
+    const address = disk ?? (description.disk && here(description.disk));
+    session = python.pyimport("webvm.browser.boot").Session({ output, notice, failed: fatal });
+    setInterval(() => post("stats", { stats: counters() }), STATS);
+    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows))) return;
+    marks.machine = Date.now();
+    ready = true;
+    for (const message of waiting.splice(0)) receive[message.type](message);
+    post("ready");
+}
+
+async function loadPython(description, here, snapshot) {
+    const { loadPyodide } = await import(here(`${description.pyodide}pyodide.mjs`));
+    const options = { lockFileURL: here(description.lock), stdout: (line) => console.log(line), stderr: (line) => console.warn(line) };
+    if (snapshot) {
+        return await loadPyodide({ ...options, _loadSnapshot: snapshot });
+    }
+    const python = await loadPyodide({ ...options, packages: ["micropip"] });
+    marks.pyodide = Date.now();
+    post("phase", { name: "install" });
+    await python.pyimport("micropip").install("webvm");
+    return python;
+}
+
+async function unzip(response) {
+    return await new Response(response.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+// ---- from Python
+
+function output(data) {
+    if (!marks.prompt) marks.prompt = Date.now();
+    post("output", { data }, [data.buffer]);
+}
+
+const notice = (message) => post("notice", { message });
+const fatal = (message) => post("failed", { message });
+const counters = () => ({ ...session?.stats(), marks });
+
+// ---- from the page
+
+const waiting = []; // messages for a machine that is not up yet
+const receive = {
+    input: ({ data }) => session.input(data),
+    resize: ({ columns, rows }) => session.resize(columns, rows),
+    drawn: ({ count }) => session.drawn(count),
+    call: async ({ id, name, parameters }) => {
+        try {
+            if (name === "stats") return post("answer", { id, value: counters() });
+            const [value, errno] = await session.call(name, ...parameters);
+            post("answer", { id, value, errno });
+        } catch (error) {
+            console.error(error);
+            post("answer", { id, error: lastLine(error) });
+        }
+    },
+};
+
+/** What a Python exception says, without its traceback. */
+function lastLine(error) {
+    return String(error.message ?? error).trim().split("\n").pop();
+}
+
+self.onmessage = async ({ data: message }) => {
+    if (message.type !== "boot") {
+        if (ready) receive[message.type](message);
+        else waiting.push(message);
+        return;
+    }
+    try {
+        await boot(message);
+    } catch (error) {
+        console.error(error);
+        fatal(error.isSentence ? error.message : `The machine could not start: ${lastLine(error)}`);
+    }
+};

@@ -1,0 +1,100 @@
+"""From nothing to a login shell: what `web/worker.js` calls once Python runs.
+
+Knows the order in which the parts come up, and turns what goes wrong into one sentence.
+"""
+
+import asyncio
+import random
+import time
+import traceback
+
+from js import Object
+from pyodide.ffi import to_js
+
+from webvm.block import BlockError, Stats, open_device
+from webvm.browser.console import Console
+from webvm.browser.indexeddb import IndexedDBStore
+from webvm.browser.transport import FetchTransport
+from webvm.fs.ext4 import BadImage
+from webvm.linux.errno import Errno
+from webvm.machine import Machine
+
+RESPAWN = 1.0       # seconds: a login shell that lives shorter than this is not started again
+
+
+class Session:
+    """One machine and one page."""
+
+    def __init__(self, page):
+        """`page`: output(Uint8Array), notice(sentence or ""), failed(sentence)."""
+        self._page = page
+        self._console = Console(lambda data: page.output(to_js(data)))
+        self._machine = None
+        self._stats = Stats()
+        self._store = IndexedDBStore()
+        self._shell = None
+        self._calls = {"run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
+
+    async def boot(self, disk: str | None, interpreter, columns: int, rows: int) -> bool:
+        """Whether the machine is up; the page has been told why when it is not.
+
+        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own.
+        """
+        random.seed()       # a restored snapshot comes with the generator's state of the moment it was taken
+        try:
+            device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None
+            self._machine = await Machine.boot(
+                interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows)
+        except (BlockError, BadImage) as error:
+            self._page.failed(f"The disk cannot be used. {error}")
+            return False
+        self._console.flow = self._machine.console
+        self._shell = asyncio.ensure_future(self._login())
+        return True
+
+    async def _login(self) -> None:
+        """Start the login shell, and again whenever it ends, as getty does."""
+        while True:
+            start = time.monotonic()
+            status = await self._machine.shell()
+            if time.monotonic() - start < RESPAWN:
+                self._page.failed(f"The login shell ended at once, with status {status}.")
+                return
+
+    # From the page, in the order of its messages.
+
+    def input(self, data) -> None:
+        self._machine.console.input(data.to_bytes())
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._machine.console.resize(columns, rows)
+
+    def drawn(self, count: int) -> None:
+        self._console.drawn(count)
+
+    def stats(self):
+        """Counters, as a JavaScript object; those of the disk alone until the machine is up."""
+        machine = self._machine.stats() if self._machine else {}
+        return to_js(machine | self._stats.as_dict(), dict_converter=Object.fromEntries)
+
+    async def call(self, name: str, *arguments):
+        """[value, null], or [null, name of the error number] when the guest's kernel says no."""
+        try:
+            return to_js([await self._calls[name](*arguments), None])
+        except Errno as error:
+            return to_js([None, error.name])
+
+    async def _run(self, argv, stdin, env, cwd):
+        status, stdout, stderr = await self._machine.run(
+            argv.to_py(), stdin=stdin.to_bytes(), env=env.to_py() if env else None, cwd=cwd)
+        return [status, stdout, stderr]
+
+    async def _read_file(self, path):
+        return await self._machine.read_file(path)
+
+    async def _write_file(self, path, data):
+        await self._machine.write_file(path, data.to_bytes())
+
+    async def _clear_cache(self):
+        await self._store.clear()
+

@@ -1,0 +1,225 @@
+"""`webvm site`: the folder that any static host serves, from a checkout of the project.
+
+Knows which files the page consists of and how each is made; the page finds them by `site.json`, which is written last.
+Names carry a hash of what made them where a browser may hold an older file under the same name.
+
+    index.html page.js webvm.js worker.js ... style.css     the page, copied from web/
+    vendor/                xterm.js and its addons, from npm
+    pyodide-VERSION/       Pyodide's core, from npm
+    wheels-HASH/           micropip, the project's wheel, and a lock file that lists these two
+    interpreter-HASH.wasm  the interpreter tier, so that it loads beside Python and not after it
+    snapshot-HASH.bin.gz   memory of a Python that has imported the wheel (see web/snapshot.mjs)
+    disk/                  the image as chunk files
+
+Nothing in the folder is made at serving time, and the page asks no other host.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from webvm.block.chunks import MANIFEST, write_chunks
+
+PAGES = ("index.html", "page.js", "webvm.js", "worker.js", "engine.js", "features.js", "style.css")
+
+#         in the site         in web/node_modules
+VENDOR = (
+    ("xterm.mjs",             "@xterm/xterm/lib/xterm.mjs"),
+    ("xterm.css",             "@xterm/xterm/css/xterm.css"),
+    ("addon-clipboard.mjs",   "@xterm/addon-clipboard/lib/addon-clipboard.mjs"),
+    ("addon-fit.mjs",         "@xterm/addon-fit/lib/addon-fit.mjs"),
+    ("addon-unicode11.mjs",   "@xterm/addon-unicode11/lib/addon-unicode11.mjs"),
+    ("addon-web-links.mjs",   "@xterm/addon-web-links/lib/addon-web-links.mjs"),
+)  # fmt: skip
+
+PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+
+# The version that Pyodide's lock names, as PyPI has it: the two files differ, so the lock's own checksum does not fit.
+MICROPIP = ("0.11.1", "768de165adb8e66906039d8fec4127a57f522dfdf8e6fbff877a4616941ecfd3")
+PYTHON = "3.14"
+
+STAMP = ".stamp"                    # in the disk's folder: the image it was made from
+INTERPRETER = "webvm/_generated/interpreter.wasm"
+
+Say = Callable[[str], None]
+
+
+class SiteError(Exception):
+    """The site cannot be built; the message is one sentence."""
+
+
+def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: bool = True, say: Say = lambda line: None) -> None:
+    """Make `out` the site of the project at `source`; what is already there and still right is kept.
+
+    `disk`: an image to publish beside the page, or the address of one published elsewhere. Raises SiteError.
+    """
+    modules = source / "web" / "node_modules"
+    if not modules.is_dir():
+        raise SiteError(f"{modules} is missing: run `npm ci` in {source / 'web'}")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in PAGES:
+        _copy(source / "web" / name, out / name)
+    for name, origin in VENDOR:
+        _copy(modules / origin, out / "vendor" / name)
+    version = json.loads((modules / "pyodide/package.json").read_text())["version"]
+    pyodide = f"pyodide-{version}"
+    for name in PYODIDE:
+        _copy(modules / "pyodide" / name, out / pyodide / name)
+    wheels = _wheels(out, source, modules, say)
+    interpreter = _interpreter(out, source)
+    memory = _snapshot(out, source, pyodide, wheels, say) if snapshot else None
+    fields = {
+        "pyodide": pyodide + "/",
+        "lock": f"{wheels}/pyodide-lock.json",
+        "snapshot": memory,
+        "interpreter": interpreter,
+        "disk": _disk(out, disk, say),
+    }
+    keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, interpreter) if name)}
+    _remove(path for pattern in ("pyodide-*", "wheels-*", "interpreter-*", "snapshot-*")
+            for path in out.glob(pattern) if path.relative_to(out) not in keep)
+    sizes = {path.relative_to(out).as_posix(): path.stat().st_size
+             for name in sorted(keep) for path in _files(out / name)}
+    _write(out / "site.json", json.dumps(fields | {"sizes": sizes}, indent=1).encode())
+    say(f"{out}: {sum(path.stat().st_size for path in _files(out)) / 1e6:.1f} MB")
+
+
+def _wheels(out: Path, source: Path, modules: Path, say: Say) -> str:
+    """Name of the folder with micropip, the project's wheel and their lock, named after what they are made of."""
+    inputs = sorted(path for path in _files(source / "webvm") if "__pycache__" not in path.parts)
+    name = f"wheels-{_digest([*inputs, source / 'pyproject.toml', modules / 'pyodide/pyodide-lock.json'], source, MICROPIP[1])}"
+    folder = out / name
+    if (folder / "pyodide-lock.json").exists():
+        return name
+    say("building the project's wheel")
+    shutil.rmtree(folder, ignore_errors=True)
+    isolation = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
+    _pip("wheel", "--no-deps", *isolation, "--wheel-dir", folder, source)
+    version, checksum = MICROPIP
+    say("fetching micropip")
+    _pip("download", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--dest", folder, f"micropip=={version}")
+    packages = {}
+    for wheel in sorted(folder.glob("*.whl")):
+        package, release = wheel.name.split("-")[:2]
+        packages[package] = {
+            "name": package, "version": release, "file_name": wheel.name, "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            "install_dir": "site", "package_type": "package", "imports": [package], "depends": [], "unvendored_tests": False,
+        }
+    if packages["micropip"]["sha256"] != checksum:
+        raise SiteError(f"micropip {version} as downloaded does not have the checksum expected")
+    lock = json.loads((modules / "pyodide/pyodide-lock.json").read_text())
+    _write(folder / "pyodide-lock.json", json.dumps({"info": lock["info"], "packages": packages}, indent=1).encode())
+    return name
+
+
+def _interpreter(out: Path, source: Path) -> str | None:
+    """Name of the interpreter's Wasm module in the site; None when the package has none."""
+    path = source / INTERPRETER
+    if not path.exists():
+        return None
+    name = f"interpreter-{_digest([path], source)}.wasm"
+    _copy(path, out / name)
+    return name
+
+
+def _snapshot(out: Path, source: Path, pyodide: str, wheels: str, say: Say) -> str:
+    """Name of the snapshot in the site; made by Pyodide under Node, with the same files that the page loads."""
+    script = source / "web/snapshot.mjs"
+    name = f"snapshot-{_digest([script], source, pyodide, wheels)}.bin.gz"
+    if not (out / name).exists():
+        if not shutil.which("node"):
+            raise SiteError("node is not installed; it makes the memory snapshot (--no-snapshot does without)")
+        say("making the memory snapshot")
+        temporary = out / f".{name}"
+        made = subprocess.run(["node", script, (out / pyodide).resolve(), (out / wheels).resolve(), temporary], capture_output=True, text=True)
+        if made.returncode:
+            raise SiteError(f"the memory snapshot could not be made:\n{made.stderr.strip()}")
+        os.replace(temporary, out / name)
+    return name
+
+
+def _disk(out: Path, disk: Path | str | None, say: Say) -> str | None:
+    """Where the page finds the disk, relative to itself."""
+    if disk is None:
+        return None
+    if urllib.parse.urlsplit(str(disk)).scheme in ("http", "https"):
+        return str(disk)
+    folder, image = out / "disk", Path(disk)
+    if not image.is_file():
+        raise SiteError(f"{image}: no such image")
+    status = image.stat()
+    stamp = f"{image.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
+    made = folder / STAMP
+    if not (folder / MANIFEST).exists() or not made.exists() or made.read_bytes() != stamp:
+        say(f"cutting {image} into chunk files")
+        made.unlink(missing_ok=True)
+        write_chunks(image, folder)
+        made.write_bytes(stamp)
+    return "disk/"
+
+
+def _pip(command: str, *arguments: str | Path) -> None:
+    ran = subprocess.run([sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", *arguments],
+                         capture_output=True, text=True)
+    if ran.returncode:
+        raise SiteError(f"pip {command} failed:\n{ran.stderr.strip()}")
+
+
+def _files(path: Path) -> Iterable[Path]:
+    return [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+
+
+def _digest(paths: Iterable[Path], base: Path, *more: str) -> str:
+    state = hashlib.blake2b("\n".join(more).encode(), digest_size=8)
+    for path in paths:
+        content = hashlib.blake2b(path.read_bytes()).hexdigest()
+        name = path.relative_to(base) if path.is_relative_to(base) else path.name
+        state.update(f"\n{name} {content}".encode())
+    return state.hexdigest()
+
+
+def _copy(origin: Path, target: Path) -> None:
+    if not origin.exists():
+        raise SiteError(f"{origin} is missing")
+    _write(target, origin.read_bytes())
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Leave a file that is already right alone: its date tells browsers whether they have it."""
+    if target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
+    parser.add_argument("--disk", metavar="IMAGE|URL", help="an ext4 image to publish with the page, or the address of one")
+    parser.add_argument("--no-snapshot", dest="snapshot", action="store_false",
+                        help="let the page start Python afresh and install the wheel each time (smaller, slower)")
+
+
+def main(options: argparse.Namespace) -> int:
+    source = Path(__file__).resolve().parent.parent
+    if not (source / "web").is_dir():
+        print("webvm site: needs a checkout of the project (the page is in web/)", file=sys.stderr)
+        return 1
+    try:
+        build(options.out, source, options.disk, options.snapshot, say=lambda line: print(line, file=sys.stderr))
+    except SiteError as error:
+        print(f"webvm site: {error}", file=sys.stderr)
+        return 1
+    return 0
