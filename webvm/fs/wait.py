@@ -102,3 +102,8 @@ class WaitQueue:
 def wait_any(queues) -> Wait:
     """`await wait_any(queues)` returns after the next `wake` of any of them."""
     return Wait(tuple(queues))
+
+
+def after(seconds: float, callback):
+    """Call back once the time is over, from the event loop; a handle with `cancel()`."""
+    return asyncio.get_running_loop().call_later(seconds, callback)

@@ -5,6 +5,7 @@ The terminal itself (fs/tty.py) knows numbers only: its session and its foregrou
 
 from webvm.fs.wait import Interrupted
 from webvm.kernel import signals
+from webvm.kernel.life import orphaned
 from webvm.linux.errno import EIO, Errno
 from webvm.linux.signal import SIGCONT, SIGHUP, SIGPIPE, SIGTTIN, SIGTTOU
 from webvm.linux.termios import TOSTOP
@@ -22,7 +23,7 @@ def is_background(task, tty) -> bool:
 def check_background_read(task, tty):
     """SIGTTIN for a background process; EIO when it could not be stopped or nobody would continue it."""
     if is_background(task, tty):
-        if _deaf(task, SIGTTIN) or is_orphaned(task.kernel, task.group.pgrp):
+        if _deaf(task, SIGTTIN) or orphaned(task.kernel, task.group.pgrp, task.group.session):
             raise Errno(EIO)
         _stop(task, SIGTTIN)
 
@@ -36,7 +37,7 @@ def check_background_write(task, tty):
 def check_change(task, tty):
     """tty_check_change: SIGTTOU for a background process that changes the terminal; one that ignores it may."""
     if is_background(task, tty) and not _deaf(task, SIGTTOU):
-        if is_orphaned(task.kernel, task.group.pgrp):
+        if orphaned(task.kernel, task.group.pgrp, task.group.session):
             raise Errno(EIO)
         _stop(task, SIGTTOU)
 
@@ -46,16 +47,14 @@ def _deaf(task, signo) -> bool:
 
 
 def _stop(task, signo):
-    task.kernel.signal_pgrp(task.group.pgrp, signo)
+    send_to_pgrp(task.kernel, task.group.pgrp, signo)
     raise Interrupted
 
 
-def is_orphaned(kernel, pgrp: int) -> bool:
-    """No member has a parent in another group of the same session: nobody is there to continue it."""
-    return not any(
-        member.parent is not None and member.parent.pgrp != pgrp and member.parent.session is member.session
-        for member in kernel.groups_in(pgrp)
-    )
+def send_to_pgrp(kernel, pgrp: int, *signos: int):
+    for group in [group for group in kernel.groups.values() if group.pgrp == pgrp]:
+        for signo in signos:
+            signals.send(kernel, group, signo)
 
 
 def set_controlling(task, tty):
@@ -78,25 +77,20 @@ def disassociate(session, tty=None):
     session.tty = None
 
 
-def leader_exits(kernel, session):
-    """disassociate_ctty: the leader of a session ends, its terminal's foreground group is told."""
-    tty = session.tty
-    if tty is not None:
-        if tty.pgrp:
-            kernel.signal_pgrp(tty.pgrp, SIGHUP)
-            kernel.signal_pgrp(tty.pgrp, SIGCONT)
-        disassociate(session)
+def release(tty, session) -> int:
+    """The leader of the session ends: the terminal is nobody's; the process group that had it, to be told so."""
+    pgrp = tty.pgrp
+    disassociate(session)
+    return pgrp
 
 
-def hangup(kernel, tty):
-    """The other side of the terminal is gone: the session's leader and foreground group hear it."""
-    pgrp, sid = tty.pgrp, tty.session
-    tty.session = tty.pgrp = 0
-    for group in kernel.groups_of_session(sid) if sid else ():
-        group.session.tty = None
-        if group.pid == sid:
-            signals.send(kernel, group, SIGHUP)
-            signals.send(kernel, group, SIGCONT)
+def hang_up(kernel, tty, session_id: int, pgrp: int):
+    """The other side of the terminal is gone: the session's leader and the foreground group hear it."""
+    for group in list(kernel.groups.values()):
+        if session_id and group.session.id == session_id:
+            group.session.tty = None
+            if group.pid == session_id:
+                signals.send(kernel, group, SIGHUP)
+                signals.send(kernel, group, SIGCONT)
     if pgrp:
-        kernel.signal_pgrp(pgrp, SIGHUP)
-        kernel.signal_pgrp(pgrp, SIGCONT)
+        send_to_pgrp(kernel, pgrp, SIGHUP, SIGCONT)

@@ -15,7 +15,6 @@ from webvm.kernel.path import (
     walk,
 )
 from webvm.linux.errno import (
-    EACCES,
     EEXIST,
     EINVAL,
     EISDIR,
@@ -150,17 +149,3 @@ async def _open(task, dentry: Dentry, flags: int) -> File:
     if file.dentry is None:
         file.dentry = dentry
     return file
-
-
-async def open_executable(task, path: bytes, dirfd: int = AT_FDCWD, follow: bool = True) -> File:
-    """What execve(2) opens: a regular file with an x bit for the caller. EACCES, ELOOP."""
-    place = await walk(task, path, dirfd, follow)
-    if place.dentry is None:
-        raise Errno(ENOENT)
-    inode = place.dentry.inode
-    if inode.is_symlink:
-        raise Errno(ELOOP)
-    if not inode.is_reg:
-        raise Errno(EACCES)
-    check(task.cred, inode, MAY_EXEC)
-    return await _open(task, place.dentry, O_RDONLY)

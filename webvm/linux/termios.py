@@ -14,7 +14,7 @@ IXOFF, IMAXBEL, IUTF8                         = 0o10000, 0o20000, 0o40000
 
 # c_oflag
 OPOST, OLCUC, ONLCR, OCRNL, ONOCR, ONLRET     = 0o1, 0o2, 0o4, 0o10, 0o20, 0o40
-OFILL, OFDEL                                  = 0o100, 0o200
+OFILL, OFDEL, NLDLY                           = 0o100, 0o200, 0o400
 TABDLY, TAB3                                  = 0o14000, 0o14000  # XTABS: expand tabs to spaces
 
 # c_cflag
