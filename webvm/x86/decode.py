@@ -274,4 +274,4 @@ def _immediate_size(imm, osize, asize):
     """Bytes of an immediate of this kind (Row.imm)."""
     if imm == "z":
         return 2 if osize == 2 else 4
-    return {"b": 1, "w": 2, "d": 4, "v": osize, "o": asize}[imm]
+    return {"b": 1, "w": 2, "v": osize, "o": asize}[imm]

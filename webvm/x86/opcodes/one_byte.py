@@ -59,7 +59,7 @@ TABLE = """
 
 50+r            push                  Zv                d64
 58+r            pop                   Zv                d64
-63              movsxd                Gv, Ed
+63              movsxd                Gv, Ez
 68              push                  Iz                d64
 69              imul                  Gv, Ev, Iz        =imul3
 6A              push                  Ibs               d64
@@ -104,8 +104,8 @@ TABLE = """
 8B              mov                   Gv, Ev
 8C /0-5         mov                   Rv/Mw, Sw         =mov_from_seg
 8D              lea                   Gv, M
-8E /0           mov                   Sw, Ew            =mov_to_seg
-8E /2-5         mov                   Sw, Ew            =mov_to_seg
+8E /0           mov                   Sw, Rv/Mw         =mov_to_seg
+8E /2-5         mov                   Sw, Rv/Mw         =mov_to_seg
 8F /0           pop                   Ev                d64
 
 90              nop                   -
@@ -164,8 +164,8 @@ C7 /0           mov                   Ev, Iz
 C7 F8           xbegin                Jz                rtm
 C8              enter                 Iw, Ib            d64
 C9              leave                 -                 d64
-CA              retf                  Iw
-CB              retf                  -
+CA              retf/retfq            Iw
+CB              retf/retfq            -
 CC              int3                  -
 CD              int                   Ib
 CF              iret/iretd/iretq      -

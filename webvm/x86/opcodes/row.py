@@ -95,7 +95,7 @@ NAMED = {
 BY_REG = frozenset("GVPSCD")                # places that ModRM.reg fills
 BY_RM = frozenset("EMRWUQNF")               # places that ModRM.rm fills
 REGISTER_ONLY = frozenset("RUNF")
-IMMEDIATE = {"Ib": "b", "Ibs": "b", "Iw": "w", "Iz": "z", "Iv": "v", "Jb": "b", "Jz": "d"}
+IMMEDIATE = {"Ib": "b", "Ibs": "b", "Iw": "w", "Iz": "z", "Iv": "v", "Jb": "b", "Jz": "z"}
 FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3"))
 
 
@@ -143,7 +143,7 @@ class Row:
     size        the instruction's operand size in bytes or SIZE_*: that of the first operand which is neither an
                 immediate nor a branch target, SIZE_V when there is none
     has_modrm   a ModRM byte follows the opcode
-    imm         bytes after ModRM, SIB and displacement: None, b 1, w 2, d 4, z 2 or 4 by operand size,
+    imm         bytes after ModRM, SIB and displacement: None, b 1, w 2, z 2 or 4 by operand size (4 with f64),
                 v 2, 4 or 8 by operand size, o 8 or 4 by address size, wb 3 (ENTER)
     d64 f64 lock rep repz unaligned cpl0 iopl mod3     attributes, bool
     with_rexb   the row that holds instead when REX.B is set, or None

@@ -63,8 +63,8 @@ NP 0F 01 FA     monitorx              -                 mwaitx
 NP 0F 01 FB     mwaitx                -                 mwaitx
 NP 0F 01 FC     clzero                -                 clzero
 NP 0F 01 FD     rdpru                 -                 rdpru
-0F 02           lar                   Gv, Ew
-0F 03           lsl                   Gv, Ew
+0F 02           lar                   Gv, Rz/Mw
+0F 03           lsl                   Gv, Rz/Mw
 0F 05           syscall               -
 0F 06           clts                  -                 cpl0
 0F 07           sysret/sysretq        -                 cpl0
