@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from .server import serving
+from .page import opened
+from .server import ETAG, serving
 from webvm.block import Retry
 
 
@@ -35,3 +36,19 @@ def naps() -> Naps:
 @pytest.fixture
 def retry(naps) -> Retry:
     return Retry(sleep=naps, random=lambda: 1.0)
+
+
+@pytest.fixture(scope="package")
+def browser_page():
+    with opened() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser_page, image):
+    """The page, its server sound and with the image."""
+    server = browser_page.server
+    server.quirk, server.etag = None, ETAG
+    server.files["/image"] = image
+    server.log.clear()
+    return browser_page

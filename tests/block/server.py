@@ -1,6 +1,7 @@
 """A web server on loopback for the tests: right by default, and wrong in exactly the way a test asks for."""
 
 import http.server
+import mimetypes
 import re
 import threading
 from collections.abc import Callable
@@ -34,7 +35,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes, headers: dict[str, str] = {}, length: int | None = None):
         """`length`: the Content-Length announced, when not the true one."""
         self.send_response(status)
-        for name, value in {"ETag": self.server.etag, **headers}.items():
+        kind = mimetypes.guess_type(self.path)[0] or "application/octet-stream"
+        for name, value in {"ETag": self.server.etag, "Content-Type": kind, **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()

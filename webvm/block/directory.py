@@ -55,7 +55,10 @@ class DirectoryStore:
 
     async def clear(self) -> None:
         for image in self._images():
-            shutil.rmtree(image, ignore_errors=True)
+            if image != self._folder:
+                shutil.rmtree(image, ignore_errors=True)
+        for record in self._records():
+            Path(record).unlink(missing_ok=True)
         self._bytes = 0
 
     def close(self) -> None: ...
@@ -68,6 +71,12 @@ class DirectoryStore:
         return {mark.parent: (mark.stat().st_mtime, sum(file.stat().st_size for file in os.scandir(mark.parent)))
                 for mark in self._root.glob(f"*/{IDENTITY}")}
 
+    def _records(self) -> list[os.DirEntry]:
+        """Of the image that is open."""
+        if self._folder == self._root:
+            return []
+        return [file for file in os.scandir(self._folder) if file.name != IDENTITY]
+
     def _make_room(self) -> None:
         """Go down to three quarters of the limit, so that this is seldom needed."""
         target = self._limit * 3 // 4
@@ -76,8 +85,7 @@ class DirectoryStore:
             if self._bytes > target:
                 shutil.rmtree(image, ignore_errors=True)
                 self._bytes -= size
-        files = sorted((file.stat().st_mtime_ns, file.stat().st_size, file.path) for file in os.scandir(self._folder) if file.name != IDENTITY)
-        for _, size, path in files:
+        for _, size, path in sorted((record.stat().st_mtime_ns, record.stat().st_size, record.path) for record in self._records()):
             if self._bytes > target:
                 Path(path).unlink(missing_ok=True)
                 self._bytes -= size
