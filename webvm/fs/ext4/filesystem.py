@@ -82,7 +82,10 @@ class Ext4(Filesystem):
     async def statfs(self) -> StatFs:
         sb = self.volume.superblock
         overhead = sb.s_overhead_clusters << sb.cluster_bits or sb.overhead()
+        reserved = sb.r_blocks_count
+        if sb.incompat & INCOMPAT_EXTENTS:      # ext4_calculate_resv_clusters
+            reserved += min((sb.blocks_count >> sb.cluster_bits) // 50, 4096) << sb.cluster_bits
         return StatFs(
             type=EXT4_SUPER_MAGIC, bsize=sb.block_size, blocks=max(sb.blocks_count - overhead, 0),
-            bfree=sb.free_blocks_count, bavail=max(sb.free_blocks_count - sb.r_blocks_count, 0),
+            bfree=sb.free_blocks_count, bavail=max(sb.free_blocks_count - reserved, 0),
             files=sb.s_inodes_count, ffree=sb.s_free_inodes_count, namelen=255)

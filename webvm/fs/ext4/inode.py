@@ -63,6 +63,8 @@ class Ext4Inode(Inode):
             blocks |= fields.i_blocks_high << 32
             if self.flags & EXT4_HUGE_FILE_FL:
                 blocks *= sb.block_size // 512
+        if kind == S_IFREG and self.flags & EXT4_INLINE_DATA_FL:
+            blocks += -(-size // 512)       # as ext4_file_getattr, so that nobody takes the file for a hole
         super().__init__(
             fs, ino, mode,
             uid=fields.i_uid | fields.i_uid_high << 16,
@@ -149,7 +151,7 @@ class Ext4Inode(Inode):
         while at < end:
             for block, count in await self._blocks.pieces(at, at + 1):
                 if (block == NOWHERE) == hole:
-                    return max(offset, at * size)
+                    return min(max(offset, at * size), self.size)
                 at += count
         if hole:
             return self.size
