@@ -1,5 +1,5 @@
 """What the general-purpose instructions mean, control flow and strings included (Intel SDM volume 2)."""
-from .meaning import (AF, ARITHMETIC, CF, DF, IF, PF, RAX, RBP, RCX, RDI, RDX, RSI, RSP, SF, TF, ZF, Int, Machine,
+from .meaning import (AF, ARITHMETIC, CF, DF, IF, PF, RAX, RBP, RCX, RDI, RDX, RSI, RSP, SF, ZF, Int, Machine,
                       meaning)
 
 # ---------------------------------------------------------------------------------------------- moves
@@ -490,16 +490,6 @@ def leave(m):
     m.set_reg(RBP, value)
 
 
-@meaning()
-def enter(m):
-    """Nesting level 0 only: compilers emit no other, and any other is #UD here."""
-    m.trap_if(~m.operand(1, 8).is_zero(), "UD")
-    frame, size = m.reg(RSP, 64) - 8, m.operand(0, 16).zext(64)
-    m.store(frame, m.reg(RBP, 64))
-    m.set_reg(RBP, frame)
-    m.set_reg(RSP, frame - size)
-
-
 def eflags(m: Machine) -> Int:
     """The whole of EFLAGS as PUSHF shows it; bit 1 and IF are always set."""
     return m.arithmetic_flags() | (m.cell("df") << DF) | m.flags_rest() | (1 << 1 | 1 << IF)
@@ -511,7 +501,7 @@ def set_eflags(m: Machine, value: Int) -> None:
     m.set_flags_rest(value & REST)
 
 
-REST = 1 << TF | 1 << 14 | 1 << 18 | 1 << 21        # TF, NT, AC, ID: user code may change them
+REST = 1 << 14 | 1 << 18 | 1 << 21        # NT, AC, ID: user code may change them. TF too, but there is no single-stepping
 
 
 @meaning()

@@ -98,6 +98,8 @@ class Oracle(Machine):
         self.kinds = () if strings else tuple(_kind(o) for o in insn.operands)
         self.bits = () if strings else tuple(64 if isinstance(o, Rel) else o.size * 8 for o in insn.operands)
         self.next = insn.address + insn.length & M64
+        # Addresses are formed from the registers as they are before the instruction.
+        self._linear = {k: self._form(o) for k, o in enumerate(insn.operands) if isinstance(o, Mem)}
 
     def step(self) -> None:
         """Executes the instruction. On Trap (but BP) and GuestFault the state is as before."""
@@ -147,7 +149,7 @@ class Oracle(Machine):
         if isinstance(o, Imm):
             return o.value & (1 << bits) - 1
         if isinstance(o, Mem):
-            return self._load(self._linear(o), bits)
+            return self._load(self._linear[k], bits)
         if o.kind == "g":
             return (self.state.gpr[o.number] >> (8 if o.high else 0)) & (1 << bits) - 1
         file = self.state.xmm if o.kind == "x" else self.state.x87
@@ -168,7 +170,7 @@ class Oracle(Machine):
     def read_vec(self, k):
         o = self.insn.operands[k]
         if isinstance(o, Mem):
-            return self._load(self._linear(o), self.bits[k])
+            return self._load(self._linear[k], self.bits[k])
         return self.state.xmm[o.number] if o.kind == "x" else self.state.x87[o.number] & M64
 
     def write_vec(self, k, value):
@@ -190,7 +192,7 @@ class Oracle(Machine):
     def xmm(self, number): return Vec(self, self.state.xmm[number])
 
     # ---- memory
-    def _linear(self, o: Mem, segment=True) -> int:
+    def _form(self, o: Mem, segment=True) -> int:
         g = self.state.gpr
         at = o.disp + (g[o.base] if o.base is not None else 0) + (g[o.index] * o.scale if o.index is not None else 0)
         if self.insn.meaning == "pop" and o.base == 4:
@@ -200,7 +202,9 @@ class Oracle(Machine):
             at += self.state.fs_base if o.segment == "fs" else self.state.gs_base
         return at & M64
 
-    def address(self, k, segment=True): return Int(self, self._linear(self.insn.operands[k], segment), 64)
+    def address(self, k, segment=True):
+        return Int(self, self._linear[k] if segment else self._form(self.insn.operands[k], False), 64)
+
     def _load(self, at, bits): return int.from_bytes(self.memory.read(at, bits // 8), "little")
     def load(self, address, bits): return Int(self, self._load(address.raw, bits), bits)
     def store(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(value.bits // 8, "little"))

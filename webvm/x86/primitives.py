@@ -105,8 +105,10 @@ def int_to_f32(n: int) -> float:
 
 def divide(a: float, b: float) -> float:
     """IEEE division: by zero gives an infinity, 0/0 a NaN."""
-    if b == 0 and a == a:
-        if a == 0 or b != b:
+    if b == 0:
+        if a != a:
+            return a
+        if a == 0:
             return -math.nan
         return math.copysign(math.inf, a) * math.copysign(1.0, b)
     return a / b

@@ -1,8 +1,9 @@
 """What CPUID, time stamps and the state-saving instructions mean. Run by the oracle alone: they are rare."""
 import time
 
-from .meaning import RAX, RCX, RDX, meaning
+from .meaning import RAX, RBP, RCX, RDX, RSP, meaning
 from .oracle import Trap, python_meaning
+from .primitives import M64
 
 VENDOR = b"GenuineIntel"                    # glibc tunes its string functions by it; the other known one is AuthenticAMD
 BRAND = b"webvm virtual x86-64 processor"
@@ -85,6 +86,28 @@ def mov_to_seg(m):
     """A null selector or the one that is there already may be loaded; nothing else exists."""
     if m.src.raw & 0xFFFC and m.src.raw != _SELECTORS[m.insn.operands[0].number]:
         raise Trap("GP")
+
+
+@python_meaning()
+def enter(m):
+    """Makes a stack frame; nested levels copy the frame pointers of the enclosing ones."""
+    g, bytes_ = m.state.gpr, m.size // 8
+    size, level = m.insn.operands[0].value, m.insn.operands[1].value & 31
+    sp, frame = g[RSP], g[RBP]
+
+    def push(value):
+        nonlocal sp
+        sp = sp - bytes_ & M64
+        m.memory.write(sp, (value & (1 << m.size) - 1).to_bytes(bytes_, "little"))
+    push(frame)
+    new = sp
+    for k in range(1, level):
+        push(int.from_bytes(m.memory.read(frame - k * bytes_ & M64, bytes_), "little"))
+    if level:
+        push(new)
+    m.memory.check_write(sp - size & M64, 1)
+    m.set_reg(RBP, m.int(new, m.size))
+    g[RSP] = sp - size & M64
 
 
 @meaning("clflushopt", "clwb", "cldemote")
