@@ -7,7 +7,7 @@ import os
 
 from webvm.fs.tmpfs import MemInode, MemSymlink, Tmpfs
 from webvm.fs.tty import Pty, PtyMaster, Tty, TtyFile, open_slave
-from webvm.fs.vfs import Dirent, File, Filesystem, Inode, StatFs, now
+from webvm.fs.vfs import Dirent, File, Filesystem, Inode, KeptInode, StatFs, now
 from webvm.linux.dirent import DT_CHR
 from webvm.linux.errno import EINVAL, EIO, ENOENT, ENOSPC, ENOTTY, ENXIO, Errno
 from webvm.linux.ioctl import RNDGETENTCNT
@@ -164,8 +164,7 @@ class DevPts(Filesystem):
         super().__init__()
         self.ptys: dict[int, tuple[Pty, Inode]] = {}
         self.root = PtsDir(self)
-        time = now()
-        self.ptmx = Inode(self, 2, S_IFCHR | 0o666, 0, 0, rdev=PTMX, atime=time, mtime=time, ctime=time)
+        self.ptmx = KeptInode(self, 2, S_IFCHR | 0o666, 0, 0, PTMX)
 
     async def statfs(self):
         return StatFs(DEVPTS_SUPER_MAGIC, 4096)
@@ -178,21 +177,10 @@ class DevPts(Filesystem):
         if number is None:
             raise Errno(ENOSPC)
         pty = Pty(number, makedev(PTS_MAJOR, number))
-        self.ptys[number] = pty, PtsNode(self, number, pty)
+        node = KeptInode(self, number + 3, S_IFCHR | 0o620, 0, TTY_GID, pty.tty.rdev)
+        self.ptys[number] = pty, node
         on_new_tty(pty.tty)
         return PtyMaster(inode, flags, pty, lambda pty: self.ptys.pop(pty.number))
-
-
-class PtsNode(Inode):
-    __slots__ = ("pty",)
-
-    def __init__(self, fs, number, pty):
-        time = now()
-        super().__init__(fs, number + 3, S_IFCHR | 0o620, 0, TTY_GID, rdev=pty.tty.rdev, atime=time, mtime=time, ctime=time)
-        self.pty = pty
-
-    async def setattr(self, mode=None, uid=None, gid=None, atime=None, mtime=None):
-        await MemInode.setattr(self, mode, uid, gid, atime, mtime)
 
 
 class PtsDir(Inode):

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from webvm.fs.vfs import File, Filesystem, Inode, StatFs, now
+from webvm.fs.vfs import File, Filesystem, Inode, KeptInode, StatFs
 from webvm.fs.wait import Interrupted, WaitQueue
 from webvm.linux.errno import EAGAIN, EBUSY, EINVAL, ENOTTY, ENXIO, EPERM, EPIPE, Errno
 from webvm.linux.fcntl import O_ACCMODE, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY
@@ -32,8 +32,7 @@ class PipeFs(Filesystem):
     def pipe(self, uid: int, gid: int, flags: int = 0) -> tuple["PipeFile", "PipeFile"]:
         """The read end and the write end of a new pipe; flags: O_NONBLOCK, O_DIRECT."""
         self._next_ino += 1
-        time = now()
-        inode = Inode(self, self._next_ino, S_IFIFO | 0o600, uid, gid, 1, atime=time, mtime=time, ctime=time)
+        inode = KeptInode(self, self._next_ino, S_IFIFO | 0o600, uid, gid)
         inode.special = pipe = Pipe()
         return PipeFile(inode, pipe, O_RDONLY | flags), PipeFile(inode, pipe, O_WRONLY | flags)
 

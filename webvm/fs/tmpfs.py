@@ -94,17 +94,7 @@ class MemInode(Inode):
         self.xattrs = None  # name -> value
 
     async def setattr(self, mode=None, uid=None, gid=None, atime=None, mtime=None):
-        if mode is not None:
-            self.mode = self.mode & S_IFMT | mode & 0o7777
-        if uid is not None:
-            self.uid = uid
-        if gid is not None:
-            self.gid = gid
-        if atime is not None:
-            self.atime = atime
-        if mtime is not None:
-            self.mtime = mtime
-        self.ctime = now()
+        self.assign(mode, uid, gid, atime, mtime)
         self.fs.changed(self)
 
     def accessed(self):

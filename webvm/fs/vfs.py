@@ -43,7 +43,8 @@ from webvm.linux.poll import READABLE, WRITABLE
 from webvm.linux.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, makedev
 
 __all__ = [
-    "Dirent", "Directory", "File", "Filesystem", "Inode", "PathFile", "RegularFile", "Stat", "StatFs", "next_dev", "now",
+    "Dirent", "Directory", "File", "Filesystem", "Inode", "KeptInode", "PathFile", "RegularFile", "Stat", "StatFs",
+    "next_dev", "now",
 ]  # fmt: skip
 
 RELATIME_LIMIT = 24 * 3600 * 1_000_000_000  # relatime: an access time older than a day is refreshed anyway
@@ -241,6 +242,20 @@ class Inode:
         """Change what is not None, and ctime. `mode` is permission bits only."""
         raise self._unchangeable()
 
+    def assign(self, mode=None, uid=None, gid=None, atime=None, mtime=None):
+        """What setattr does where attributes are just kept."""
+        if mode is not None:
+            self.mode = self.mode & S_IFMT | mode & 0o7777
+        if uid is not None:
+            self.uid = uid
+        if gid is not None:
+            self.gid = gid
+        if atime is not None:
+            self.atime = atime
+        if mtime is not None:
+            self.mtime = mtime
+        self.ctime = now()
+
     async def getxattr(self, name: bytes) -> bytes:
         raise Errno(ENODATA)
 
@@ -268,6 +283,19 @@ class Inode:
 
     def _unchangeable(self) -> Errno:
         return Errno(EROFS if self.fs.read_only else EPERM)
+
+
+class KeptInode(Inode):
+    """An inode that exists in memory only, its attributes changeable: pipes, sockets, ptys."""
+
+    __slots__ = ()
+
+    def __init__(self, fs, ino, mode, uid, gid, rdev=0):
+        time = now()
+        super().__init__(fs, ino, mode, uid, gid, 1, 0, rdev, time, time, time)
+
+    async def setattr(self, mode=None, uid=None, gid=None, atime=None, mtime=None):
+        self.assign(mode, uid, gid, atime, mtime)
 
 
 class File:

@@ -84,7 +84,13 @@ def release(tty, session) -> int:
     return pgrp
 
 
-def hang_up(kernel, tty, session_id: int, pgrp: int):
+def attach(kernel, tty):
+    """Let the terminal's signals reach processes."""
+    tty.on_signal = lambda pgrp, signo: send_to_pgrp(kernel, pgrp, signo)
+    tty.on_hangup = lambda session_id, pgrp: hang_up(kernel, session_id, pgrp)
+
+
+def hang_up(kernel, session_id: int, pgrp: int):
     """The other side of the terminal is gone: the session's leader and the foreground group hear it."""
     for group in list(kernel.groups.values()):
         if session_id and group.session.id == session_id:
