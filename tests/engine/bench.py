@@ -93,7 +93,7 @@ def main():
 
     from . import page, toy
     image = toy.Toy(bytes(wasmtime.wat2wasm(toy.WAT)))
-    native = figures(lambda **options: NativeEngine(image, cache=None, **options))
+    native = figures(lambda **options: NativeEngine(image, cache=False, **options))
     print(json.dumps({"wasmtime": native, "chromium": page.run("in_page.figures")}, indent=1))
 
 

@@ -4,6 +4,7 @@ import json
 import traceback
 from pathlib import Path
 
+from webvm.engine import OutOfSpaces
 from webvm.engine.browser import BrowserEngine
 
 from . import bench, shared, toy
@@ -48,6 +49,20 @@ def test_the_default_number_of_spaces_fits(make):
     spaces = [engine.space() for _ in range(engine.max_spaces)]
     shared.load(spaces[-1], (INT3,))
     assert spaces[-1].run(10) == shared.L.BREAKPOINT
+    for space in spaces:
+        space.release()
+
+
+def test_a_browser_without_room_has_no_more_spaces(make):
+    engine = make(max_spaces=10_000)
+    spaces = []
+    with shared.raises(OutOfSpaces):
+        for _ in range(10_000):
+            spaces.append(engine.space())
+    assert engine.live == len(spaces) >= 100
+    spaces.pop().release()
+    space = program(lambda: engine, (INT3,))
+    assert space.run(10) == shared.L.BREAKPOINT
     for space in spaces:
         space.release()
 

@@ -460,6 +460,34 @@ def test_released_spaces_come_back_as_if_new(make):
     assert (again.run(100), again.get(RAX), again.instructions) == (L.BREAKPOINT, 1, 2)
 
 
+def test_a_hook_may_release_the_space_it_was_called_for(make):
+    for kept in (0, 8):
+        engine = make(max_spaces=2, kept_spaces=kept)
+        for _ in range(5):
+            space = program(lambda: engine, (SYSCALL,), (INT3,))
+
+            def exits():
+                space.fill(DATA, 4096, 1)
+                space.release()
+                other = program(lambda: engine, (ADDI, RAX, 0, 1), (INT3,))     # execve goes on elsewhere
+                assert other is not space and other.run(9) == L.BREAKPOINT
+                other.release()
+                return False
+            space.on_syscall = exits
+            assert space.run(100) == L.LEFT
+        space = engine.space()
+        assert (engine.live, space.read(DATA, 4096), space.get(RAX)) == (1, bytes(4096), 0)
+
+
+def test_closing_lets_kept_spaces_go(make):
+    engine = make()
+    space = program(lambda: engine, (INT3,))
+    space.release()
+    assert engine._kept == [space]
+    engine.close()
+    assert engine._kept == []
+
+
 def test_a_released_space_has_no_kernel(make):
     engine = make()
     space = engine.space()

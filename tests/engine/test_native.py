@@ -1,9 +1,15 @@
 """webvm.engine.native: the shared suite, and what only wasmtime has."""
 
+import contextlib
+import hashlib
+import re
+import resource
+from pathlib import Path
+
 import pytest
 import wasmtime
 
-from webvm.engine import EngineError
+from webvm.engine import EngineError, OutOfMemory, OutOfSpaces
 from webvm.engine.native import NativeEngine
 from webvm.jit import layout as L
 
@@ -55,7 +61,6 @@ def test_a_damaged_cache_file_is_replaced(image, tmp_path, damage):
 
 
 def test_a_cache_file_wasmtime_refuses_is_replaced(image, tmp_path):
-    import hashlib
     assert works(image, tmp_path)
     file, = tmp_path.iterdir()
     foreign = b"compiled by something else"
@@ -67,7 +72,17 @@ def test_a_cache_file_wasmtime_refuses_is_replaced(image, tmp_path):
 def test_a_cache_that_cannot_be_written_is_gone_without(image, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     assert works(image, tmp_path / "file")
-    assert works(image, None)
+    assert works(image, False)
+
+
+def test_the_cache_is_where_xdg_says(image, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert works(image, True)
+    assert len(list((tmp_path / "xdg/webvm").iterdir())) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert works(image, True)
+    assert len(list((tmp_path / "home/.cache/webvm").iterdir())) == 1
 
 
 def test_an_interpreter_of_another_shape_is_refused():
@@ -78,7 +93,36 @@ def test_an_interpreter_of_another_shape_is_refused():
     for wat in (lacks_exports, takes_i64, wants_more):
         assert wat != toy.WAT
         with pytest.raises(EngineError):
-            NativeEngine(toy.Toy(bytes(wasmtime.wat2wasm(wat))), cache=None)
+            NativeEngine(toy.Toy(bytes(wasmtime.wat2wasm(wat))), cache=False)
+
+
+@contextlib.contextmanager
+def limited(which, line, headroom):
+    """This process may take `headroom` bytes more than /proc/self/status shows in the line."""
+    kib = int(re.search(rf"^{line}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.M)[1])
+    soft, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (kib * 1024 + headroom, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(which, (soft, hard))
+
+
+def test_a_host_without_room_has_no_more_spaces(make):
+    engine = make()
+    with limited(resource.RLIMIT_AS, "VmSize", 1 << 30), pytest.raises(OutOfSpaces):
+        engine.space()
+    assert engine.live == 0
+    assert program(lambda: engine, (toy.INT3,)).run(10) == L.BREAKPOINT
+
+
+def test_a_host_without_memory_refuses_growth(make):
+    space = program(make, (toy.INT3,))
+    with limited(resource.RLIMIT_DATA, "VmData", 64 << 20), pytest.raises(OutOfMemory):
+        space.write(0x2000_0000, b"far")
+    assert space.run(10) == L.BREAKPOINT
+    space.write(0x2000_0000, b"far")
+    assert space.read(0x2000_0000, 3) == b"far"
 
 
 def test_two_hundred_spaces_live_at_once(make):

@@ -35,9 +35,10 @@ class BrowserEngine(space.Engine):
         return BrowserSpace(self)
 
     def close(self) -> None:
-        """Let go what JavaScript holds of the engine. Its spaces cannot run any more."""
+        super().close()
         for hook in self.hooks:
             hook.destroy()
+        self.hooks.clear()
 
 
 class BrowserSpace(space.Space):

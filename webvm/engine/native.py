@@ -54,7 +54,7 @@ _func_new.restype = None
 
 def cache_directory() -> Path:
     """Where compiled modules are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "webvm"
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "webvm"
 
 
 def compile_module(engine: wasmtime.Engine, wasm: bytes, cache: Path | None) -> wasmtime.Module:
@@ -96,7 +96,8 @@ def _signature(ty: wasmtime.FuncType) -> tuple[tuple[str, ...], tuple[str, ...]]
 class NativeEngine(space.Engine):
     """Executes an image under wasmtime."""
 
-    def __init__(self, image: Image, max_spaces: int = 1000, cache: Path | None = cache_directory(), **kept: int):
+    def __init__(self, image: Image, max_spaces: int = 1000, cache: Path | bool = True, **kept: int):
+        """`cache`: the directory of compiled modules; True: cache_directory(); False: none."""
         super().__init__(image, max_spaces, **kept)
         config = wasmtime.Config()
         config.cranelift_opt_level = "speed"
@@ -107,7 +108,7 @@ class NativeEngine(space.Engine):
         config.memory_guard_size = MEMORY_GUARD
         config.max_wasm_stack = WASM_STACK
         self.wasmtime = wasmtime.Engine(config)
-        self.module = compile_module(self.wasmtime, image.wasm, cache)
+        self.module = compile_module(self.wasmtime, image.wasm, cache_directory() if cache is True else cache or None)
         self.imports = [i.name for i in self.module.imports]
         self._check_types()
         self.hooks = {                              # wasmtime holds their addresses: they live as long as the engine

@@ -26,7 +26,7 @@ RESET_FCW = 0x037F
 RESET_RFLAGS = 0x202           # IF and the bit that is always 1
 MXCSR_MASK = 0xFFFF
 
-GPRS = struct.Struct("<16Q")
+ARGUMENTS = struct.Struct("<Q8xQ24x5Q")    # of the general registers: rax, rdx, rsi rdi r8 r9 r10
 U32 = struct.Struct("<I")
 FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxH16xII")   # FCW FSW FTW(short) FOP, FIP and FDP (not kept), MXCSR, MXCSR_MASK
@@ -44,8 +44,8 @@ class Engine(ABC):
     """Creates address spaces, and keeps released ones for reuse."""
 
     def __init__(self, image: Image, max_spaces: int, kept_spaces: int = 8, kept_bytes: int = 64 << 20):
-        """At most `max_spaces` live at a time; of the released, at most `kept_spaces` of at most `kept_bytes` in use
-        wait for reuse (0: reuse is off)."""
+        """At most `max_spaces` are in use at a time. Of those released, at most `kept_spaces` wait for reuse, and none that
+        had more than `kept_bytes` in it; kept_spaces=0 turns reuse off."""
         self.image = image
         self.layout: Layout = image.layout
         self.max_spaces = max_spaces
@@ -79,6 +79,12 @@ class Engine(ABC):
         if not self.fresh:
             self.fresh = space.peek(0, self.layout.DECODE)
         return space
+
+    def close(self) -> None:
+        """The engine is no longer needed, and none of its spaces is in use."""
+        for space in self._kept:
+            space._destroy()
+        self._kept.clear()
 
     # The module's imports. They keep every exception, KeyboardInterrupt too: none may pass through Wasm frames (that would
     # cost 50-75 us, and leave wasmtime's frames behind). Space.run raises it.
@@ -130,6 +136,8 @@ class Space(ABC):
         self._rip = layout.RIP >> 2
         self._strays: list[tuple[int, int]] = []   # guest ranges written while a page of them was absent
         self._strays_limit = STRAYS
+        self._frames = 0                 # calls of run() on the stack
+        self._released = False
         self.on_syscall: Hook = _no_hook
         self.on_fault: FaultHook = _no_hook
 
@@ -173,10 +181,14 @@ class Space(ABC):
         """Execute at most about `fuel` instructions; returns a stop code. An exception raised in a hook is raised here."""
         engine = self._engine
         outer, engine.running = engine.running, self
+        self._frames += 1
         try:
             stop = self._enter(fuel)
         finally:
             engine.running = outer
+            self._frames -= 1
+            if self._released and not self._frames:
+                self._give_back()
         if engine.raised is not None:
             raised, engine.raised = engine.raised, None
             raise raised
@@ -245,7 +257,7 @@ class Space(ABC):
 
     def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
         """rax and the six arguments of a system call: rdi rsi rdx r10 r8 r9."""
-        rax, _, rdx, _, _, _, rsi, rdi, r8, r9, r10, _, _, _, _, _ = GPRS.unpack(self.peek(0, 128))
+        rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS.unpack(self.peek(self._layout.GPR, ARGUMENTS.size))
         return rax, rdi, rsi, rdx, r10, r8, r9
 
     def context(self) -> bytes:
@@ -332,9 +344,16 @@ class Space(ABC):
         return self.peek(self._permissions + first_page, n_pages).translate(self._engine.viewed)
 
     def release(self) -> None:
-        """Give the space back. Whoever holds it must not use it any more."""
-        engine, layout = self._engine, self._layout
+        """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
+        (exit and execve do) and return False: memory goes once run() has left it."""
         self.on_syscall = self.on_fault = _no_hook
+        self._released = True
+        if not self._frames:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        engine, layout = self._engine, self._layout
+        self._released = False
         used = [(match.start() * PAGE, (match.end() - match.start()) * PAGE + OVERREACH)
                 for match in re.finditer(rb"[^\0]+", self.peek(self._permissions, self._backed // PAGE))]
         used += self._absent()
