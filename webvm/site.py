@@ -103,9 +103,7 @@ def _wheels(out: Path, source: Path, modules: Path, say: Say) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     isolation = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
     _pip("wheel", "--no-deps", *isolation, "--wheel-dir", folder, source)
-    version, checksum = MICROPIP
-    say("fetching micropip")
-    _pip("download", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--dest", folder, f"micropip=={version}")
+    _micropip(folder, say)
     packages = {}
     for wheel in sorted(folder.glob("*.whl")):
         package, release = wheel.name.split("-")[:2]
@@ -113,11 +111,23 @@ def _wheels(out: Path, source: Path, modules: Path, say: Say) -> str:
             "name": package, "version": release, "file_name": wheel.name, "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
             "install_dir": "site", "package_type": "package", "imports": [package], "depends": [], "unvendored_tests": False,
         }
-    if packages["micropip"]["sha256"] != checksum:
-        raise SiteError(f"micropip {version} as downloaded does not have the checksum expected")
     lock = json.loads((modules / "pyodide/pyodide-lock.json").read_text())
     _write(folder / "pyodide-lock.json", json.dumps({"info": lock["info"], "packages": packages}, indent=1).encode())
     return name
+
+
+def _micropip(folder: Path, say: Say) -> None:
+    """Put micropip's wheel into `folder`: from an earlier build of the site beside it, or from PyPI."""
+    version, checksum = MICROPIP
+    name = f"micropip-{version}-py3-none-any.whl"
+    for wheel in folder.parent.glob(f"wheels-*/{name}"):
+        if hashlib.sha256(wheel.read_bytes()).hexdigest() == checksum:
+            shutil.copy(wheel, folder)
+            return
+    say("fetching micropip")
+    _pip("download", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--dest", folder, f"micropip=={version}")
+    if hashlib.sha256((folder / name).read_bytes()).hexdigest() != checksum:
+        raise SiteError(f"micropip {version} as PyPI gives it does not have the checksum expected")
 
 
 def _interpreter(out: Path, source: Path) -> str | None:
@@ -139,7 +149,8 @@ def _snapshot(out: Path, source: Path, pyodide: str, wheels: str, say: Say) -> s
             raise SiteError("node is not installed; it makes the memory snapshot (--no-snapshot does without)")
         say("making the memory snapshot")
         temporary = out / f".{name}"
-        made = subprocess.run(["node", script, (out / pyodide).resolve(), (out / wheels).resolve(), temporary], capture_output=True, text=True)
+        wheel, = (out / wheels).glob("webvm-*.whl")
+        made = subprocess.run(["node", script, (out / pyodide).resolve(), wheel, temporary], capture_output=True, text=True)
         if made.returncode:
             raise SiteError(f"the memory snapshot could not be made:\n{made.stderr.strip()}")
         os.replace(temporary, out / name)
