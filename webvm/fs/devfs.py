@@ -49,8 +49,14 @@ class Zero(CharDevice):
     async def read(self, n):
         return bytes(min(n, READ_AT_ONCE))
 
+    def mmap(self) -> bool:
+        """A mapping of it is anonymous memory."""
+        return True
+
 
 class Full(Zero):
+    mmap = None
+
     async def write(self, data):
         raise Errno(ENOSPC)
 

@@ -41,6 +41,7 @@ from webvm.linux.fcntl import (
 )
 from webvm.linux.poll import READABLE, WRITABLE
 from webvm.linux.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, makedev
+from webvm.linux.statfs import ANON_INODE_FS_MAGIC
 
 __all__ = [
     "Dirent", "Directory", "File", "Filesystem", "Inode", "KeptInode", "PathFile", "RegularFile", "Stat", "StatFs",
@@ -298,17 +299,35 @@ class KeptInode(Inode):
         self.assign(mode, uid, gid, atime, mtime)
 
 
+class AnonInodeFs(Filesystem):
+    """Where files live that are neither on a disk nor pipes: they share one inode."""
+
+    type = b"anon_inodefs"
+    source = b"anon_inodefs"
+
+    def __init__(self):
+        super().__init__()
+        self.root = KeptInode(self, 1, 0o600, 0, 0)
+
+    async def statfs(self):
+        return StatFs(ANON_INODE_FS_MAGIC, 4096)
+
+
+ANON_INODE = AnonInodeFs().root
+
+
 class File:
     """An open file description: what several descriptors may share. Closed when the last of them goes.
 
-    `dentry` is the kernel's: the path it was opened by. `tty` is set by terminals.
+    `inode` None: of no file system (ANON_INODE). `dentry` is the kernel's: the path it was opened by. `tty`: the terminal
+    it is.
     """
 
     tty = None
     seekable = False
 
-    def __init__(self, inode: Inode, flags: int):
-        self.inode = inode
+    def __init__(self, inode: Inode | None, flags: int):
+        self.inode = ANON_INODE if inode is None else inode
         self.flags = flags
         self.pos = 0
         self.refs = 0

@@ -47,14 +47,8 @@ def _deaf(task, signo) -> bool:
 
 
 def _stop(task, signo):
-    send_to_pgrp(task.kernel, task.group.pgrp, signo)
+    task.kernel.signal_pgrp(task.group.pgrp, signo)
     raise Interrupted
-
-
-def send_to_pgrp(kernel, pgrp: int, *signos: int):
-    for group in [group for group in kernel.groups.values() if group.pgrp == pgrp]:
-        for signo in signos:
-            signals.send(kernel, group, signo)
 
 
 def set_controlling(task, tty):
@@ -79,14 +73,14 @@ def disassociate(session, tty=None):
 
 def release(tty, session) -> int:
     """The leader of the session ends: the terminal is nobody's; the process group that had it, to be told so."""
-    pgrp = tty.pgrp
-    disassociate(session)
+    pgrp, tty.session, tty.pgrp = tty.pgrp, 0, 0
+    session.tty = None
     return pgrp
 
 
 def attach(kernel, tty):
     """Let the terminal's signals reach processes."""
-    tty.on_signal = lambda pgrp, signo: send_to_pgrp(kernel, pgrp, signo)
+    tty.on_signal = kernel.signal_pgrp
     tty.on_hangup = lambda session_id, pgrp: hang_up(kernel, session_id, pgrp)
 
 
@@ -99,4 +93,5 @@ def hang_up(kernel, session_id: int, pgrp: int):
                 signals.send(kernel, group, SIGHUP)
                 signals.send(kernel, group, SIGCONT)
     if pgrp:
-        send_to_pgrp(kernel, pgrp, SIGHUP, SIGCONT)
+        kernel.signal_pgrp(pgrp, SIGHUP)
+        kernel.signal_pgrp(pgrp, SIGCONT)

@@ -102,7 +102,8 @@ async def _give_up_controlling(task, file, tty, arg):
     if task.group.session.id == task.group.pid:
         pgrp = jobctl.release(tty, task.group.session)
         if pgrp:
-            jobctl.send_to_pgrp(task.kernel, pgrp, SIGHUP, SIGCONT)
+            task.kernel.signal_pgrp(pgrp, SIGHUP)
+            task.kernel.signal_pgrp(pgrp, SIGCONT)
     return 0
 
 
@@ -120,7 +121,7 @@ async def _set_pgrp(task, file, tty, arg):
     pgrp = int.from_bytes(await task.mem.read(arg, 4), "little", signed=True)
     if pgrp < 0:
         raise Errno(EINVAL)
-    members = [group for group in task.kernel.groups.values() if group.pgrp == pgrp]
+    members = task.kernel.members(pgrp)
     if not members:
         raise Errno(ESRCH)
     if members[0].session is not task.group.session:

@@ -3,7 +3,7 @@
 import struct
 from itertools import chain
 
-from webvm.fs.vfs import File, Filesystem, KeptInode, PathFile, StatFs
+from webvm.fs.vfs import File, PathFile
 from webvm.fs.wait import Wait, WaitQueue
 from webvm.kernel.syscall import Fd, Flags, Int, Ptr, Size, Timespec, Timeval, syscall
 from webvm.linux.errno import EBADF, EEXIST, EINVAL, ELOOP, ENOENT, EPERM, Errno
@@ -31,24 +31,9 @@ from webvm.linux.poll import (
 )
 from webvm.linux.resource import RLIMIT_NOFILE
 from webvm.linux.stat import TIMESPEC, TIMEVAL
-from webvm.linux.statfs import ANON_INODE_FS_MAGIC
 
 SECOND = 1_000_000_000
 ALWAYS = POLLERR | POLLHUP
-
-
-class AnonInodeFs(Filesystem):
-    """Where files live that are neither on a disk nor pipes: one inode for all of them."""
-
-    type = b"anon_inodefs"
-    source = b"anon_inodefs"
-
-    def __init__(self):
-        super().__init__()
-        self.inode = KeptInode(self, 1, 0o600, 0, 0)
-
-    async def statfs(self):
-        return StatFs(ANON_INODE_FS_MAGIC, 4096)
 
 
 async def wait_until(task, look, queues, deadline):
@@ -237,8 +222,8 @@ class Watch:
 class Epoll(File):
     """An epoll descriptor: readable when one of those it watches is ready."""
 
-    def __init__(self, inode):
-        super().__init__(inode, O_RDWR)
+    def __init__(self):
+        super().__init__(None, O_RDWR)
         self.watches: dict[int, Watch] = {}
         self.changed = WaitQueue()  # the set of watches changed
 
@@ -285,7 +270,7 @@ class Epoll(File):
 def epoll_create1(task, flags: Flags("EPOLL_CLOEXEC", "poll")):
     if flags & ~O_CLOEXEC:
         raise Errno(EINVAL)
-    return task.files.install(Epoll(task.kernel.anon.inode), bool(flags))
+    return task.files.install(Epoll(), bool(flags))
 
 
 @syscall(213)
