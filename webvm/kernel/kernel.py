@@ -7,10 +7,11 @@ import sys
 
 from webvm.kernel import exec, life, signals
 from webvm.kernel import (  # noqa: F401  (they register system calls)
-    sys_cred, sys_event, sys_futex, sys_memory, sys_process, sys_resource, sys_signal, sys_system, sys_time,
+    sys_cred, sys_event, sys_file, sys_futex, sys_ioctl, sys_memory, sys_path, sys_poll, sys_process, sys_resource, sys_signal,
+    sys_splice, sys_system, sys_time, sys_xattr,
 )  # fmt: skip
 from webvm.kernel.clock import Clock
-from webvm.kernel.cpu import RAX, RSP
+from webvm.kernel.cpu import PAGE, RAX, RSP
 from webvm.kernel.files import FileTable
 from webvm.kernel.futex import Futexes
 from webvm.kernel.pagecache import PageCache
@@ -21,7 +22,6 @@ from webvm.linux import unistd
 from webvm.linux.resource import RLIMIT_NOFILE
 
 PID_MAX = 32768
-RELEASE, VERSION, MACHINE = b"6.12.0-webvm", b"#1 webvm", b"x86_64"
 
 
 class Kernel:
@@ -171,6 +171,24 @@ class Kernel:
             callback(group)
 
     # -- timers -----------------------------------------------------------------------------------------------------------
+
+    def cpu_time(self, task):
+        """Nanoseconds TASK has run, the slice in progress included."""
+        return task.cpu_time + (self.scheduler.slice_time() if task is self.current else 0)
+
+    def process_time(self, group):
+        """Nanoseconds the process has run."""
+        current = self.current
+        return group.times.user + (self.scheduler.slice_time() if current is not None and current.group is group else 0)
+
+    def load_average(self):
+        """How many tasks want to run."""
+        return len(self.scheduler.queue) + (self.current is not None)
+
+    def memory_used(self):
+        """Bytes of guest memory in use."""
+        spaces = {id(t.mem): t.mem for t in self.tasks.values()}
+        return min(sum(mem.resident() for mem in spaces.values()) * PAGE, self.memory)
 
     def cancel_timers(self, group):
         if group.real_timer is not None:

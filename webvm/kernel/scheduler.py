@@ -41,7 +41,7 @@ class Scheduler:
         self.task = None                # the task of the slice in progress
         self.mem = None                 # the address space that ran last
         self.fuel = FIRST_FUEL
-        self.slice_end = 0
+        self.slice_start = self.slice_end = 0
         self.calls = CALLS_PER_LOOK
         self.running = False            # guest code is on the Python stack
         self.idle = None                # future the loop waits on when nothing can run
@@ -67,7 +67,7 @@ class Scheduler:
             task.queued = False
             if task.dead:
                 continue
-            start = perf_counter_ns()
+            start = self.slice_start = perf_counter_ns()
             self.slice_end = start + SLICE_NS
             self.slice(task)
             now = perf_counter_ns()
@@ -80,6 +80,15 @@ class Scheduler:
             if now - last_yield > SLICE_NS:
                 await self.yield_()
                 last_yield = perf_counter_ns()
+
+    def end_slice(self):
+        """The running task gives the rest of its slice to others."""
+        self.slice_end = 0
+        self.calls = 0
+
+    def slice_time(self):
+        """Nanoseconds since the slice in progress began."""
+        return perf_counter_ns() - self.slice_start
 
     def stop(self):
         self.stopping = True
@@ -202,6 +211,9 @@ class Scheduler:
                     return False
         except Errno as error:
             result = -error.number
+        except Interrupted:             # a signal it sent itself comes first (SIGTTIN for a background reader)
+            task.interrupted, task.attention = entry, True
+            result = -EINTR
         except Exception:               # a bug of ours must not take the machine down
             self._crashed(task)
             return False
@@ -326,7 +338,9 @@ class Scheduler:
             elif action[0] != SIG_IGN:
                 if not self._enter_handler(task, signo, info, action):
                     return False
-        task.interrupted = None
+        if task.interrupted is not None:            # and no handler came of it: the call starts again
+            signals.restart_call(task.mem.space, task.interrupted.number)
+            task.interrupted = None
         task.attention = False
         return True
 
@@ -353,8 +367,8 @@ class Scheduler:
     def _enter_handler(self, task, signo, info, action):
         """Put the handler's frame up; False if that has to wait."""
         if task.interrupted is not None:
-            again = task.interrupted.restart and action[1] & SA_RESTART
-            signals.restart_or_fail(task.mem.space, task.interrupted.number, again)
+            if task.interrupted.restart and action[1] & SA_RESTART:
+                signals.restart_call(task.mem.space, task.interrupted.number)
             task.interrupted = None
         if self.kernel.strace is not None:
             self.kernel.strace(task, f"--- {signal_name(signo)} ---")

@@ -4,7 +4,7 @@ Knows tasks' masks, pending sets and actions, and x86-64's rt_sigframe.  Knows n
 ending, stopping and waking to the kernel it is given.
 """
 
-from webvm.kernel.cpu import R8, RAX, RDI, RDX, RSI, RSP
+from webvm.kernel.cpu import RAX, RDI, RDX, RSI, RSP
 from webvm.linux import siginfo
 from webvm.linux.errno import EINVAL, Errno
 from webvm.linux.signal import (
@@ -217,11 +217,10 @@ async def leave_handler(task):
     task.altstack = (0, SS_DISABLE, 0) if not stack_size else (stack_base, stack_flags & SS_AUTODISARM, stack_size)
 
 
-def restart_or_fail(space, number, again):
-    """The call NUMBER was interrupted by a signal with a handler: run it again afterwards, or let it give EINTR."""
-    if again:
-        space.rip -= SYSCALL_SIZE
-        space.set(RAX, number)
+def restart_call(space, number):
+    """The interrupted call NUMBER is to be made again when the guest runs on."""
+    space.rip -= SYSCALL_SIZE
+    space.set(RAX, number)
 
 
 _TRAP_NUMBERS = {SIGFPE: 0, SIGTRAP: 3, SIGILL: 6, SIGSEGV: 14, SIGBUS: 14}

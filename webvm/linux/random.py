@@ -1,0 +1,3 @@
+"""linux/random.h: flags of getrandom."""
+
+GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE = 1, 2, 4
