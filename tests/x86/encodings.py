@@ -1,6 +1,6 @@
 """Byte strings to decode: encodings of a row, and random ones. Every choice comes from the `random.Random` given."""
 
-from webvm.x86.opcodes import NP, P66, PF2, PF3, ROWS
+from webvm.x86.opcodes import NP, P66, PF2, PF3, ROWS, VEX
 
 _CLASS_BYTES = {NP: b"", P66: b"\x66", PF3: b"\xf3", PF2: b"\xf2"}
 _MAPS = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")
@@ -9,7 +9,7 @@ _MODS = {"mem": (0, 1, 2), "reg": (3,), None: (0, 1, 2, 3)}
 
 
 def encode(row, random):
-    """An encoding of a legacy row: any prefixes it allows, any registers and addresses, then random bytes."""
+    """An encoding of a row (VEX: one of BMI's): any prefixes it allows, any registers and addresses, random bytes behind."""
     prefixes = [_CLASS_BYTES[random.choice(row.classes)]]
     if random.random() < .1:
         prefixes.append(random.choice((b"\x64", b"\x65")))
@@ -22,7 +22,13 @@ def encode(row, random):
     rex = bytes([random.randrange(0x40, 0x50)]) if random.random() < .6 else b""
     if row in _NEEDS_REXB:
         rex = b"\x41"
-    code = b"".join(prefixes) + rex + _MAPS[row.map] + bytes([random.choice(row.opcodes)])
+    if row.map >= VEX:
+        vvvv = 15 if row.v1111 else random.randrange(16)
+        code = bytes([0xC4, random.randrange(0, 256, 32) | row.map & 3,
+                      random.choice((0, 0x80)) | vvvv << 3 | row.classes[0]])
+    else:
+        code = b"".join(prefixes) + rex + _MAPS[row.map]
+    code += bytes([random.choice(row.opcodes)])
     if row.has_modrm:
         reg = random.randrange(8) if row.reg is None else row.reg
         rm = random.randrange(8) if row.rm is None else row.rm

@@ -73,7 +73,9 @@ def _only_capstone(prefixes, rest, other):
     if not _LEFT_OUT.isdisjoint(other.groups) or name.startswith(_LEFT_OUT_NAMES):
         return True
     # LOCK stands only before what SDM 8.1.2.2 lists; MOV to CS is #UD; so is VEX after 66, F2, F3 or REX.
-    if 0xF0 in prefixes or other.opcode[0] == 0x8E and name == "mov" or name[0] == "v" and not _CLASSES.isdisjoint(prefixes):
+    if 0xF0 in prefixes or other.opcode[0] == 0x8E and name == "mov":
+        return True
+    if name[0] == "v" and not _CLASSES.isdisjoint(prefixes):
         return True
     # A 66, F2 or F3 that makes the encoding a reserved one: capstone ignores it.
     plain = ours(_without(prefixes, _CLASSES) + rest)
@@ -81,9 +83,10 @@ def _only_capstone(prefixes, rest, other):
 
 
 def _only_decode(insn):
-    # The reserved NOPs; MOVSXD without REX.W, which is only discouraged; REPNE BSF and BSR, where F2 does nothing.
+    # The reserved NOPs; MOVSXD without REX.W, which is only discouraged; REPNE BSF and BSR, where F2 does nothing;
+    # PAUSE with 66.
     return (insn.mnemonic in _UNKNOWN or insn.row.feature == "mpx" or insn.mnemonic == "nop" and insn.row.has_modrm
-            or insn.mnemonic == "movsxd" and insn.size < 8 or insn.mnemonic in ("bsf", "bsr"))
+            or insn.mnemonic == "movsxd" and insn.size < 8 or insn.mnemonic in ("bsf", "bsr", "pause"))
 
 
 def _both(prefixes, insn, other):

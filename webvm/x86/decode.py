@@ -122,7 +122,7 @@ def _decode(code, address, offset, table):
     row = table[map << 10 | opcode << 2 | prefix]
     if row.__class__ is tuple:
         row = row[code[at]]
-    if row is None:
+    if row is None or vex_l and row.lz or vvvv and row.v1111:
         raise Undefined(bytes(code[offset:at + 1]), address)
     if rex & 1 and row.with_rexb is not None:
         row = row.with_rexb
@@ -131,6 +131,7 @@ def _decode(code, address, offset, table):
 
     # ModRM, SIB and displacement.
     memory = rip = False
+    address_operand = None
     if row.has_modrm:
         modrm = code[at]
         at += 1
@@ -200,10 +201,11 @@ def _decode(code, address, offset, table):
     length = at - offset
     if length > MAX_LENGTH:
         raise TooLong(bytes(code[offset:offset + MAX_LENGTH]), address)
-    if rip and row.operands:
+    if rip and address_operand is not None:
         address_operand.disp = address + length + disp & (_M64 if asize == 8 else 0xFFFFFFFF)
-    return Insn(address, length, row, row.mnemonics[osize >> 2], tuple(operands), _size(row.size, osize, rex, vex_l), asize,
-                lock, _REP_NAME[rep] if row.rep or row.repz else None, segment)
+    size = _size(row.size, osize, rex, vex_l)
+    rep_name = _REP_NAME[rep] if row.rep or row.repz else None
+    return Insn(address, length, row, row.mnemonics[osize >> 2], tuple(operands), size, asize, lock, rep_name, segment)
 
 
 def _address(code, at, modrm, rex):

@@ -8,8 +8,8 @@ from . import one_byte, two_byte, three_byte, vex, x87
 from .row import (CLASSES, CONDITIONS, EVEX, MAP_0F38, MAP_0F3A, MAPS, NP, ONE_BYTE, P66, PF2, PF3, SIZE_P, SIZE_V,
                   SIZE_X, SIZE_Y, SIZE_YY, SIZE_Z, TWO_BYTE, VEX, Operand, Row, parse)
 
-__all__ = ["CLASSES", "CONDITIONS", "EVEX", "FEATURES", "MAP_0F38", "MAP_0F3A", "MAPS", "NP", "ONE_BYTE", "P66",
-           "PF2", "PF3", "ROWS", "SIZE_P", "SIZE_V", "SIZE_X", "SIZE_Y", "SIZE_YY", "SIZE_Z", "TWO_BYTE", "VEX", "Operand",
+__all__ = ["CLASSES", "CONDITIONS", "EVEX", "FEATURES", "MAP_0F38", "MAP_0F3A", "MAPS", "NP", "ONE_BYTE", "P66", "PF2",
+           "PF3", "ROWS", "SIZE_P", "SIZE_V", "SIZE_X", "SIZE_Y", "SIZE_YY", "SIZE_Z", "TWO_BYTE", "VEX", "Operand",
            "Row", "lookup", "view"]
 
 
@@ -74,7 +74,7 @@ def _build(features):
 
 
 def _particularity(row):
-    return (row.prefix is not None) * (4 - len(row.classes)), row.rm is not None, row.reg is not None, row.mod is not None
+    return 4 - len(row.classes), row.rm is not None, row.reg is not None, row.mod is not None
 
 
 def _modrms(row):

@@ -48,6 +48,7 @@ Attributes.
     unaligned  a 16-byte memory operand need not be aligned (others: #GP)
     cpl0     privileged: #GP in user mode   iopl     #GP in user mode with IOPL 0
     mod3     ModRM.mod is ignored, rm is a register (moves of control registers)
+    lz       VEX.L must be 0                 v1111  VEX.vvvv must be 1111, that is, name nothing
     rexb     the row holds when REX.B is set, instead of any other row of its opcode
     =name    the meaning's name where it is not the (first) mnemonic
     other    the CPUID feature it needs; none for the x86-64 baseline (cmov cx8 fpu fxsr mmx sse sse2 syscall)
@@ -96,7 +97,7 @@ BY_REG = frozenset("GVPSCD")                # places that ModRM.reg fills
 BY_RM = frozenset("EMRWUQNF")               # places that ModRM.rm fills
 REGISTER_ONLY = frozenset("RUNF")
 IMMEDIATE = {"Ib": "b", "Ibs": "b", "Iw": "w", "Iz": "z", "Iv": "v", "Jb": "b", "Jz": "z"}
-FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3"))
+FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3", "lz", "v1111"))
 
 
 _COLUMNS = re.compile("  +").split
@@ -105,7 +106,7 @@ _COLUMNS = re.compile("  +").split
 class Operand:
     """One operand of a row: the notation, and what it says.
 
-    place    the letter; "=g", "=x", "=s", "=f" for the register `number` of that kind; "F" for ST(i); "1" for the number
+    place    the letter; "=g", "=x", "=s", "=f" for the register `number` of that kind; "F" for ST(i); "1" for 1
     size     in bytes, or SIZE_*
     imm      kind of the bytes it adds to the instruction (Row.imm), or ""
     """
@@ -145,7 +146,7 @@ class Row:
     has_modrm   a ModRM byte follows the opcode
     imm         bytes after ModRM, SIB and displacement: None, b 1, w 2, z 2 or 4 by operand size (4 with f64),
                 v 2, 4 or 8 by operand size, o 8 or 4 by address size, wb 3 (ENTER)
-    d64 f64 lock rep repz unaligned cpl0 iopl mod3     attributes, bool
+    d64 f64 lock rep repz unaligned cpl0 iopl mod3 lz v1111     attributes, bool
     with_rexb   the row that holds instead when REX.B is set, or None
     feature     CPUID feature, "" for the baseline
     """
@@ -163,7 +164,8 @@ class Row:
 
 
 MAP_TEXT = {0: "", 1: "0F ", 2: "0F 38 ", 3: "0F 3A "} | {
-    base + number: f"{name}.{text} " for base, name in ((VEX, "VEX"), (EVEX, "EVEX")) for text, number in MAP_OF.items()}
+    base + number: f"{name}.{text} "
+    for base, name in ((VEX, "VEX"), (EVEX, "EVEX")) for text, number in MAP_OF.items()}
 
 
 def parse(table):

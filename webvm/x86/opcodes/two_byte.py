@@ -293,13 +293,13 @@ F3 0F 7F        movdqu                Wdq, Vdq          unaligned
 
 0F 80+cc        j                     Jz                =jcc f64
 0F 90+cc        set                   Eb                =setcc
-0F A0           push                  FS                d64
+0F A0           push                  FS                =push_seg d64
 0F A1           pop                   FS                =pop_seg d64
 0F A2           cpuid                 -
 0F A3           bt                    Ev, Gv
 0F A4           shld                  Ev, Gv, Ib
 0F A5           shld                  Ev, Gv, CL
-0F A8           push                  GS                d64
+0F A8           push                  GS                =push_seg d64
 0F A9           pop                   GS                =pop_seg d64
 0F AA           rsm                   -                 smm
 0F AB           bts                   Ev, Gv            lock
