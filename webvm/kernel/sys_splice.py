@@ -2,7 +2,7 @@
 
 from webvm.fs.pipe import PipeFile
 from webvm.fs.vfs import Directory
-from webvm.fs.wait import wait_any
+from webvm.fs.wait import Interrupted, wait_any
 from webvm.kernel.sys_file import gather, iovec, readable, writable, write_all
 from webvm.kernel.syscall import Fd, Flags, Int, Ptr, Size, UInt, syscall
 from webvm.linux.errno import EAGAIN, EBADF, EINVAL, EISDIR, ESPIPE, EXDEV, Errno
@@ -78,7 +78,7 @@ async def _copy(task, source, target, count, offset_in, offset_out) -> int:
             break
         try:
             written = await _write_at(task, target, data, None if offset_out is None else offset_out + done)
-        except Errno:
+        except (Errno, Interrupted):
             if offset_in is None and position is not None:
                 source.pos = position
             if done:

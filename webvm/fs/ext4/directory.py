@@ -46,6 +46,7 @@ class Directory:
         self.inline = inline
         self.blocks_count = size // volume.block_size
         self.indexed = bool(flags & EXT4_INDEX_FL and sb.compat & COMPAT_DIR_INDEX)
+        self.searchable = self.indexed and self.blocks_count > 1 and inline is None
         if size > sb.total_size:
             raise self._corrupt(f"the directory's size is {size}")
         if inline is None and size % volume.block_size:
@@ -65,10 +66,11 @@ class Directory:
 
     async def find(self, name: bytes) -> int | None:
         """The inode number of a name."""
-        if self.indexed and self.blocks_count > 1 and self.inline is None:
+        if self.searchable:
             try:
                 return await self._find_by_hash(name)
             except _BadIndex as reason:
+                self.searchable = False
                 log.warning("ext4: inode %d: %s; searching the whole directory", self.ino, reason)
         for first, end in self._spans():
             for table in await self._tables(first, end):
