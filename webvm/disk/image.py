@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 from .errors import DiskError
-from .tree import Tree, join, show
+from .tree import Node, Tree, show
 
 BLOCK = 4096
 INODE = 256
@@ -23,8 +23,8 @@ TOOLS_PATH = os.defpath + ":/usr/local/sbin:/usr/sbin:/sbin"      # Debian keeps
 
 
 def write_image(tree: Tree, out: Path, work: Path) -> None:
-    """Makes `out`, whole or not at all. work: an empty folder on the host."""
-    stage, part = work / "stage", out.with_name(out.name + ".part")
+    """Makes `out`, whole or not at all. work: a folder of its own on the same host file system."""
+    stage, part = work / "stage", work / "image"
     tree.unpack(stage, metadata=False)
     identity = str(uuid.UUID(bytes=tree.digest()[:16], version=4))
     date = max(node.mtime for node in tree.nodes.values())
@@ -32,7 +32,6 @@ def write_image(tree: Tree, out: Path, work: Path) -> None:
         "PATH": TOOLS_PATH, "LC_ALL": "C", "MKE2FS_CONFIG": "/dev/null",
         "E2FSPROGS_FAKE_TIME": str(date), "SOURCE_DATE_EPOCH": str(date),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
     inodes = len(set(tree.nodes.values())) + 16
     blocks = estimate_blocks(tree, inodes)
     while not _mke2fs(stage, part, blocks, inodes, identity, environment):
@@ -60,14 +59,18 @@ def estimate_blocks(tree: Tree, inodes: int) -> int:
 
 def metadata_commands(tree: Tree, work: Path) -> list[str]:
     """What debugfs is told: every inode's metadata, and the nodes that mke2fs was not given."""
-    done, commands = {}, []
+    commands: list[str] = []
+    done: dict[Node, str] = {}
+    links: dict[Node, int] = {}             # debugfs's ln leaves the count alone
     for path, node in tree.items():
         name = quote(b"/" + path)
         if stat.S_IFMT(node.mode) in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO):
             folder, _, base = path.rpartition(b"/")
             if node in done:
-                commands += [f"ln {done[node]} {name}"]
+                links[node] += 1
+                commands += [f"ln {done[node]} {name}", f"sif {name} links_count {links[node]}"]
                 continue
+            links[node] = 1
             kind = {stat.S_IFCHR: "c {} {}", stat.S_IFBLK: "b {} {}", stat.S_IFIFO: "p"}[stat.S_IFMT(node.mode)]
             commands += [f"cd {quote(b'/' + folder)}", f"mknod {quote(base)} {kind.format(*node.rdev)}"]
         elif node in done:
