@@ -15,7 +15,7 @@ from webvm.jit import layout as L
 
 from . import toy
 from .shared import *  # noqa: F403
-from .shared import program
+from .shared import DATA, program
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +123,16 @@ def test_a_host_without_memory_refuses_growth(make):
     assert space.run(10) == L.BREAKPOINT
     space.write(0x2000_0000, b"far")
     assert space.read(0x2000_0000, 3) == b"far"
+
+
+def test_a_space_dropped_is_out_of_reach(make):
+    engine = make(kept_spaces=0)
+    space, other = program(lambda: engine, (toy.INT3,)), engine.space()
+    space.release()
+    for use in (lambda: space.run(1), lambda: space.rflags, lambda: space.get(0), lambda: space.write(DATA, b"x"),
+                lambda: space.fill(DATA, 1), lambda: other.copy(space, DATA, 1), lambda: space.protect(1, 1, 1)):
+        with pytest.raises((AttributeError, KeyError, IndexError, ValueError, AssertionError)):
+            use()
 
 
 def test_two_hundred_spaces_live_at_once(make):
