@@ -198,7 +198,7 @@ class NativeSpace(space.Space):
         self._renew()
 
     def _destroy(self) -> None:
-        self._u8 = self._u32 = memoryview(b"")      # nothing may reach the memory once it is gone: not even a bug
+        self._u8 = self._u32 = memoryview(bytearray())   # nothing may reach the memory once it is gone: not even a bug
         self._addresses.clear()
         del self._run
         self._store.close()
