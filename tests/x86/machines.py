@@ -180,7 +180,7 @@ def encode(row, rng: random.Random, size: int, memory: bool) -> bytes | None:
         return None
     if row.f64 and size == 2:
         return None                    # Intel ignores 66 there; unicorn, as AMD, does not
-    sized = any(o.size in (opcodes.SIZE_V, opcodes.SIZE_Z, opcodes.SIZE_Y) for o in row.operands) or not row.operands
+    sized = any(o.size in (opcodes.SIZE_V, opcodes.SIZE_Z) for o in row.operands) or not row.operands
     prefix = b"\x66" if size == 2 and (row.prefix in (None, "NFx") or row.prefix in ("F2", "F3") and sized) else b""
     if row.rep or row.repz:
         prefix += rng.choice((b"", b"\xf3", b"\xf2"))
@@ -222,6 +222,8 @@ def encode(row, rng: random.Random, size: int, memory: bool) -> bytes | None:
     immediate = rng.choice(BOUNDARY) if rng.random() < .5 else rng.getrandbits(64)
     if row.imm == "w":
         immediate &= 0x7FFF            # unicorn extends the sign of RET's
+    if row.meaning.startswith("cmp") and row.map == 1 and row.opcode == 0xC2:
+        immediate &= 7                 # processors ignore the upper bits; unicorn has #UD
     return out + (immediate & (1 << 8 * length) - 1).to_bytes(length, "little")
 
 

@@ -46,6 +46,7 @@ def operand_bits(size: int, osize: int) -> int:
         case opcodes.SIZE_Z: return min(osize, 32)
         case opcodes.SIZE_P: return osize + 16
         case opcodes.SIZE_X: return 128
+        case opcodes.SIZE_YY: return max(osize, 32) * 2
     return size * 8
 
 

@@ -174,8 +174,12 @@ def cmpxchg(m):
     m.flags_sub(expected, old)
 
 
-def _cmpxchg_wide(m, half):
-    at = m.address(0)
+@meaning("cmpxchg8b")
+def cmpxchg8b(m):
+    """CMPXCHG16B too: the operand is twice the registers' width."""
+    half, at = m.size // 2, m.address(0)
+    if half == 64:
+        m.trap_if((at & 15) != 0, "GP")
     m.writable(at, 2 * half)
     low, high = m.load(at, half), m.load(at + half // 8, half)
     equal = (low == m.reg(RAX, half)) & (high == m.reg(RDX, half))
@@ -187,16 +191,6 @@ def _cmpxchg_wide(m, half):
         m.set_reg(RDX, high)
     m.when(~equal, fetch)
     m.flags_set(zf=equal)
-
-
-@meaning()
-def cmpxchg8b(m): _cmpxchg_wide(m, 32)
-
-
-@meaning()
-def cmpxchg16b(m):
-    m.trap_if((m.address(0) & 15) != 0, "GP")
-    _cmpxchg_wide(m, 64)
 
 
 # ---------------------------------------------------------------------------------------------- multiply, divide
@@ -258,7 +252,7 @@ def _set_quotient(m, q, r):
 def _dividend(m):
     if m.size == 8:
         return m.reg(RAX, 16)
-    return (m.reg(RDX, m.size).zext(64) << m.size) | m.reg(RAX, m.size).zext(64)
+    return ((m.reg(RDX, m.size).zext(64) << m.size) | m.reg(RAX, m.size).zext(64)).low(2 * m.size)
 
 
 @meaning()
@@ -338,31 +332,34 @@ def ror(m):
 
 
 def _rotate_carry_count(m):
+    """The count as masked, and as it turns size + 1 bits around."""
     n = _count(m)
-    return n.rem_u(m.size + 1) if m.size < 32 else n
+    return n, n.rem_u(m.size + 1) if m.size < 32 else n
 
 
 @meaning()
 def rcl(m):
-    x, n, c = m.dst, _rotate_carry_count(m), m.cf
+    x, c = m.dst, m.cf
+    masked, n = _rotate_carry_count(m)
     w = x.zext(64)
     # The carry lands on bit n-1, and what left the register re-enters below it.
     r = ((w << n) | (c.int(64) << (n - 1)) | ((w >> 1) >> (m.int(m.size, 64) - n))).low(m.size)
     r = n.is_zero().select(x, r)
     out = n.is_zero().select(c.int(64), (w >> (m.int(m.size, 64) - n))).bit(0)
     m.dst = r
-    m.when(~_count(m).is_zero(), lambda: m.flags_set(cf=out, of=r.msb() ^ out))
+    m.when(~masked.is_zero(), lambda: m.flags_set(cf=out, of=r.msb() ^ out))
 
 
 @meaning()
 def rcr(m):
-    x, n, c = m.dst, _rotate_carry_count(m), m.cf
+    x, c = m.dst, m.cf
+    masked, n = _rotate_carry_count(m)
     w = x.zext(64)
     r = ((w >> n) | (c.int(64) << (m.int(m.size, 64) - n)) | ((w << 1) << (m.int(m.size, 64) - n))).low(m.size)
     r = n.is_zero().select(x, r)
     out = n.is_zero().select(c.int(64), w >> (n - 1)).bit(0)
     m.dst = r
-    m.when(~_count(m).is_zero(), lambda: m.flags_set(cf=out, of=r.msb() ^ r.bit(m.size - 2)))
+    m.when(~masked.is_zero(), lambda: m.flags_set(cf=out, of=r.msb() ^ r.bit(m.size - 2)))
 
 
 @meaning()

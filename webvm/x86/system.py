@@ -89,6 +89,16 @@ def mov_to_seg(m):
 
 
 @python_meaning()
+def push_seg(m): m.push(m.int(_SELECTORS[m.insn.operands[0].number], 64))
+
+
+@python_meaning()
+def pop_seg(m):
+    if m.pop(64).raw & 0xFFFC:
+        raise Trap("GP")
+
+
+@python_meaning()
 def enter(m):
     """Makes a stack frame; nested levels copy the frame pointers of the enclosing ones."""
     g, bytes_ = m.state.gpr, m.size // 8
