@@ -21,28 +21,33 @@ const nativeFetch = self.fetch.bind(self);
 
 /**
  * Fetch a file of the site and tell the page how far it is. The type is set right, whatever the host makes of it.
- * Any failure rejects with a sentence, also in the middle of the body.
+ * Whatever fails, also in the middle of the body, is told `fail` as a sentence: whoever reads the body may lose it.
  */
-async function fetchFile(url, name) {
+async function fetchFile(url, name, fail, options) {
     const stop = new AbortController();
-    const trouble = () => sentence(`${name} could not be fetched: the server does not answer.`);
+    const trouble = (message) => {
+        const error = sentence(`${name} could not be fetched: ${message}.`);
+        fail(error);
+        return error;
+    };
+    const silence = () => { throw trouble("the server does not answer"); };
     let timer;
     const alive = () => {
         clearTimeout(timer);
         timer = setTimeout(() => stop.abort(), STALL);
     };
     alive();
-    const response = await nativeFetch(url, { signal: stop.signal }).catch(() => { throw trouble(); });
+    const response = await nativeFetch(url, { ...options, signal: stop.signal }).catch(silence);
     if (!response.ok) {
         clearTimeout(timer);
-        throw sentence(`${name} could not be fetched: the server answers ${response.status}.`);
+        throw trouble(`the server answers ${response.status}`);
     }
     loaded[name] = 0;
     const reader = response.body.getReader();
     const body = new ReadableStream({
         async pull(controller) {
             alive();
-            const { done, value } = await reader.read().catch(() => { throw trouble(); });
+            const { done, value } = await reader.read().catch(silence);
             clearTimeout(timer);
             if (done) return controller.close();
             loaded[name] += value.byteLength;
@@ -67,30 +72,25 @@ function report() {
 async function boot({ site, disk, columns, rows }) {
     const base = new URL(".", site);
     const here = (name) => new URL(name, base).href;
-    const description = await (await nativeFetch(site, { cache: "no-cache" })).json();
-    post("progress", { loaded, sizes: description.sizes });
-
-    // Pyodide logs a failed download and then waits for ever: take note of it here.
-    let fail;
+    let fail; // Pyodide logs a failed download and then waits for ever: so this ends the wait
     const failed = new Promise((_, reject) => (fail = reject));
     failed.catch(() => {});
-    const get = (url) => {
-        const response = fetchFile(url, url.slice(base.href.length));
-        response.catch(fail);
-        return response;
-    };
-    self.fetch = (input, options) => {
-        const url = new URL(input.url ?? input, base).href;
-        return url.startsWith(base.href) ? get(url) : nativeFetch(input, options);
-    };
+    const get = (name, options) => fetchFile(here(name), name, fail, options);
 
-    const interpreter = description.interpreter && WebAssembly.compileStreaming(get(here(description.interpreter)));
-    const snapshot = description.snapshot && get(here(description.snapshot)).then(unzip);
+    const description = await (await get("site.json", { cache: "no-cache" })).json();
+    post("progress", { loaded, sizes: description.sizes });
+    self.fetch = (input, options) => {
+        const url = here(input.url ?? input);
+        return url.startsWith(base.href) ? get(url.slice(base.href.length)) : nativeFetch(input, options);
+    };
+    const interpreter = description.interpreter && WebAssembly.compileStreaming(get(description.interpreter));
+    const snapshot = description.snapshot && unzip(description.snapshot, get);
     for (const part of [interpreter, snapshot]) part?.catch?.(fail);
     const python = await Promise.race([failed, loadPython(description, here, snapshot)]);
     const module = await Promise.race([failed, interpreter]);
     self.fetch = nativeFetch;
     marks.python = Date.now();
+    post("progress", { loaded });
     post("phase", { name: "machine" });
 
     python.registerJsModule("webvm_engine", engine);
@@ -117,8 +117,13 @@ async function loadPython(description, here, snapshot) {
     return python;
 }
 
-async function unzip(response) {
-    return await new Response(response.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+async function unzip(name, get) {
+    const { body } = await get(name);
+    try {
+        return await new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+    } catch {
+        throw sentence(`${name} is damaged on the server.`);
+    }
 }
 
 // ---- from Python

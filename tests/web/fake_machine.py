@@ -5,10 +5,12 @@ Has what webvm.browser asks of a machine. Its words: echo, size, count (bytes of
 """
 
 import asyncio
+import json
+import os
+import random
 import time
 import zlib
 
-from webvm.block import BlockError
 from webvm.linux.errno import ENOENT, Errno
 
 PROMPT = b"fake$ "
@@ -67,6 +69,10 @@ class Machine:
                 return 0, stdin, b""
             case ["env"]:
                 return 0, b"".join(f"{name}={value}\n".encode() for name, value in (env or {}).items()), (cwd or "").encode()
+            case ["random"]:
+                return 0, json.dumps([random.random(), os.urandom(8).hex()]).encode(), b""
+            case ["clock"]:
+                return 0, str(time.time()).encode(), b""
             case ["crash"]:
                 raise AssertionError("a bug of ours")
         return 127, b"", f"{argv[0]}: not found\n".encode()
@@ -133,9 +139,5 @@ class Machine:
             case [b"colours"]:
                 await self.console.print(b"".join(b"\x1b[48;5;%dm  \x1b[0m%s" % (n, b"\r\n" if n % 36 == 15 else b"") for n in range(256)))
                 await self.console.print("\r\nhttps://example.org/ äöü 漢字 \x1b[38;2;255;100;0mtrue colour\x1b[0m\r\n".encode())
-            case [b"link", url]:
-                await self.console.print(b"\x1b]8;;" + url + b"\x1b\\link\x1b]8;;\x1b\\\r\n")
-            case [b"spoil"]:
-                raise BlockError("spoilt")
             case [word, *_]:
                 await self.console.print(word + b": not found\r\n")
