@@ -1,0 +1,194 @@
+"""The kernel's Cpu protocol on Unicorn: an independent CPU under our kernel.
+
+Tests run whole programs on it, to try the kernel without our interpreter and to compare our interpreter with.
+It is slow (milliseconds a process), and its slices end by time, not by instructions.
+"""
+
+import re
+import struct
+import time
+
+import unicorn
+from unicorn import x86_const as u
+
+PAGE = 4096
+R, W, X, PRESENT = 1, 2, 4, 32
+FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
+GPR = [u.UC_X86_REG_RAX, u.UC_X86_REG_RCX, u.UC_X86_REG_RDX, u.UC_X86_REG_RBX, u.UC_X86_REG_RSP, u.UC_X86_REG_RBP,
+       u.UC_X86_REG_RSI, u.UC_X86_REG_RDI] + [getattr(u, f"UC_X86_REG_R{i}") for i in range(8, 16)]
+XMM = [getattr(u, f"UC_X86_REG_XMM{i}") for i in range(16)]
+ST = [getattr(u, f"UC_X86_REG_ST{i}") for i in range(8)]
+INTERRUPTS = {0: DIVIDE, 3: BREAKPOINT, 6: ILLEGAL, 13: PROTECTION}
+ACCESS = {unicorn.UC_MEM_READ_UNMAPPED: R, unicorn.UC_MEM_READ_PROT: R, unicorn.UC_MEM_WRITE_UNMAPPED: W,
+          unicorn.UC_MEM_WRITE_PROT: W, unicorn.UC_MEM_FETCH_UNMAPPED: X, unicorn.UC_MEM_FETCH_PROT: X}
+SLICE_US = 5000
+
+
+class UnicornEngine:
+    def __init__(self, spaces=100):
+        self.spaces = spaces
+
+    def space(self):
+        if not self.spaces:
+            raise MemoryError("no more address spaces")
+        self.spaces -= 1
+        return UnicornSpace(self)
+
+
+class UnicornSpace:
+    limit = 0xF0000000
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.uc = uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+        uc.ctl_set_cpu_model(u.UC_CPU_X86_QEMU64)
+        uc.hook_add(unicorn.UC_HOOK_INSN, self._syscall, None, 1, 0, u.UC_X86_INS_SYSCALL)
+        uc.hook_add(unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT, self._memory)
+        uc.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
+        uc.reg_write(u.UC_X86_REG_MXCSR, 0x1F80)
+        uc.reg_write(u.UC_X86_REG_FPCW, 0x37F)
+        self.permissions = bytearray(self.limit // PAGE)
+        self.mapped = bytearray(self.limit // PAGE)
+        self.instructions = 0
+        self.pending = None
+
+    # -- running
+
+    def run(self, fuel):
+        uc = self.uc
+        end = time.monotonic_ns() + SLICE_US * 1000
+        while True:
+            self.pending = None
+            try:
+                uc.emu_start(uc.reg_read(u.UC_X86_REG_RIP), (1 << 64) - 1, timeout=SLICE_US)
+            except unicorn.UcError as error:
+                if self.pending is None:
+                    if error.errno == unicorn.UC_ERR_INSN_INVALID:
+                        return ILLEGAL
+                    raise
+            if self.pending is None:
+                return FUEL
+            if isinstance(self.pending, int):
+                return self.pending
+            if self.pending == "syscall":
+                rip, rflags = self.rip, self.rflags
+                self.set(1, rip)
+                self.set(11, rflags)
+                if not self.on_syscall():
+                    return LEFT
+            else:
+                address, access = self.pending
+                if not self.on_fault(address, access):
+                    return LEFT
+            if time.monotonic_ns() > end:
+                return FUEL
+
+    def _syscall(self, uc, _):
+        self.pending = "syscall"
+        uc.emu_stop()
+
+    def _memory(self, uc, access, address, size, value, _):
+        first = address
+        if access != unicorn.UC_MEM_FETCH_UNMAPPED and access != unicorn.UC_MEM_FETCH_PROT:
+            wanted = ACCESS[access]
+            while first < self.limit and self.permissions[first // PAGE] & wanted:
+                first = (first // PAGE + 1) * PAGE          # the access crosses into a page that is not permitted
+        self.pending = first, ACCESS[access]
+        return False
+
+    def _interrupt(self, uc, number, _):
+        self.pending = INTERRUPTS[number]
+        uc.emu_stop()
+
+    # -- registers
+
+    def get(self, reg):
+        return self.uc.reg_read(GPR[reg])
+
+    def set(self, reg, value):
+        self.uc.reg_write(GPR[reg], value)
+
+    def _register(name):
+        return property(lambda self: self.uc.reg_read(name), lambda self, value: self.uc.reg_write(name, value))
+
+    rip = _register(u.UC_X86_REG_RIP)
+    rflags = _register(u.UC_X86_REG_RFLAGS)
+    fs_base = _register(u.UC_X86_REG_FS_BASE)
+    gs_base = _register(u.UC_X86_REG_GS_BASE)
+
+    def syscall_args(self):
+        return tuple(self.get(r) for r in (0, 7, 6, 2, 10, 8, 9))
+
+    def fxsave(self):
+        read = self.uc.reg_read
+        image = bytearray(512)
+        tags = read(u.UC_X86_REG_FPTAG)
+        short = sum(1 << i for i in range(8) if tags >> 2 * i & 3 != 3)
+        struct.pack_into("<HHB", image, 0, read(u.UC_X86_REG_FPCW), read(u.UC_X86_REG_FPSW), short)
+        struct.pack_into("<II", image, 24, read(u.UC_X86_REG_MXCSR), 0xFFFF)
+        for i, reg in enumerate(ST):
+            mantissa, exponent = read(reg)
+            struct.pack_into("<QH", image, 32 + 16 * i, mantissa, exponent)
+        for i, reg in enumerate(XMM):
+            image[160 + 16 * i:176 + 16 * i] = read(reg).to_bytes(16, "little")
+        return bytes(image)
+
+    def fxrstor(self, image):
+        write = self.uc.reg_write
+        control, status, short = struct.unpack_from("<HHB", image)
+        write(u.UC_X86_REG_FPCW, control)
+        write(u.UC_X86_REG_FPSW, status)
+        write(u.UC_X86_REG_FPTAG, sum((0 if short >> i & 1 else 3) << 2 * i for i in range(8)))
+        write(u.UC_X86_REG_MXCSR, struct.unpack_from("<I", image, 24)[0])
+        for i, reg in enumerate(ST):
+            write(reg, struct.unpack_from("<QH", image, 32 + 16 * i))
+        for i, reg in enumerate(XMM):
+            write(reg, int.from_bytes(image[160 + 16 * i:176 + 16 * i], "little"))
+
+    def context(self):
+        return struct.pack("<20Q", *(self.get(r) for r in range(16)), self.rip, self.rflags, self.fs_base,
+                           self.gs_base) + self.fxsave()
+
+    def load_context(self, context):
+        values = struct.unpack_from("<20Q", context)
+        for r in range(16):
+            self.set(r, values[r])
+        self.rip, self.rflags, self.fs_base, self.gs_base = values[16:]
+        self.fxrstor(context[160:])
+
+    # -- memory
+
+    def _map(self, first, pages):
+        for run in re.finditer(rb"\0+", self.mapped[first:first + pages]):
+            self.uc.mem_map(first + run.start() << 12, run.end() - run.start() << 12, unicorn.UC_PROT_NONE)
+        self.mapped[first:first + pages] = b"\1" * pages
+
+    def read(self, address, length):
+        return bytes(self.uc.mem_read(address, length))
+
+    def write(self, address, data):
+        self._map(address >> 12, (address + len(data) - 1 >> 12) - (address >> 12) + 1)
+        self.uc.mem_write(address, bytes(data))
+
+    def fill(self, address, length, byte=0):
+        self.uc.mem_write(address, bytes([byte]) * length)
+
+    def copy(self, other, address, length):
+        self.write(address, other.read(address, length))
+
+    def protect(self, first, pages, permissions):
+        if permissions:
+            self._map(first, pages)
+            self.uc.mem_protect(first << 12, pages << 12, permissions & 7)
+        else:
+            for run in re.finditer(rb"\1+", self.mapped[first:first + pages]):
+                self.uc.mem_unmap(first + run.start() << 12, run.end() - run.start() << 12)
+            self.mapped[first:first + pages] = bytes(pages)
+        self.permissions[first:first + pages] = bytes([permissions]) * pages
+
+    def perms(self, first, pages):
+        return bytes(self.permissions[first:first + pages])
+
+    def release(self):
+        self.engine.spaces += 1
+        self.uc = self.on_syscall = self.on_fault = None

@@ -1,0 +1,74 @@
+"""Our file systems against the real kernel's: the same random operations, the same answers, errors included."""
+
+import asyncio
+import os
+import tempfile
+
+import pytest
+from tests.fake_task import FakeTask
+from tests.kernel.fs_model import TREE, program, run_on_linux, run_on_webvm
+from webvm.fs.overlay import Overlay
+from webvm.fs.tmpfs import Tmpfs
+
+ROOT = os.getuid() == 0
+ON_TMPFS = os.access("/dev/shm", os.W_OK)
+
+
+async def fill(fs):
+    for path, content in TREE:
+        *parents, name = path.encode().split(b"/")
+        at = fs.root
+        for parent in parents:
+            at = await at.lookup(parent)
+        if content is None:
+            await at.mkdir(name, 0o755, os.getuid(), os.getgid())
+        elif isinstance(content, str):
+            await at.symlink(name, content.encode(), os.getuid(), os.getgid())
+        else:
+            inode = await at.create(name, 0o644, os.getuid(), os.getgid())
+            await inode.write(0, content)
+    await fs.root.setattr(mode=0o755, uid=os.getuid(), gid=os.getgid())
+
+
+def fill_real(directory):
+    for path, content in TREE:
+        full = os.path.join(directory, path)
+        if content is None:
+            os.mkdir(full, 0o755)
+        elif isinstance(content, str):
+            os.symlink(content, full)
+        else:
+            with open(full, "wb") as file:
+                file.write(content)
+            os.chmod(full, 0o644)
+
+
+async def tmpfs():
+    fs = Tmpfs()
+    await fill(fs)
+    return fs
+
+
+async def overlay():
+    lower = Tmpfs()
+    await fill(lower)
+    lower.read_only = True
+    return Overlay(lower)
+
+
+@pytest.mark.skipif(not ON_TMPFS, reason="needs a tmpfs to compare with")
+@pytest.mark.parametrize("make", [tmpfs, overlay])
+@pytest.mark.parametrize("seed", range(int(os.environ.get("WEBVM_SEED", 1)), int(os.environ.get("WEBVM_SEED", 1)) + 25))
+def test_random_operations_answer_as_linux_does(make, seed):
+    ops = list(program(seed, 150, dots=ROOT))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        os.chmod(directory, 0o755)
+        fill_real(directory)
+        expected = run_on_linux(directory, ops, chroot=ROOT)
+
+    async def ours():
+        return await run_on_webvm(FakeTask(await make(), os.getuid(), os.getgid()), ops)
+
+    got = asyncio.run(ours())
+    for at, (op, want, have) in enumerate(zip(ops, expected, got)):
+        assert have == want, f"seed {seed}, step {at}: {op}"
