@@ -41,11 +41,12 @@ function showPhase(phase) {
     $("#state").dataset.phase = phase;
     $("#panel").hidden = phase === "up";
     $("#panel").classList.toggle("failed", phase === "failed");
-    $("#panel-title").textContent = TITLES[phase] ?? "The machine stopped";
+    $("#panel-title").textContent = TITLES[phase] ?? (window.vm ? "The machine stopped" : "The machine did not start");
     if (phase === "machine") $("#disk-note").textContent = "first blocks";
 }
 
 function showFailure(message) {
+    showNotice("");
     $("#panel-text").textContent = message;
     $("#panel").setAttribute("role", "alert");
     $("#retry").hidden = false;
