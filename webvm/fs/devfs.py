@@ -23,9 +23,9 @@ CONSOLE, TTY1, CURRENT_TTY, PTMX = makedev(5, 1), makedev(4, 1), makedev(5, 0), 
 
 
 class CharDevice(File):
-    """A device that needs no state."""
+    """A device that needs no state, and whose position is always 0."""
 
-    seekable = False
+    seekable = True
 
     async def seek(self, offset, whence):
         return 0

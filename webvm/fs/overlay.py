@@ -165,26 +165,33 @@ class LowerFile(_Lower, MemFile):
             upto = index * PAGE + PAGE
             if index in self.pages:
                 found = (not self.pages[index]) is hole
-            elif position < self.limit:
+            elif self._covers(index):
                 below = await self._seek_below(position, hole)
                 found = below == position
                 upto = min([below] + [number * PAGE for number in self.pages if number > index])
             else:
                 found = hole
             if found:
-                return position
+                break
             position = upto
+        if position < self.size:
+            return position
         if hole:
             return self.size
         raise Errno(ENXIO)
 
     async def _seek_below(self, offset, hole):
+        """As `seek_data`; the page that `limit` is in counts as data to its end."""
+        end = -(-self.limit // PAGE) * PAGE
+        if offset >= self.limit:
+            return end if hole else offset
         try:
-            return min(await self.lower.seek_data(offset, hole), self.limit)
+            found = await self.lower.seek_data(offset, hole)
         except Errno as error:
             if error.number != ENXIO:
                 raise
-            return self.limit
+            return end
+        return found if found < self.limit else end
 
 
 KINDS = {S_IFREG: LowerFile, S_IFDIR: LowerDir, S_IFLNK: LowerSymlink}

@@ -308,22 +308,19 @@ class MemDir(MemInode):
             raise Errno(ENOENT)
         if newdir.entries.get(newname, target) is not target or newdir.nlink == 0:
             raise Errno(ENOENT)
+        if target is not None and flags & RENAME_NOREPLACE:
+            raise Errno(EEXIST)
+        if target is inode:
+            return  # two names of one file: nothing happens
         if flags & RENAME_EXCHANGE:
             if target is None:
                 raise Errno(ENOENT)
             self._remove(name, inode)
             newdir._remove(newname, target)
             self._add(name, target)
-            newdir._add(newname, inode)
             target.relink(0)
-        elif target is inode:
-            if flags & RENAME_NOREPLACE:
-                raise Errno(EEXIST)
-            return  # two names of one file: nothing happens
         else:
             if target is not None:
-                if flags & RENAME_NOREPLACE:
-                    raise Errno(EEXIST)
                 if inode.is_dir and not target.is_dir:
                     raise Errno(ENOTDIR)
                 newdir._remove(newname, target)
@@ -331,7 +328,7 @@ class MemDir(MemInode):
                     target.nlink = 0
                 target.relink(0 if target.is_dir else -1)
             self._remove(name, inode)
-            newdir._add(newname, inode)
+        newdir._add(newname, inode)
         inode.relink(0)
 
 
@@ -386,7 +383,7 @@ class MemFile(MemInode):
         return b"".join(parts)
 
     async def seek_data(self, offset, hole):
-        numbers = sorted(self.pages)
+        numbers = sorted(index for index, page in self.pages.items() if page)  # those only allocated are holes
         at = bisect_left(numbers, offset // PAGE)
         if not hole:
             if at == len(numbers) or numbers[at] * PAGE >= self.size:

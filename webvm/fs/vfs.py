@@ -414,7 +414,7 @@ class RegularFile(File):
         return data
 
     async def write(self, data):
-        if self.flags & O_APPEND:
+        if self.flags & O_APPEND and data:
             self.pos = self.inode.size
         count = await self.inode.write(self.pos, data)
         self.pos += count

@@ -59,8 +59,8 @@ async def open_path(task, path: bytes, flags: int, mode: int = 0, dirfd: int = A
     if create and flags & O_DIRECTORY:
         raise Errno(EINVAL)
     follow = not flags & O_NOFOLLOW and not (create and flags & O_EXCL)
-    place = await walk(task, path, dirfd, follow)
-    if create and (place.slash or place.special):
+    place = await walk(task, path, dirfd, follow, parent=bool(create))
+    if create and place.slash and not place.special:
         raise Errno(EISDIR)
     if place.dentry is None:
         if not create:

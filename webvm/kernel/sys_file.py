@@ -95,6 +95,13 @@ def writable(task, fd) -> File:
     return file
 
 
+def positioned(task, fd, reading) -> File:
+    """For pread and pwrite: ESPIPE comes before EBADF."""
+    if not task.files.get(fd).seekable:
+        raise Errno(ESPIPE)
+    return readable(task, fd) if reading else writable(task, fd)
+
+
 async def read_some(task, file: File, count: int) -> bytes:
     if file.tty is not None:
         check_background_read(task, file.tty)
@@ -155,7 +162,7 @@ async def write(task, fd: Fd, buf: In, count: Size):
 async def pread64(task, fd: Fd, buf: Out, count: Size, offset: Long):
     if offset < 0:
         raise Errno(EINVAL)
-    data = await readable(task, fd).pread(min(count, MAX_RW_COUNT), offset)
+    data = await positioned(task, fd, True).pread(min(count, MAX_RW_COUNT), offset)
     await task.mem.write(buf, data)
     return len(data)
 
@@ -164,7 +171,7 @@ async def pread64(task, fd: Fd, buf: Out, count: Size, offset: Long):
 async def pwrite64(task, fd: Fd, buf: In, count: Size, offset: Long):
     if offset < 0:
         raise Errno(EINVAL)
-    file = writable(task, fd)
+    file = positioned(task, fd, False)
     data = await task.mem.read(buf, min(count, MAX_RW_COUNT))
     written = await file.pwrite(data, offset)
     await drop_privileges(task, file.inode)
@@ -219,7 +226,7 @@ async def writev(task, fd: Fd, iov: Ptr, iovcnt: Int):
 async def preadv(task, fd: Fd, iov: Ptr, iovcnt: Int, offset: Long):
     if offset < 0:
         raise Errno(EINVAL)
-    file = readable(task, fd)
+    file = positioned(task, fd, True)
     parts = await iovec(task, iov, iovcnt)
     data = await file.pread(sum(length for _, length in parts), offset)
     await scatter(task, parts, data)
@@ -230,7 +237,7 @@ async def preadv(task, fd: Fd, iov: Ptr, iovcnt: Int, offset: Long):
 async def pwritev(task, fd: Fd, iov: Ptr, iovcnt: Int, offset: Long):
     if offset < 0:
         raise Errno(EINVAL)
-    file = writable(task, fd)
+    file = positioned(task, fd, False)
     written = await file.pwrite(await gather(task, await iovec(task, iov, iovcnt)), offset)
     await drop_privileges(task, file.inode)
     return written
@@ -506,7 +513,7 @@ async def _sync(task, fd):
     file = task.files.get(fd)
     if isinstance(file, PathFile):
         raise Errno(EBADF)
-    if not file.seekable:
+    if not file.inode.is_reg and not file.inode.is_dir:
         raise Errno(EINVAL)
     await file.inode.fs.sync()
     return 0

@@ -569,7 +569,12 @@ async def _rename(task, olddirfd, oldpath, newdirfd, newpath, flags):
         raise Errno(EEXIST)
     if flags & RENAME_EXCHANGE and new.dentry is None:
         raise Errno(ENOENT)
-    if (old.slash or new.slash) and not old.dentry.inode.is_dir:
+    must_be_dir = old.slash, new.slash
+    if flags & RENAME_EXCHANGE:
+        if new.slash and not new.dentry.inode.is_dir:
+            raise Errno(ENOTDIR)
+        must_be_dir = (old.slash,)
+    if any(must_be_dir) and not old.dentry.inode.is_dir:
         raise Errno(ENOTDIR)
     if new.parent.within(old.dentry):
         raise Errno(EINVAL)
