@@ -16,12 +16,11 @@ R, W, X, PRESENT = 1, 2, 4, 32
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
 GPR = [u.UC_X86_REG_RAX, u.UC_X86_REG_RCX, u.UC_X86_REG_RDX, u.UC_X86_REG_RBX, u.UC_X86_REG_RSP, u.UC_X86_REG_RBP,
        u.UC_X86_REG_RSI, u.UC_X86_REG_RDI] + [getattr(u, f"UC_X86_REG_R{i}") for i in range(8, 16)]
-XMM = [getattr(u, f"UC_X86_REG_XMM{i}") for i in range(16)]
-ST = [getattr(u, f"UC_X86_REG_ST{i}") for i in range(8)]
 INTERRUPTS = {0: DIVIDE, 3: BREAKPOINT, 6: ILLEGAL, 13: PROTECTION}
 ACCESS = {unicorn.UC_MEM_READ_UNMAPPED: R, unicorn.UC_MEM_READ_PROT: R, unicorn.UC_MEM_WRITE_UNMAPPED: W,
           unicorn.UC_MEM_WRITE_PROT: W, unicorn.UC_MEM_FETCH_UNMAPPED: X, unicorn.UC_MEM_FETCH_PROT: X}
 SLICE_US = 5000
+SCRATCH = 0xF8000000            # a page of ours: fxsave [rip + n] at 0, fxrstor [rip + n] at 16, the image at 2048
 
 
 class UnicornEngine:
@@ -45,8 +44,13 @@ class UnicornSpace:
         uc.hook_add(unicorn.UC_HOOK_INSN, self._syscall, None, 1, 0, u.UC_X86_INS_SYSCALL)
         uc.hook_add(unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT, self._memory)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
+        uc.reg_write(u.UC_X86_REG_CR4, uc.reg_read(u.UC_X86_REG_CR4) | 0x600)       # OSFXSR, OSXMMEXCPT
+        uc.reg_write(u.UC_X86_REG_CR0, uc.reg_read(u.UC_X86_REG_CR0) & ~4 | 2)     # MP, not EM
         uc.reg_write(u.UC_X86_REG_MXCSR, 0x1F80)
         uc.reg_write(u.UC_X86_REG_FPCW, 0x37F)
+        uc.mem_map(SCRATCH, PAGE)
+        uc.mem_write(SCRATCH, b"\x0f\xae\x05" + struct.pack("<I", 2048 - 7))
+        uc.mem_write(SCRATCH + 16, b"\x0f\xae\x0d" + struct.pack("<I", 2048 - 16 - 7))
         self.permissions = bytearray(self.limit // PAGE)
         self.mapped = bytearray(self.limit // PAGE)
         self.instructions = 0
@@ -120,30 +124,18 @@ class UnicornSpace:
         return tuple(self.get(r) for r in (0, 7, 6, 2, 10, 8, 9))
 
     def fxsave(self):
-        read = self.uc.reg_read
-        image = bytearray(512)
-        tags = read(u.UC_X86_REG_FPTAG)
-        short = sum(1 << i for i in range(8) if tags >> 2 * i & 3 != 3)
-        struct.pack_into("<HHB", image, 0, read(u.UC_X86_REG_FPCW), read(u.UC_X86_REG_FPSW), short)
-        struct.pack_into("<II", image, 24, read(u.UC_X86_REG_MXCSR), 0xFFFF)
-        for i, reg in enumerate(ST):
-            mantissa, exponent = read(reg)
-            struct.pack_into("<QH", image, 32 + 16 * i, mantissa, exponent)
-        for i, reg in enumerate(XMM):
-            image[160 + 16 * i:176 + 16 * i] = read(reg).to_bytes(16, "little")
-        return bytes(image)
+        self._scratch_run(0)
+        return bytes(self.uc.mem_read(SCRATCH + 2048, 512))
 
     def fxrstor(self, image):
-        write = self.uc.reg_write
-        control, status, short = struct.unpack_from("<HHB", image)
-        write(u.UC_X86_REG_FPCW, control)
-        write(u.UC_X86_REG_FPSW, status)
-        write(u.UC_X86_REG_FPTAG, sum((0 if short >> i & 1 else 3) << 2 * i for i in range(8)))
-        write(u.UC_X86_REG_MXCSR, struct.unpack_from("<I", image, 24)[0])
-        for i, reg in enumerate(ST):
-            write(reg, struct.unpack_from("<QH", image, 32 + 16 * i))
-        for i, reg in enumerate(XMM):
-            write(reg, int.from_bytes(image[160 + 16 * i:176 + 16 * i], "little"))
+        self.uc.mem_write(SCRATCH + 2048, bytes(image))
+        self._scratch_run(16)
+
+    def _scratch_run(self, offset):
+        """Unicorn gives no access to the x87 registers: execute FXSAVE or FXRSTOR."""
+        rip = self.rip
+        self.uc.emu_start(SCRATCH + offset, SCRATCH + offset + 7)
+        self.rip = rip
 
     def context(self):
         return struct.pack("<20Q", *(self.get(r) for r in range(16)), self.rip, self.rflags, self.fs_base,
@@ -181,7 +173,7 @@ class UnicornSpace:
             self._map(first, pages)
             self.uc.mem_protect(first << 12, pages << 12, permissions & 7)
         else:
-            for run in re.finditer(rb"\1+", self.mapped[first:first + pages]):
+            for run in re.finditer(rb"\x01+", self.mapped[first:first + pages]):
                 self.uc.mem_unmap(first + run.start() << 12, run.end() - run.start() << 12)
             self.mapped[first:first + pages] = bytes(pages)
         self.permissions[first:first + pages] = bytes([permissions]) * pages

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.engines.unicorn_engine import UnicornEngine
 from tests.kernel.hostdir import HostDir, Input, Output
-from webvm.fs.tmpfs import Tmpfs
+from webvm.kernel.filesystems import equip, mount_standard
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import Mounts
 
@@ -18,16 +18,13 @@ class World:
         self.mounts = Mounts(HostDir(root))
         self.log, self.trace = [], []
         self.kernel = Kernel(engine or UnicornEngine(), self.mounts, log=self.log.append)
+        self.console = bytearray()
+        self.tty = equip(self.kernel, self.console.extend)
         if strace:
             self.kernel.strace = lambda task, text: self.trace.append(text)
 
-    async def start(self):
-        for path in (b"tmp",):
-            at = await self.mounts.root.child(path)
-            self.mounts.mount(Tmpfs(), at)
-
     async def main(self, argv, stdin=b"", env=ENVIRONMENT, cwd=b"/", timeout=20):
-        await self.start()
+        await mount_standard(self.kernel)
         loop = asyncio.ensure_future(self.kernel.run())
         out, err = Output(), Output()
         try:

@@ -198,7 +198,7 @@ async def _map_image(task, mem, file, program, base):
         if up(end) > mapped_end:
             mem.map(mapped_end, up(end) - mapped_end, prot)
         if end > file_end and file_end % PAGE and prot & PROT_WRITE:
-            await mem.store(file_end, bytes(min(end, mapped_end) - file_end))
+            await mem.store(file_end, bytes(mapped_end - file_end))     # ld.so counts on zeroes up to the end of the page
 
 
 def _new_cred(task, file):

@@ -7,8 +7,7 @@ import sys
 
 from webvm.kernel import exec, life, signals
 from webvm.kernel import (  # noqa: F401  (they register system calls)
-    sys_cred, sys_event, sys_file, sys_futex, sys_ioctl, sys_memory, sys_path, sys_poll, sys_process, sys_resource, sys_signal,
-    sys_splice, sys_system, sys_time, sys_xattr,
+    sys_cred, sys_event, sys_futex, sys_memory, sys_process, sys_resource, sys_signal, sys_system, sys_time,
 )  # fmt: skip
 from webvm.kernel.clock import Clock
 from webvm.kernel.cpu import PAGE, RAX, RSP
