@@ -775,13 +775,15 @@ async def _set_termios(tty, when, fields):
 
 
 class Console:
-    """A driver whose other side is a person: everything goes to `write(bytes)` at once."""
+    """A driver whose other side is a person: everything goes to `write(bytes)` at once, unless their screen is behind
+    (`paused`)."""
 
     def __init__(self, write):
         self.write = write
+        self.paused = False
 
     def room(self) -> int:
-        return 1 << 30
+        return 0 if self.paused else 1 << 30
 
     def pending(self) -> int:
         return 0

@@ -48,7 +48,8 @@ class Scheduler:
         self.stopping = False
         self.old_spaces = []            # address spaces to drop once their code is off the stack
         self.busy_ns = 0                # time spent in slices
-        self.slices = 0
+        self.slices = self.faults = 0
+        self.instructions = 0           # executed by all tasks
 
     # -- the loop -------------------------------------------------------------------------------------------------------
 
@@ -128,6 +129,7 @@ class Scheduler:
                 self.running = True
                 stop = space.run(self.fuel)
                 self.running = False
+                self.instructions += space.instructions - before
                 if self.old_spaces:
                     self.drop_spaces()
                 if stop == cpu.FUEL:
@@ -231,6 +233,7 @@ class Scheduler:
 
     def on_fault(self, address, access):
         task = self.task
+        self.faults += 1
         coroutine = task.mem.fault(address, access)
         try:
             waiting = coroutine.send(None)
