@@ -30,7 +30,7 @@ R_NEXT    = 24
 R_IMM     = 32     # i64  immediate, cut to the operand's width; in branches the target address
 
 STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION}
-CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "df": (at.DF, 32)}
+CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
 STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
 LOAD_VECTOR = {32: "v128.load32_zero", 64: "v128.load64_zero", 128: "v128.load"}
@@ -158,6 +158,8 @@ class Handler(Emitter):
         store = STORE[64 if value.bits == 32 else value.bits]
         self.out.append(w.i32(0) + value.raw + w.access(store, at.GPR + 8 * number))
 
+    def set_xmm(self, number, value): self.out.append(w.i32(0) + value.raw + w.access("v128.store", at.VECTOR + 32 * number))
+
     def xmm(self, number): return Vec(self, self.let("v128", state("v128.load", at.VECTOR + 32 * number)))
 
     # ---- memory
@@ -227,6 +229,14 @@ class Handler(Emitter):
     def set_cell(self, name, value):
         where, bits = CELLS[name]
         self.out.append(w.i32(0) + value.raw + w.access(STORE[bits], where))
+
+    def stack_register(self, i):
+        return (Int(self, self.let("i64", state("i64.load", at.X87 + 16 * i)), 64),
+                Int(self, self.let("i64", state("i64.load16_u", at.X87 + 16 * i + 8)), 16))
+
+    def set_stack_register(self, i, mantissa, exponent):
+        self.out.append(w.i32(0) + mantissa.raw + w.access("i64.store", at.X87 + 16 * i)
+                        + w.i32(0) + exponent.raw + w.access("i64.store16", at.X87 + 16 * i + 8))
 
     # ---- control
     def next_ip(self):

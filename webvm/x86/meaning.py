@@ -301,6 +301,7 @@ class Machine:
     def reg(self, number: int, bits: int) -> Int:   raise NotImplementedError
     def set_reg(self, number: int, value: Int):     raise NotImplementedError
     def xmm(self, number: int) -> Vec:              raise NotImplementedError
+    def set_xmm(self, number: int, value: Vec):     raise NotImplementedError
     def load(self, address: Int, bits: int) -> Int: raise NotImplementedError
     def store(self, address: Int, value: Int):      raise NotImplementedError
     def load_vec(self, address: Int) -> Vec:        raise NotImplementedError
@@ -314,9 +315,15 @@ class Machine:
     def base(self, segment: str) -> Int:            raise NotImplementedError   # "fs", "gs"
     def set_base(self, segment: str, value: Int):   raise NotImplementedError
     def cell(self, name: str) -> Int:
-        """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "df" (32: 0 or 1)."""
+        """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1)."""
         raise NotImplementedError
     def set_cell(self, name: str, value: Int):      raise NotImplementedError
+
+    def stack_register(self, i: int) -> tuple[Int, Int]:
+        """x87 register ST(i): its mantissa (64 bits), and its sign and exponent (16). A generated form may count on the
+        top of the stack being register 0, so a meaning calls `slow_if` first."""
+        raise NotImplementedError
+    def set_stack_register(self, i: int, mantissa: Int, exponent: Int):   raise NotImplementedError
 
     # ---- machine: control
     def next_ip(self) -> Int:                       raise NotImplementedError

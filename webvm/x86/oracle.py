@@ -190,6 +190,7 @@ class Oracle(Machine):
         self.state.gpr[number] = keep | value.raw
 
     def xmm(self, number): return Vec(self, self.state.xmm[number])
+    def set_xmm(self, number, value): self.state.xmm[number] = value.raw
 
     # ---- memory
     def _form(self, o: Mem, segment=True) -> int:
@@ -213,8 +214,17 @@ class Oracle(Machine):
     def writable(self, address, bits): self.memory.check_write(address.raw, bits // 8)
     def base(self, segment): return Int(self, getattr(self.state, segment + "_base"), 64)
     def set_base(self, segment, value): setattr(self.state, segment + "_base", value.raw)
-    def cell(self, name): return Int(self, getattr(self.state, name), 16 if name in ("fcw", "fsw") else 32)
+    def cell(self, name): return Int(self, getattr(self.state, name), {"fcw": 16, "fsw": 16, "ftw": 8}.get(name, 32))
     def set_cell(self, name, value): setattr(self.state, name, value.raw)
+
+    def _physical(self, i): return (self.state.fsw >> 11) + i & 7
+
+    def stack_register(self, i):
+        value = self.state.x87[self._physical(i)]
+        return Int(self, value & M64, 64), Int(self, value >> 64, 16)
+
+    def set_stack_register(self, i, mantissa, exponent):
+        self.state.x87[self._physical(i)] = exponent.raw << 64 | mantissa.raw
 
     # ---- control
     def next_ip(self): return Int(self, self.insn.address + self.insn.length & M64, 64)

@@ -205,6 +205,52 @@ def ldmxcsr(m):
 def stmxcsr(m): m.dst = m.cell("mxcsr")
 
 
+# FXSAVE's 512 bytes (SDM volume 1, table 10-2): control words, then ST0-ST7 at 32, XMM0-XMM15 at 160, 16 bytes each. The
+# pointers to the last x87 instruction are not kept. The dynamic linker saves and restores so around each symbol it
+# binds, which is why these are not left to the oracle.
+_FX_MXCSR, _FX_STACK, _FX_XMM, _FX_SIZE, _MXCSR_MASK = 24, 32, 160, 512, 0xFFFF
+
+
+def _fx_area(m) -> Int:
+    at = m.address(0)
+    m.trap_if((at & 15) != 0, "GP")
+    m.slow_if((m.cell("fsw") & 0x3800) != 0)             # where the top of the x87 stack is not register 0
+    return at
+
+
+@meaning("fxsave", "fxsave64")
+def fxsave(m):
+    at = _fx_area(m)
+    m.writable(at, _FX_SIZE * 8)
+    m.store(at, m.cell("fcw").zext(64) | (m.cell("fsw").zext(64) << 16) | (m.cell("ftw").zext(64) << 32))
+    for offset in (8, 16):
+        m.store(at + offset, m.int(0, 64))
+    m.store(at + _FX_MXCSR, m.cell("mxcsr").zext(64) | _MXCSR_MASK << 32)
+    for i in range(8):
+        mantissa, exponent = m.stack_register(i)
+        m.store(at + (_FX_STACK + 16 * i), mantissa)
+        m.store(at + (_FX_STACK + 16 * i + 8), exponent.zext(64))
+    for i in range(16):
+        m.store_vec(at + (_FX_XMM + 16 * i), m.xmm(i))
+
+
+@meaning("fxrstor", "fxrstor64")
+def fxrstor(m):
+    at = _fx_area(m)
+    control, mxcsr = m.load(at, 64), m.load(at + _FX_MXCSR, 32)
+    m.load(at + (_FX_SIZE - 8), 64)                      # the whole area must be readable
+    m.trap_if((mxcsr & (0xFFFFFFFF ^ _MXCSR_MASK)) != 0, "GP")
+    m.slow_if((control & 0x38000000) != 0)               # or will not be
+    m.set_cell("fcw", control.low(16))
+    m.set_cell("fsw", (control >> 16).low(16))
+    m.set_cell("ftw", (control >> 32).low(8))
+    m.set_cell("mxcsr", mxcsr)
+    for i in range(8):
+        m.set_stack_register(i, m.load(at + (_FX_STACK + 16 * i), 64), m.load(at + (_FX_STACK + 16 * i + 8), 16))
+    for i in range(16):
+        m.set_xmm(i, m.load_vec(at + (_FX_XMM + 16 * i)))
+
+
 # ---------------------------------------------------------------------------------------------- shuffles
 
 
