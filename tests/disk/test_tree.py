@@ -1,3 +1,4 @@
+import io
 import os
 import stat
 import tarfile
@@ -12,7 +13,6 @@ from .tarballs import DATE, folder, hard_link, member, symlink, write_tar
 
 @pytest.fixture
 def tree(tmp_path):
-    (tmp_path / "spool").mkdir()
     return Tree(tmp_path / "spool")
 
 
@@ -130,7 +130,6 @@ def test_removing_takes_what_is_below_and_no_neighbour(tree):
 
 def test_the_digest_tells_every_difference(tmp_path):
     def digest(name, change=lambda tree: None):
-        (tmp_path / name).mkdir()
         tree = Tree(tmp_path / name)
         tree.write(b"a", b"1").mtime = DATE
         tree.put(b"b", tree.nodes[b"a"])
@@ -144,7 +143,7 @@ def test_the_digest_tells_every_difference(tmp_path):
         lambda tree: setattr(tree.nodes[b"a"], "uid", 1),
         lambda tree: setattr(tree.nodes[b"a"], "mtime", DATE + 1),
         lambda tree: tree.nodes[b"a"].xattrs.update({b"user.x": b"y"}),
-        lambda tree: tree.nodes[b"a"].content.write_bytes(b"2"),
+        lambda tree: setattr(tree.nodes[b"a"], "content", tree.spool(io.BytesIO(b"2"))),
         lambda tree: tree.put(b"c", Node(stat.S_IFLNK | 0o777, target=b"a")),
         unlink,
     ]

@@ -25,7 +25,7 @@ def build_profile(name: str, out: Path, add: Iterable[tuple[Path, str]] = (), ro
     """Builds a profile's image. add: host folders and where they go. root: a folder that gets the same tree, to chroot into."""
     wanted = profile.load(DISK / "profiles", name)
     with tempfile.TemporaryDirectory(prefix="webvm-disk-", dir=_near(out)) as work:
-        tree = _tree(Path(work))
+        tree = Tree(Path(work) / "spool")
         tar = Path(work) / "bootstrap.tar"
         debian.bootstrap(wanted, tar)
         tree.add_tar(tar)
@@ -39,7 +39,7 @@ def build_tar(file: Path, out: Path, add: Iterable[tuple[Path, str]] = (), root:
     if not file.is_file():
         raise DiskError(f"{file}: no such file")
     with tempfile.TemporaryDirectory(prefix="webvm-disk-", dir=_near(out)) as work:
-        tree = _tree(Path(work))
+        tree = Tree(Path(work) / "spool")
         tree.add_tar(file)
         if b"manifest.json" in tree.nodes and b"bin" not in tree.nodes:
             raise DiskError(f"{file}: layers of an image, as `docker save` writes; `docker export` gives its files")
@@ -52,12 +52,6 @@ def _near(out: Path) -> Path:
     """Where to work: beside the image, which is where there is room."""
     out.parent.mkdir(parents=True, exist_ok=True)
     return out.parent
-
-
-def _tree(work: Path) -> Tree:
-    spool = work / "spool"
-    spool.mkdir()
-    return Tree(spool)
 
 
 def _finish(tree: Tree, out: Path, add: Iterable[tuple[Path, str]], root: Path | None, work: Path) -> None:

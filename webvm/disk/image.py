@@ -14,10 +14,11 @@ import uuid
 from pathlib import Path
 
 from .errors import DiskError
-from .tree import Node, Tree, show
+from .tree import Node, Tree, join, show
 
 BLOCK = 4096
 INODE = 256
+ROOT_INODE = 2
 FEATURES = "none,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
 TOOLS_PATH = os.defpath + ":/usr/local/sbin:/usr/sbin:/sbin"      # Debian keeps e2fsprogs out of a user's PATH
 
@@ -25,6 +26,8 @@ TOOLS_PATH = os.defpath + ":/usr/local/sbin:/usr/sbin:/sbin"      # Debian keeps
 def write_image(tree: Tree, out: Path, work: Path) -> None:
     """Makes `out`, whole or not at all. work: a folder of its own on the same host file system."""
     stage, part = work / "stage", work / "image"
+    for path in tree.nodes:
+        quote(path)                                  # refuses a name that debugfs cannot be told
     tree.unpack(stage, metadata=False)
     identity = str(uuid.UUID(bytes=tree.digest()[:16], version=4))
     date = max(node.mtime for node in tree.nodes.values())
@@ -36,7 +39,8 @@ def write_image(tree: Tree, out: Path, work: Path) -> None:
     blocks = estimate_blocks(tree, inodes)
     while not _mke2fs(stage, part, blocks, inodes, identity, environment):
         blocks += blocks // 50 + 8
-    _debugfs(part, list(metadata_commands(tree, work)), environment)
+    numbers = inode_numbers(part, tree, environment)
+    _debugfs(part, metadata_commands(tree, numbers, work), environment)
     part.replace(out)
 
 
@@ -57,27 +61,45 @@ def estimate_blocks(tree: Tree, inodes: int) -> int:
     return blocks
 
 
-def metadata_commands(tree: Tree, work: Path) -> list[str]:
+def inode_numbers(image: Path, tree: Tree, environment: dict[str, str]) -> dict[bytes, int]:
+    """Paths to the inodes that mke2fs gave them. A number spares debugfs searching every directory on the way."""
+    folders = [path for path, node in tree.items() if node.is_directory]
+    listing = iter(_debugfs(image, [f"ls -p {quote(b'/' + path)}" for path in folders], environment).splitlines())
+    numbers = {b"": ROOT_INODE}
+    for folder in folders:
+        for line in listing:
+            if line.startswith(b"/"):                       # /inode/mode/uid/gid/name/size/
+                _, number, _, _, _, name, *_ = line.split(b"/")
+                if name not in (b".", b".."):
+                    numbers[join(folder, name)] = int(number)
+            elif not line:                                  # ends a directory
+                break
+    return numbers
+
+
+def metadata_commands(tree: Tree, numbers: dict[bytes, int], work: Path) -> list[str]:
     """What debugfs is told: every inode's metadata, and the nodes that mke2fs was not given."""
     commands: list[str] = []
     done: dict[Node, str] = {}
     links: dict[Node, int] = {}             # debugfs's ln leaves the count alone
     for path, node in tree.items():
-        name = quote(b"/" + path)
-        if stat.S_IFMT(node.mode) in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO):
-            folder, _, base = path.rpartition(b"/")
+        if path in numbers:
+            if node in done:
+                continue
+            name = f"<{numbers[path]}>"
+        else:
+            name = quote(b"/" + path)
             if node in done:
                 links[node] += 1
                 commands += [f"ln {done[node]} {name}", f"sif {name} links_count {links[node]}"]
                 continue
             links[node] = 1
+            folder, _, base = path.rpartition(b"/")
             kind = {stat.S_IFCHR: "c {} {}", stat.S_IFBLK: "b {} {}", stat.S_IFIFO: "p"}[stat.S_IFMT(node.mode)]
             commands += [f"cd {quote(b'/' + folder)}", f"mknod {quote(base)} {kind.format(*node.rdev)}"]
-        elif node in done:
-            continue
         done[node] = name
         for field, value in (
-            ("mode", oct(node.mode)[2:].rjust(7, "0")), ("uid", node.uid), ("gid", node.gid),
+            ("mode", f"{node.mode:07o}"), ("uid", node.uid), ("gid", node.gid),
             *((time, f"@{node.mtime}") for time in ("atime", "mtime", "ctime", "crtime")),
         ):
             commands.append(f"sif {name} {field} {value}")
@@ -111,12 +133,14 @@ def _mke2fs(stage: Path, out: Path, blocks: int, inodes: int, identity: str, env
     raise DiskError(f"mke2fs: {done.stderr.decode(errors='replace').strip()}")
 
 
-def _debugfs(image: Path, commands: list[str], environment: dict[str, str]) -> None:
+def _debugfs(image: Path, commands: list[str], environment: dict[str, str]) -> bytes:
+    """What it prints, its own lines left out."""
     script = "\n".join([*commands, ""]).encode("utf-8", "surrogateescape")
     done = run_tool(["debugfs", "-w", "-f", "-", str(image)], environment, script)
     complaints = [line for line in done.stderr.splitlines() if not line.startswith(b"debugfs 1.")]
     if done.returncode or complaints:
         raise DiskError(f"debugfs: {b' '.join(complaints[:3]).decode(errors='replace')}")
+    return b"".join(line for line in done.stdout.splitlines(keepends=True) if not line.startswith(b"debugfs: "))
 
 
 def run_tool(command: list[str], environment: dict[str, str], text: bytes = b"") -> subprocess.CompletedProcess:

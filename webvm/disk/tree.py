@@ -1,11 +1,12 @@
 """A root file system before it is an image: paths, metadata, and where each file's bytes wait on the host.
 
 Comes from tarballs and host folders that may be hostile. Nothing of what a tarball says reaches the host's file system
-before it has become a Tree: contents wait in files with names of our own, symbolic links are resolved inside the tree,
-owners, modes and devices are numbers in a Node. Paths are bytes without a leading slash; the root is b"".
+before it has become a Tree: contents wait in a file of our own, symbolic links are resolved inside the tree, owners,
+modes and devices are numbers in a Node. Paths are bytes without a leading slash; the root is b"".
 """
 
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -20,6 +21,23 @@ MAX_SYMLINKS = 40
 XATTR_HEADER = "SCHILY.xattr."       # how tar's pax headers name an extended attribute
 
 
+@dataclass(frozen=True)
+class Content:
+    """A stretch of a host file."""
+
+    file: Path
+    offset: int
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        with self.file.open("rb") as file:
+            file.seek(self.offset)
+            left = self.size
+            while left and (chunk := file.read(min(left, 1 << 20))):
+                left -= len(chunk)
+                yield chunk
+
+
 @dataclass(eq=False)
 class Node:
     """One inode. Two paths that share a Node are hard links of each other."""
@@ -28,7 +46,7 @@ class Node:
     uid: int = 0
     gid: int = 0
     mtime: int = 0                              # seconds
-    content: Path | None = None                 # a regular file's bytes, on the host
+    content: Content | None = None              # a regular file's bytes
     target: bytes = b""                         # of a symbolic link
     rdev: tuple[int, int] = (0, 0)              # major, minor
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
@@ -39,33 +57,29 @@ class Node:
 
     @property
     def size(self) -> int:
-        return self.content.stat().st_size if self.content else len(self.target)
+        return self.content.size if self.content else len(self.target)
 
 
 class Tree:
-    """Paths to nodes. `spool` is an empty host folder that keeps the contents for as long as the tree is used."""
+    """Paths to nodes. `spool` is a host file, new, that keeps the contents for as long as the tree is used."""
 
     def __init__(self, spool: Path):
         self.nodes: dict[bytes, Node] = {b"": Node(stat.S_IFDIR | 0o755)}
         self._spool = spool
-        self._spooled = 0
+        spool.touch()
 
     # building
 
-    def spool(self, source) -> Path:
+    def spool(self, source) -> Content:
         """Keeps what is read from a binary file."""
-        self._spooled += 1
-        path = self._spool / str(self._spooled)
-        with path.open("wb") as out:
+        with self._spool.open("ab") as out:
+            offset = out.tell()
             shutil.copyfileobj(source, out, 1 << 20)
-        return path
+            return Content(self._spool, offset, out.tell() - offset)
 
     def write(self, path: bytes, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Node:
         """Puts a regular file there, in place of what was."""
-        self._spooled += 1
-        content = self._spool / str(self._spooled)
-        content.write_bytes(data)
-        return self.put(path, Node(stat.S_IFREG | mode, uid, gid, content=content))
+        return self.put(path, Node(stat.S_IFREG | mode, uid, gid, content=self.spool(io.BytesIO(data))))
 
     def put(self, path: bytes, node: Node) -> Node:
         """Puts `node` at `path` as extracting it would: over what was there, except that directories merge."""
@@ -153,7 +167,7 @@ class Tree:
         if stat.S_ISLNK(found.st_mode):
             node.target = os.fsencode(os.readlink(folder))
         elif stat.S_ISREG(found.st_mode):
-            node.content = folder
+            node.content = Content(folder, 0, found.st_size)
         elif not stat.S_ISDIR(found.st_mode):
             return
         self.put(path, node)
@@ -166,7 +180,7 @@ class Tree:
     def read(self, path: bytes) -> bytes:
         """A regular file's bytes; none when there is no such file."""
         node = self.nodes.get(path)
-        return node.content.read_bytes() if node and node.content else b""
+        return b"".join(node.content.chunks()) if node and node.content else b""
 
     def items(self) -> Iterator[tuple[bytes, Node]]:
         """Every path and its node, a directory before what it holds."""
@@ -184,8 +198,10 @@ class Tree:
                 path, node.mode, node.uid, node.gid, node.mtime, node.target, node.rdev, sorted(node.xattrs.items()),
             )).encode())
             if node.content:
-                with node.content.open("rb") as file:
-                    whole.update(hashlib.file_digest(file, "sha256").digest())
+                content = hashlib.sha256()
+                for chunk in node.content.chunks():
+                    content.update(chunk)
+                whole.update(content.digest())
         return whole.digest()
 
     def unpack(self, folder: Path, metadata: bool) -> None:
@@ -206,7 +222,8 @@ class Tree:
             elif stat.S_ISLNK(node.mode):
                 os.symlink(node.target, where)
             elif stat.S_ISREG(node.mode):
-                shutil.copyfile(node.content, where)
+                with open(where, "wb") as out:
+                    out.writelines(node.content.chunks())
             elif metadata and os.geteuid() == 0:
                 os.mknod(where, node.mode, os.makedev(*node.rdev))
             else:
