@@ -84,9 +84,8 @@ async function boot({ site, disk, columns, rows }) {
         return url.startsWith(base.href) ? get(url.slice(base.href.length)) : nativeFetch(input, options);
     };
     const interpreter = description.interpreter && WebAssembly.compileStreaming(get(description.interpreter));
-    const snapshot = description.snapshot && unzip(description.snapshot, get);
-    for (const part of [interpreter, snapshot]) part?.catch?.(fail);
-    const python = await Promise.race([failed, loadPython(description, here, snapshot)]);
+    interpreter?.catch(fail);
+    const python = await Promise.race([failed, loadPython(description, here, get, fail)]);
     const module = await Promise.race([failed, interpreter]);
     self.fetch = nativeFetch;
     marks.python = Date.now();
@@ -104,11 +103,13 @@ async function boot({ site, disk, columns, rows }) {
     post("ready");
 }
 
-async function loadPython(description, here, snapshot) {
-    const { loadPyodide } = await import(here(`${description.pyodide}pyodide.mjs`));
-    const options = { lockFileURL: here(description.lock), stdout: (line) => console.log(line), stderr: (line) => console.warn(line) };
+async function loadPython({ pyodide, lock, snapshot }, here, get, fail) {
+    const { loadPyodide } = await import(here(`${pyodide}pyodide.mjs`));
+    const options = { lockFileURL: here(lock), stdout: (line) => console.log(line), stderr: (line) => console.warn(line) };
     if (snapshot) {
-        return await loadPyodide({ ...options, _loadSnapshot: snapshot });
+        const memory = unzip(snapshot, get);
+        memory.catch(fail);
+        return await withMemory(memory, () => loadPyodide({ ...options, _loadSnapshot: memory }));
     }
     const python = await loadPyodide({ ...options, packages: ["micropip"] });
     marks.pyodide = Date.now();
@@ -123,6 +124,26 @@ async function unzip(name, get) {
         return await new Response(body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
     } catch {
         throw sentence(`${name} is damaged on the server.`);
+    }
+}
+
+/**
+ * Give the module that `load` instantiates as much memory as the snapshot has: Pyodide means to (INITIAL_MEMORY), but that
+ * has no effect in this version.
+ */
+async function withMemory(snapshot, load) {
+    const { instantiateStreaming } = WebAssembly;
+    WebAssembly.instantiateStreaming = async (response, imports) => {
+        const result = await instantiateStreaming.call(WebAssembly, response, imports);
+        const { memory } = result.instance.exports;
+        const missing = (await snapshot).byteLength - memory.buffer.byteLength;
+        if (missing > 0) memory.grow(Math.ceil(missing / 65536));
+        return result;
+    };
+    try {
+        return await load();
+    } finally {
+        WebAssembly.instantiateStreaming = instantiateStreaming;
     }
 }
 
