@@ -5,7 +5,9 @@ Importing this registers the system calls on files.
 
 from webvm.fs.devfs import TTY1, Devices, DevFs
 from webvm.fs.pipe import PipeFs
+from webvm.fs.proc import ProcFs
 from webvm.fs.socket import SocketFs
+from webvm.fs.sysfs import SysFs
 from webvm.fs.tmpfs import Tmpfs
 from webvm.fs.tty import Console, Tty
 from webvm.fs.vfs import Filesystem
@@ -15,6 +17,7 @@ from webvm.kernel import (  # noqa: F401  (they register system calls)
 )  # fmt: skip
 from webvm.kernel.locks import LockTable
 from webvm.kernel.path import Dentry, Mounts
+from webvm.kernel.proc_view import SystemView
 
 SHM_LIMIT = 256 << 20
 
@@ -49,8 +52,10 @@ async def mount_at(mounts: Mounts, path: bytes, fs: Filesystem, read_only: bool 
 
 
 async def mount_standard(kernel):
-    """/dev, /dev/pts, /dev/shm, /tmp and /run."""
+    """/proc, /sys, /dev, /dev/pts, /dev/shm, /tmp and /run."""
     mounts = kernel.mounts
+    await mount_at(mounts, b"/proc", ProcFs(SystemView(kernel)))
+    await mount_at(mounts, b"/sys", SysFs())
     await mount_at(mounts, b"/dev", DevFs())
     await mount_at(mounts, b"/dev/pts", kernel.devices.pts)
     await mount_at(mounts, b"/dev/shm", kernel.shm)

@@ -194,12 +194,13 @@ async def statx(task, dirfd: Fd, path: Path, flags: Flags("AT_", "fcntl"), mask:
     attributes = STATX_ATTR_MOUNT_ROOT if dentry.mount else 0
     await task.mem.write(buf, STATX.pack(
         STATX_BASIC_STATS | STATX_MNT_ID, s.blksize, attributes, s.nlink, s.uid, s.gid, s.mode, s.ino, s.size, s.blocks,
-        STATX_ATTR_MOUNT_ROOT, *times, major(s.rdev), minor(s.rdev), major(s.dev), minor(s.dev), mount_id(task, dentry),
+        STATX_ATTR_MOUNT_ROOT, *times, major(s.rdev), minor(s.rdev), major(s.dev), minor(s.dev), mount_id(dentry),
     ))  # fmt: skip
     return 0
 
 
-def mount_id(task, dentry: Dentry) -> int:
+def mount_id(dentry: Dentry) -> int:
+    """The number of the mount a place belongs to."""
     while dentry.mount is None and dentry.parent is not dentry:
         dentry = dentry.parent
     return dentry.mount.id if dentry.mount else 0
