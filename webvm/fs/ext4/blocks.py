@@ -14,6 +14,7 @@ from .layout import (
 
 NOWHERE = 0                         # block 0 holds the boot block or the superblock, never a file's data
 END = 1 << 32                       # logical block numbers have 32 bits
+BEYOND = [(NOWHERE, 1 << 64)]       # the pieces of what no map reaches, whatever i_size says
 NDIR_BLOCKS = 12
 
 
@@ -122,6 +123,8 @@ class ExtentTree(BlockMap):
             raise self._corrupt(f"the extent node in block {block} has checksum {stored:#x}, should be {computed:#x}")
 
     async def pieces(self, first: int, end: int) -> list[tuple[int, int]]:
+        if first >= END:
+            return BEYOND
         node, low, high = self.root, 0, END
         while node.depth:
             starts = node.starts
@@ -178,7 +181,7 @@ class IndirectMap(BlockMap):
             rest -= span
             span *= self.per_block
         else:
-            return [(NOWHERE, max(END - first, wanted))]
+            return BEYOND
         block = root
         while span > 1:
             if not block:
