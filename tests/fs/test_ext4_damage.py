@@ -323,9 +323,8 @@ async def walk_damaged(data: bytes):
     return found
 
 
-def fuzz(data: bytes, check) -> int:
-    """Damages metadata at random for SECONDS seconds, mostly one place at a time; how many images were tried."""
-    places = metadata_of(data)
+def fuzz(data: bytes, places: list[int], check) -> int:
+    """Damages an image at random for SECONDS seconds, mostly one place at a time; how many images were tried."""
     seed = int(os.environ.get("SEED") or time.time_ns() & 0xFFFFFFFF)
     print(f"SEED={seed}")
     rng = random.Random(seed)
@@ -352,7 +351,7 @@ def fuzz(data: bytes, check) -> int:
 
 def test_random_damage_gives_typed_errors_and_ends(plain, caplog):
     caplog.set_level("CRITICAL")
-    assert fuzz(plain, lambda found, damaged: None) > 10
+    assert fuzz(plain, metadata_of(plain), lambda found, damaged: None) > 10
 
 
 def test_with_checksums_random_damage_never_gives_a_wrong_byte(summed, caplog):
@@ -363,4 +362,5 @@ def test_with_checksums_random_damage_never_gives_a_wrong_byte(summed, caplog):
     def check(found, damaged):
         for path, facts in found.items():
             assert facts is None or facts == truth[path], path
-    assert fuzz(summed, check) > 10
+    places = set(metadata_of(summed)) - set(range(1024 + 0x64, 1024 + 0x68))    # what says that there are checksums
+    assert fuzz(summed, sorted(places), check) > 10
