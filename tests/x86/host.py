@@ -1,0 +1,67 @@
+"""The processor that runs the tests, as a judge of x87 instructions.
+
+One instruction at a time, in a page of machine code: FRSTOR loads the case, the instruction runs, FNSAVE stores what it
+left. FNSAVE does not wait, so exceptions may be unmasked. x86-64 Linux only: `available` says whether.
+"""
+import ctypes
+import mmap
+import platform
+import struct
+import sys
+from dataclasses import dataclass
+
+available = sys.platform == "linux" and platform.machine() == "x86_64"
+
+_ENVIRONMENT = struct.Struct("<7I")
+_PROLOGUE = bytes.fromhex("DD27" "FF7108" "9D" "488B01")          # frstor [rdi]; push [rcx + 8]; popfq; mov rax, [rcx]
+_EPILOGUE = bytes.fromhex("DD32" "9C" "8F4108" "488901" "C3")     # fnsave [rdx]; pushfq; pop [rcx + 8]; mov [rcx], rax; ret
+SAVED = 108
+
+
+@dataclass
+class Unit:
+    """The x87 as FNSAVE tells it. `registers`: ST(0) first; `tags`: the full tag word, by physical register."""
+    fcw: int
+    fsw: int
+    tags: int
+    registers: tuple[int, ...]
+
+    def pack(self) -> bytes:
+        return (_ENVIRONMENT.pack(self.fcw, self.fsw, self.tags, 0, 0, 0, 0)
+                + b"".join(x.to_bytes(10, "little") for x in self.registers))
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> "Unit":
+        fcw, fsw, tags, *_ = (word & 0xFFFF for word in _ENVIRONMENT.unpack_from(raw))
+        return cls(fcw, fsw, tags, tuple(int.from_bytes(raw[at:at + 10], "little") for at in range(28, SAVED, 10)))
+
+
+class Host:
+    """Executes instructions whose memory operand, if any, is [rsi]."""
+
+    def __init__(self):
+        self.page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.functions: dict[bytes, object] = {}
+        self.end = 0
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.page))
+        self.before, self.after = ctypes.create_string_buffer(SAVED), ctypes.create_string_buffer(SAVED)
+        self.memory = ctypes.create_string_buffer(128)
+        self.registers = (ctypes.c_uint64 * 2)()
+
+    def _function(self, code: bytes):
+        if code not in self.functions:
+            stub = _PROLOGUE + code + _EPILOGUE
+            if self.end + len(stub) > len(self.page):
+                self.functions.clear()
+                self.end = 0
+            self.page[self.end:self.end + len(stub)] = stub
+            self.functions[code] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(self.base + self.end)
+            self.end += len(stub)
+        return self.functions[code]
+
+    def run(self, code: bytes, unit: Unit, memory: bytes, rax: int = 0, flags: int = 0) -> tuple[Unit, bytes, int, int]:
+        """(unit, memory, RAX, RFLAGS) after the instruction. No exception may be pending in `unit`."""
+        self.before.raw, self.memory.raw = unit.pack(), memory.ljust(128, b"\0")
+        self.registers[:] = rax, flags | 0x202
+        self._function(code)(self.before, self.memory, self.after, self.registers)
+        return Unit.unpack(self.after.raw), self.memory.raw[:len(memory)], self.registers[0], self.registers[1]

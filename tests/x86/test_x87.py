@@ -1,0 +1,187 @@
+"""x87 instructions against the processor that runs the tests, bit by bit.
+
+WEBVM_SEED=n replays; the seed of a failure is printed. WEBVM_ROUNDS multiplies the cases.
+"""
+import os
+import random
+
+import pytest
+
+from tests.x86 import host
+from tests.x86.machines import CODE, DATA, DATA_SIZE, PageMemory
+from webvm.x86 import float80, x87
+from webvm.x86.decode import decode
+from webvm.x86.opcodes import ROWS
+from webvm.x86.oracle import PYTHON_MEANINGS, MEANINGS, Oracle, State
+
+SEED = int(os.environ.get("WEBVM_SEED", random.randrange(1 << 32)))
+ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 1))
+ARITHMETIC = 0x8D5
+
+needs_host = pytest.mark.skipif(not host.available, reason="THE X87 IS NOT JUDGED: only x86-64 Linux has a processor for it")
+
+X87_ROWS = [row for row in ROWS if row.map == 0 and 0xD8 <= row.opcode <= 0xDF]
+TRANSCENDENTAL = {"f2xm1", "fyl2x", "fyl2xp1", "fptan", "fpatan", "fsin", "fcos", "fsincos"}
+
+
+@pytest.fixture(scope="module")
+def processor(): return host.Host()
+
+
+# ---------------------------------------------------------------------------------------------- cases
+
+
+def number(rng, near=None):
+    """80 bits of every kind. `near`: with an exponent close to that number's."""
+    sign = rng.getrandbits(1) << 79
+    form = rng.randrange(16)
+    if form < 6:
+        e = (near >> 64 & 0x7FFF) + rng.randrange(-70, 70) if near and rng.random() < .7 else 16383 + rng.randrange(-70, 70)
+    elif form < 9:
+        e = rng.choice((1, 2, 30, 64, 65, 0x7FFE, 0x7FFD, 0x7FF0, 16383 - 127, 16383 + 128, 16383 - 1023, 16383 + 1024,
+                        16383 - 150, 16383 - 1075, 8191, 24575, 16383 + 63, 16383 + 31)) + rng.randrange(-2, 3)
+    elif form < 10:
+        e = rng.getrandbits(15)
+    elif form == 10:
+        return sign
+    elif form == 11:
+        return sign | significand(rng) >> rng.randrange(64)          # denormal, pseudo-denormal
+    elif form == 12:
+        return sign | float80.INFINITY
+    elif form == 13:
+        return sign | float80.INFINITY | rng.choice((0, 1 << 62)) | rng.choice((0, 1, rng.getrandbits(62)))
+    elif form == 14:
+        return sign | rng.randrange(1 << 15) << 64 | rng.getrandbits(63)             # an encoding no longer valid
+    else:
+        n = rng.choice((0, 1, 2, 3, 5, 10, 100, 1 << 31, (1 << 31) - 1, 1 << 63, rng.getrandbits(8), rng.getrandbits(63)))
+        return sign | float80.from_int(n)
+    return sign | min(max(e, 1), 0x7FFE) << 64 | significand(rng)
+
+
+def significand(rng):
+    form = rng.randrange(5)
+    m = rng.getrandbits(64)
+    if form == 0:
+        m = m >> (k := rng.randrange(64)) << k                       # few bits: exact results, ties
+    elif form == 1:
+        m |= (1 << rng.randrange(64)) - 1
+    elif form == 2:
+        m = rng.choice((0, 1, 0x7FF, 0x400, 0x800, 0xC00, 0x401, 0x8000000000, 0x7FFFFFFFFF, 0xFFFFFFFFFF))
+    return m | 1 << 63
+
+
+def operand(rng, size, near):
+    """Bytes in memory: integers, reals, decimals of that size."""
+    form = rng.randrange(4)
+    if size == 4 and form < 3:
+        return float80.to32(number(rng, near), 0x37F)[0].to_bytes(4, "little")
+    if size == 8 and form < 3:
+        return float80.to64(number(rng, near), 0x37F)[0].to_bytes(8, "little")
+    if size == 10 and form < 2:
+        return number(rng, near).to_bytes(10, "little")
+    if size == 10 and form < 3:
+        return int(str(rng.randrange(10 ** rng.randrange(1, 19))), 16).to_bytes(9, "little") + bytes([rng.choice((0, 128))])
+    return rng.choice((rng.randbytes(size), rng.randrange(200).to_bytes(size, "little"), b"\xff" * size,
+                       (1 << 8 * size - 1).to_bytes(size, "little")))
+
+
+def unit(rng, empty=.04, unmasked=.15):
+    fcw = 0x37F
+    if rng.random() < .6:
+        fcw = rng.choice((0, 2, 3)) << 8 | rng.randrange(4) << 10 | 0x7F
+    flags = rng.getrandbits(7) if rng.random() < .2 else 0
+    if rng.random() < unmasked:
+        fcw &= ~(1 << rng.randrange(6))
+        flags &= fcw
+    fsw = rng.randrange(8) << 11 | rng.getrandbits(3) << 8 | rng.getrandbits(1) << 14 | flags
+    first = number(rng)
+    registers = [first] + [number(rng, first) for _ in range(7)]
+    use = [rng.random() > empty for _ in range(4)] + [rng.random() < .3 for _ in range(4)]
+    tags = sum((0 if used else 3) << 2 * ((fsw >> 11) + i & 7) for i, used in enumerate(use))
+    return host.Unit(fcw, fsw, tags, tuple(registers))
+
+
+def to_state(u):
+    state = State(rip=CODE, fcw=u.fcw, fsw=u.fsw)
+    state.ftw = sum(1 << r for r in range(8) if u.tags >> 2 * r & 3 != 3)
+    for i, x in enumerate(u.registers):
+        state.x87[(u.fsw >> 11) + i & 7] = x
+    state.gpr[6] = DATA
+    return state
+
+
+def to_unit(state):
+    return host.Unit(state.fcw, state.fsw, x87._tags(state), tuple(state.x87[r] for r in x87._stack(state)))
+
+
+def on_oracle(code, u, memory, flags=0):
+    """(unit, memory, RAX, arithmetic flags) after the instruction in the oracle."""
+    state, page = to_state(u), PageMemory(memory.ljust(DATA_SIZE, b"\0"))
+    state.flags = flags
+    Oracle(decode(code, CODE), state, page).step()
+    return to_unit(state), bytes(page.data[:len(memory)]), state.gpr[0], state.flags
+
+
+def encode(row, rng):
+    if row.mod == "mem":
+        return bytes([row.opcode, row.reg << 3 | 6])
+    rm = rng.randrange(4) if row.rm is None else row.rm
+    return bytes([row.opcode, 0xC0 | row.reg << 3 | rm])
+
+
+def show(u):
+    return f"fcw {u.fcw:04x} fsw {u.fsw:04x} tags {u.tags:04x} " + " ".join(f"{x >> 64:04x}:{x & (1 << 64) - 1:016x}" for x in u.registers)
+
+
+def report(failures):
+    if failures:
+        pytest.fail(f"{len(failures)} cases differ (WEBVM_SEED={SEED}):\n" + "\n".join(failures[:int(os.environ.get("WEBVM_SHOWN", 30))]))
+
+
+# ---------------------------------------------------------------------------------------------- tests
+
+# Condition codes the manual leaves undefined after an instruction: C0 C2 C3 after most.
+CC = 0x4500
+
+
+def difference(name, ours, theirs):
+    (u, memory, rax, flags), (v, memory2, rax2, flags2) = ours, theirs
+    found = []
+    if u.fcw != v.fcw:
+        found.append(f"fcw {u.fcw:04x}/{v.fcw:04x}")
+    if u.fsw != v.fsw:
+        found.append(f"fsw {u.fsw:04x}/{v.fsw:04x}")
+    if u.tags != v.tags:
+        found.append(f"tags {u.tags:04x}/{v.tags:04x}")
+    for i, (x, y) in enumerate(zip(u.registers, v.registers)):
+        if x != y:
+            found.append(f"st{i} {x >> 64:04x}:{x & (1 << 64) - 1:016x}/{y >> 64:04x}:{y & (1 << 64) - 1:016x}")
+    if memory != memory2:
+        found.append(f"memory {memory.hex()}/{memory2.hex()}")
+    if rax != rax2:
+        found.append(f"rax {rax:x}/{rax2:x}")
+    if (flags ^ flags2) & ARITHMETIC:
+        found.append(f"flags {flags & ARITHMETIC:x}/{flags2 & ARITHMETIC:x}")
+    return ", ".join(found)
+
+
+def exact_rows():
+    return [row for row in X87_ROWS if row.meaning not in TRANSCENDENTAL
+            and row.meaning not in ("fnstenv", "fnsave", "fldenv", "frstor")]
+
+
+@needs_host
+def test_every_exact_instruction_does_what_the_processor_does(processor):
+    rng, failures, n = random.Random(SEED), [], 0
+    for row in exact_rows():
+        for _ in range(150 * ROUNDS):
+            code, u = encode(row, rng), unit(rng)
+            size = row.operands[0].size if row.mod == "mem" else 0
+            memory, flags = operand(rng, size, u.registers[0]) if size else b"", rng.getrandbits(12) & ARITHMETIC
+            ours = on_oracle(code, u, memory, flags)
+            theirs = processor.run(code, u, memory, flags=flags)
+            n += 1
+            if wrong := difference(row.meaning, ours, theirs):
+                failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}] {memory.hex()}: oracle / processor {wrong}")
+    assert n > 10000
+    report(failures)
