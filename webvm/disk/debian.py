@@ -58,6 +58,8 @@ def bootstrap(profile: Profile, tar: Path) -> None:
         hint = ""
         if "NO_PUBKEY" in said:
             hint = f": this machine lacks the keys of Debian {profile.suite}; a newer debian-archive-keyring has them"
+        elif os.geteuid() != 0:
+            hint = ": an ordinary user needs newuidmap and a range in /etc/subuid and /etc/subgid; root needs neither"
         raise DiskError(f"mmdebstrap failed{hint}")
 
 
