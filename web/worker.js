@@ -94,7 +94,7 @@ async function boot({ site, disk, columns, rows }) {
 
     python.registerJsModule("webvm_engine", engine);
     const address = disk ?? (description.disk && here(description.disk));
-    session = python.pyimport("webvm.browser.boot").Session({ output, notice, failed: fatal });
+    session = python.pyimport("webvm.browser.boot").Session({ output, prompt, notice, failed: fatal });
     setInterval(() => post("stats", { stats: counters() }), STATS);
     if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows))) return;
     marks.machine = Date.now();
@@ -149,10 +149,8 @@ async function withMemory(snapshot, load) {
 
 // ---- from Python
 
-function output(data) {
-    if (!marks.prompt) marks.prompt = Date.now();
-    post("output", { data }, [data.buffer]);
-}
+const output = (data) => post("output", { data }, [data.buffer]);
+const prompt = () => (marks.prompt = Date.now());
 
 const notice = (message) => post("notice", { message });
 const fatal = (message) => post("failed", { message });

@@ -1,7 +1,8 @@
 """Stands in for webvm/machine.py where a test is about the page: a shell of a few words, no guest code.
 
 Has what webvm.browser asks of a machine. Its words: echo, size, count (bytes of input until Ctrl-D, and their sum), spin
-(computes until Ctrl-C), yes (prints until Ctrl-C), colours, exit.
+(computes until Ctrl-C), yes (prints until Ctrl-C), colours,
+break (the machine down), exit. Programs to run: cat, env, random, clock, disk (bytes at an offset), crash.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import random
 import time
 import zlib
 
+from webvm.fs.ext4 import BadImage  # noqa: F401
 from webvm.linux.errno import ENOENT, Errno
 
 PROMPT = b"fake$ "
@@ -50,11 +52,13 @@ class Console:
 
 class Machine:
     @classmethod
-    async def boot(cls, *, interpreter, device, output, columns, rows):
+    async def boot(cls, *, interpreter, device, output, columns, rows, yield_):
         machine = cls()
         machine.console = Console(output, columns, rows)
         machine._files = {}
         machine._busy = 0.0
+        machine._yield = yield_
+        machine._broken = asyncio.get_running_loop().create_future()
         machine._device = device
         if device:
             await device.read(0, min(device.size, 1 << 16))
@@ -62,6 +66,9 @@ class Machine:
 
     def stats(self):
         return {"instructions": 1, "faults": 2, "system_calls": 3, "busy_ms": self._busy * 1000}
+
+    async def stopped(self):
+        await self._broken
 
     async def run(self, argv, stdin=b"", env=None, cwd=None):
         match argv:
@@ -71,6 +78,8 @@ class Machine:
                 return 0, b"".join(f"{name}={value}\n".encode() for name, value in (env or {}).items()), (cwd or "").encode()
             case ["random"]:
                 return 0, json.dumps([random.random(), os.urandom(8).hex()]).encode(), b""
+            case ["disk", offset, length]:
+                return 0, await self._device.read(int(offset), int(length)), b""
             case ["clock"]:
                 return 0, str(time.time()).encode(), b""
             case ["crash"]:
@@ -130,12 +139,14 @@ class Machine:
                     while time.perf_counter() - start < 0.01:
                         pass
                     self._busy += time.perf_counter() - start
-                    await asyncio.sleep(0)
+                    await self._yield()
             case [b"yes"]:
                 while True:
                     for _ in range(100):
                         await self.console.print(b"y" * 70 + b"\r\n")
-                    await asyncio.sleep(0)
+                    await self._yield()
+            case [b"break"]:
+                self._broken.set_exception(AssertionError("on purpose"))
             case [b"colours"]:
                 await self.console.print(b"".join(b"\x1b[48;5;%dm  \x1b[0m%s" % (n, b"\r\n" if n % 36 == 15 else b"") for n in range(256)))
                 await self.console.print("\r\nhttps://example.org/ äöü 漢字 \x1b[38;2;255;100;0mtrue colour\x1b[0m\r\n".encode())

@@ -92,6 +92,15 @@ def test_unusable_disk_is_told(open_page, fake_address, disk, told):
     assert text.startswith("The disk cannot be used. ") and told in text
 
 
+def test_machine_that_breaks_down_is_told(open_page, fake_address):
+    page = open_page(fake_address)
+    page.evaluate("vm.type('break\\n')")
+    page.wait_for_function(FAILED)
+    assert sentence(page) == "The machine broke down: AssertionError: on purpose"
+    assert page.inner_text("#panel-title") == "The machine stopped"
+    assert page.evaluate("vm.run(['cat']).catch(error => error.message)") == "There is no machine."
+
+
 @pytest.mark.parametrize("name", ["page.js", "webvm.js", "vendor/xterm.mjs"])
 def test_page_whose_own_module_is_missing_says_so(spoilt, open_page, name):
     folder, address = spoilt

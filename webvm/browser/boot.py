@@ -8,16 +8,15 @@ import random
 import time
 import traceback
 
-from js import Object
+from js import Object, console
 from pyodide.ffi import to_js
 
 from webvm.block import BlockError, Stats, open_device
 from webvm.browser.console import Console
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport
-from webvm.fs.ext4 import BadImage
-from webvm.linux.errno import Errno
-from webvm.machine import Machine
+from webvm.browser.turn import Turn
+from webvm.machine import BadImage, Errno, Machine
 
 RESPAWN = 1.0       # seconds: a login shell that lives shorter than this is not started again
 
@@ -26,13 +25,14 @@ class Session:
     """One machine and one page."""
 
     def __init__(self, page):
-        """`page`: output(Uint8Array), notice(sentence or ""), failed(sentence)."""
+        """`page`: output(Uint8Array), prompt(), notice(sentence or ""), failed(sentence)."""
         self._page = page
-        self._console = Console(lambda data: page.output(to_js(data)))
+        self._console = Console(self._output)
+        self._prompted = False          # a program has written to the terminal
         self._machine = None
         self._stats = Stats()
         self._store = IndexedDBStore()
-        self._shell = None
+        self._tasks = []
         self._calls = {"run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
 
     async def boot(self, disk: str | None, interpreter, columns: int, rows: int) -> bool:
@@ -44,13 +44,28 @@ class Session:
         try:
             device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None
             self._machine = await Machine.boot(
-                interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows)
+                interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows, yield_=Turn())
         except (BlockError, BadImage) as error:
             self._page.failed(f"The disk cannot be used. {error}")
             return False
         self._console.flow = self._machine.console
-        self._shell = asyncio.ensure_future(self._login())
+        self._tasks = [asyncio.ensure_future(self._login()), asyncio.ensure_future(self._watch())]
         return True
+
+    async def _watch(self) -> None:
+        """Tell the page when the machine breaks down."""
+        try:
+            await self._machine.stopped()
+        except BaseException as error:      # whatever it is, it is a bug of ours, and nobody else would hear of it
+            console.error("".join(traceback.format_exception(error)))
+            self._page.failed(f"The machine broke down: {type(error).__name__}: {error}")
+            raise
+
+    def _output(self, data: bytes) -> None:
+        if not self._prompted and self._machine.stats()["system_calls"]:    # before that, it is the machine's greeting
+            self._prompted = True
+            self._page.prompt()
+        self._page.output(to_js(data))
 
     async def _login(self) -> None:
         """Start the login shell, and again whenever it ends, as getty does."""

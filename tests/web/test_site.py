@@ -1,0 +1,94 @@
+"""webvm.site: what the folder holds, what a second build leaves alone, and what it says when it cannot."""
+
+import argparse
+import hashlib
+import json
+import os
+
+import pytest
+
+from webvm import site
+
+
+def times(folder):
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_everything_that_site_json_names_is_there(fake_site):
+    fields = json.loads((fake_site / "site.json").read_text())
+    for name in (fields["pyodide"], fields["lock"], fields["snapshot"], *fields["sizes"]):
+        assert (fake_site / name).exists(), name
+    assert all((fake_site / name).stat().st_size == size for name, size in fields["sizes"].items())
+
+
+def test_lock_is_our_own_and_its_checksums_are_right(fake_site):
+    lock, = fake_site.glob("wheels-*/pyodide-lock.json")
+    packages = json.loads(lock.read_text())["packages"]
+    assert set(packages) == {"micropip", "webvm"}
+    for package in packages.values():
+        assert hashlib.sha256((lock.parent / package["file_name"]).read_bytes()).hexdigest() == package["sha256"]
+
+
+def test_pages_name_no_other_host(fake_site):
+    for name in site.PAGES:
+        text = (fake_site / name).read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text and "https://" not in text.replace("https://example.org/disk/", ""), name
+
+
+def test_second_build_changes_no_file(fake_site, fake_source):
+    before = times(fake_site)
+    site.build(fake_site, fake_source)
+    after = times(fake_site)
+    assert after == before | {key: after[key] for key in after if key.name == "site.json"}
+
+
+def test_changed_source_replaces_wheel_and_snapshot(fake_source, tmp_path):
+    site.build(tmp_path, fake_source, snapshot=False)
+    old = {path.name for path in tmp_path.glob("wheels-*")}
+    extra = fake_source / "webvm/extra.py"
+    extra.write_text('"""New."""\n')
+    try:
+        site.build(tmp_path, fake_source, snapshot=False)
+    finally:
+        extra.unlink()
+    assert len(list(tmp_path.glob("wheels-*"))) == 1 and old.isdisjoint({path.name for path in tmp_path.glob("wheels-*")})
+
+
+def test_disk_is_cut_again_only_when_the_image_changed(fake_source, tmp_path):
+    image, out = tmp_path / "image", tmp_path / "site"
+    image.write_bytes(os.urandom(200_000))
+    site.build(out, fake_source, image, snapshot=False)
+    before = times(out / "disk")
+    site.build(out, fake_source, image, snapshot=False)
+    assert times(out / "disk") == before
+    image.write_bytes(os.urandom(200_001))
+    site.build(out, fake_source, image, snapshot=False)
+    assert json.loads((out / "disk/manifest.json").read_text())["size"] == 200_001
+
+
+def test_disk_elsewhere_is_named_and_not_copied(fake_source, tmp_path):
+    site.build(tmp_path, fake_source, "https://example.org/disk/", snapshot=False)
+    assert json.loads((tmp_path / "site.json").read_text())["disk"] == "https://example.org/disk/"
+    assert not (tmp_path / "disk").exists()
+
+
+@pytest.mark.parametrize("spoil, told", [
+    (lambda source: (source / "web").mkdir(), "npm ci"),
+    (lambda source: (source / "web/node_modules").mkdir(parents=True), "index.html is missing"),
+])
+def test_incomplete_checkout_is_told(tmp_path, spoil, told):
+    spoil(tmp_path)
+    with pytest.raises(site.SiteError, match=told):
+        site.build(tmp_path / "out", tmp_path)
+
+
+def test_missing_image_is_told(fake_source, tmp_path):
+    with pytest.raises(site.SiteError, match="no such image"):
+        site.build(tmp_path, fake_source, tmp_path / "none.ext4", snapshot=False)
+
+
+def test_command_line_gives_a_line_and_status_1_when_it_cannot(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    site.add_arguments(parser)
+    assert site.main(parser.parse_args([str(tmp_path), "--disk", str(tmp_path / "none"), "--no-snapshot"])) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"webvm site: {tmp_path / 'none'}: no such image"
