@@ -3,7 +3,7 @@
 import os
 
 from webvm.fs.vfs import Dirent, File, Filesystem, Inode
-from webvm.linux.errno import Errno
+from webvm.linux.errno import EINVAL, Errno
 
 
 class HostDir(Filesystem):
@@ -41,6 +41,8 @@ class HostInode(Inode):
         return [Dirent(name, os.lstat(os.path.join(self.path, name)).st_ino, 0) for name in os.listdir(self.path)]
 
     async def readlink(self):
+        if not self.is_symlink:
+            raise Errno(EINVAL)
         return os.readlink(self.path)
 
     async def read(self, offset, n):

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.engines.unicorn_engine import UnicornEngine
 from tests.kernel.hostdir import HostDir, Input, Output
-from webvm.kernel.filesystems import equip, mount_standard
+from webvm.kernel.filesystems import equip, mount_at, mount_standard
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import Mounts
 
@@ -14,8 +14,9 @@ ENVIRONMENT = (b"PATH=/usr/bin:/bin", b"HOME=/", b"LANG=C")
 class World:
     """`run(*argv)` gives (wait status, stdout, stderr); `log` is what the kernel said, `trace` the system calls."""
 
-    def __init__(self, root="/", engine=None, strace=False):
+    def __init__(self, root="/", engine=None, strace=False, guest=None):
         self.mounts = Mounts(HostDir(root))
+        self.guest = guest              # a directory of the host to see as /guest
         self.log, self.trace = [], []
         self.kernel = Kernel(engine or UnicornEngine(), self.mounts, log=self.log.append)
         self.console = bytearray()
@@ -25,6 +26,8 @@ class World:
 
     async def main(self, argv, stdin=b"", env=ENVIRONMENT, cwd=b"/", timeout=20):
         await mount_standard(self.kernel)
+        if self.guest is not None:
+            await mount_at(self.mounts, b"/guest", HostDir(self.guest))
         loop = asyncio.ensure_future(self.kernel.run())
         out, err = Output(), Output()
         try:

@@ -14,6 +14,7 @@ Invariants (cpu.py's Space keeps the permission bytes, there is no second list o
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, replace
+from functools import partial
 
 from webvm.kernel.cpu import PAGE, PRESENT, R, W, X
 from webvm.kernel.pagecache import CHUNK_PAGES, SharedPages
@@ -73,6 +74,7 @@ class AddressSpace:
         self.users = 1
         self.loaded = None              # the task whose registers are in the space
         self.vmas, self.starts = [], []
+        self.shared_files = False       # whether files are, or were, mapped shared here
         self.dirty = {}                 # page number -> (pages, index): shared pages written since the last sync
         self.start_brk = self.brk = 0
         self.mmap_base = STACK_TOP
@@ -184,6 +186,8 @@ class AddressSpace:
                 self._drop_mapped(pages)
             if shared:
                 pages.shared.add(self)
+                if file is not None:
+                    self.shared_files = True
         if file is not None:
             file.retain()
         self._insert(Vma(start, end, expand(prot), shared, pages, pgoff, file, name, may_write))
@@ -445,9 +449,11 @@ class AddressSpace:
 
     def refresh_shared(self):
         """Drop what is out of date of the files mapped shared here (they were written with write(2))."""
-        for vma in self.vmas:
-            if vma.shared and vma.pages.refresh():
-                self._drop_mapped(vma.pages)
+        files = {vma.pages for vma in self.vmas if vma.shared and vma.file is not None}
+        self.shared_files = bool(files)
+        for pages in files:
+            if pages.refresh():
+                self._drop_mapped(pages)
 
     def _drop_mapped(self, pages):
         for space in list(pages.shared):
@@ -470,6 +476,7 @@ class AddressSpace:
         for name in ("start_brk", "brk", "mmap_base", "start_stack", "arg_start", "arg_end", "env_start", "env_end", "auxv",
                      "as_limit", "data_limit"):
             setattr(child, name, getattr(self, name))
+        child.shared_files = self.shared_files
         child.exe = self.exe.retain() if self.exe is not None else None
         child.starts = list(self.starts)
         child.vmas = [replace(vma) for vma in self.vmas]
@@ -600,14 +607,12 @@ def up(address):
     return address + PAGE - 1 & -PAGE
 
 
-def finish(coroutine):
-    """Run a coroutine that has nothing to wait for: the write-back of a page to a file kept in memory."""
+def finish(coroutine, _=None):
+    """Run a write-back of a page; should it have to wait (for what surrounds it in the file), it ends later."""
     try:
-        coroutine.send(None)
+        coroutine.send(None).add_done_callback(partial(finish, coroutine))
     except StopIteration:
-        return
-    coroutine.close()
-    raise AssertionError("write-back of a shared page had to wait")
+        pass
 
 
 def _drop(vma):

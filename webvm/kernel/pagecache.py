@@ -7,11 +7,13 @@ Contents are kept in chunks of 64 KiB, which is also what the block layer reads 
 import weakref
 from collections import OrderedDict
 
+from webvm.fs.vfs import now
 from webvm.kernel.cpu import PAGE
 
 CHUNK_PAGES = 16
 CHUNK = CHUNK_PAGES * PAGE
 CACHE_CHUNKS = 1024             # 64 MiB
+CLOCK_STEP = 20_000_000         # ns: coarser than any host's clock, browsers' included
 
 
 class FilePages:
@@ -19,19 +21,26 @@ class FilePages:
 
     def __init__(self, inode, cache):
         self.inode, self.cache = inode, cache
-        self.stamp = None
+        self.stamp, self.racy = None, False
         self.chunks = {}
         self.shared = weakref.WeakSet()         # address spaces with a MAP_SHARED mapping of this
 
     def refresh(self):
-        """Forget the content if the file was written since it was read."""
+        """Forget the content if the file was written since it was read; True then."""
         inode = self.inode
         stamp = inode.mtime, inode.ctime, inode.size
-        changed = stamp != self.stamp
-        if changed:
-            self.stamp = stamp
-            self.chunks.clear()
-        return changed
+        if stamp == self.stamp and not self.racy:
+            return False
+        self._stamp()
+        self.chunks.clear()
+        return True
+
+    def _stamp(self):
+        """Remember how the file looked. A file written just now may be written again with the same time: such a look
+        proves nothing."""
+        inode = self.inode
+        self.stamp = inode.mtime, inode.ctime, inode.size
+        self.racy = now() - max(inode.mtime, inode.ctime) < CLOCK_STEP
 
     @property
     def page_count(self):
@@ -63,7 +72,7 @@ class FilePages:
         if room > 0:
             self.chunks.pop(index // CHUNK_PAGES, None)
             await self.inode.write(index * PAGE, data[:room])
-            self.stamp = self.inode.mtime, self.inode.ctime, self.inode.size
+            self._stamp()
 
 
 class SharedPages:

@@ -154,7 +154,8 @@ class Scheduler:
             if self.mem is not None and self.mem.space is not None:
                 self.mem.sync_shared()
             self.mem = mem
-            mem.refresh_shared()
+            if mem.shared_files:
+                mem.refresh_shared()
         if mem.loaded is not task:
             if mem.loaded is not None:
                 mem.loaded.context = mem.space.context()
@@ -225,6 +226,8 @@ class Scheduler:
             task.mem.space.set(RAX, result & MASK64)
         if task.attention or task.dead or task.mem.space is not space:
             return False
+        if task.mem.shared_files:
+            task.mem.refresh_shared()
         self.calls -= 1
         if self.calls <= 0:
             self.calls = CALLS_PER_LOOK

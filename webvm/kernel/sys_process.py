@@ -6,7 +6,7 @@ Knows registers and structures; what beginning and ending mean is life.py.
 from webvm.fs.vfs import File
 from webvm.kernel import exec, life, signals
 from webvm.kernel.syscall import (
-    KEEP_REGISTERS, Environment, Fd, Flags, Int, IntOut, Path, Pid, Ptr, Size, Strings, UInt, syscall,
+    KEEP_REGISTERS, Environment, Fd, Flags, Int, IntOut, Path, Pid, Ptr, Size, Strings, UInt, signal_name, syscall,
 )  # fmt: skip
 from webvm.kernel.task import KillableWait
 from webvm.linux import resource, sched, siginfo, wait
@@ -22,8 +22,17 @@ from webvm.linux.sched import (
 from webvm.linux.signal import NSIG, SIGCHLD
 from webvm.linux.wait import P_ALL, P_PGID, P_PID, P_PIDFD, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED
 
-CloneFlags = Flags("CLONE_", "sched", CSIGNAL)
-CloneFlags.expr = "{0}"
+class _CloneFlags(Flags):
+    """The low byte is the signal the parent gets."""
+
+    expr = "{0}"
+
+    def format(self, value):
+        shown = [super().format(value & ~CSIGNAL)] if value & ~CSIGNAL else []
+        return "|".join(shown + [signal_name(value & CSIGNAL)] * bool(value & CSIGNAL)) or "0"
+
+
+CloneFlags = _CloneFlags("CLONE_", "sched")
 WaitFlags = Flags("W", "wait")
 NAMESPACES = sum(getattr(sched, name) for name in (
     "CLONE_NEWNS", "CLONE_NEWCGROUP", "CLONE_NEWUTS", "CLONE_NEWIPC", "CLONE_NEWUSER", "CLONE_NEWPID", "CLONE_NEWNET"))

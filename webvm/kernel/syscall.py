@@ -161,7 +161,7 @@ class Flags(Arg):
             self.table = constants(self.prefix, self.header)
         shown, rest = [], value
         fields = {v: name for name, v in self.table if not v & ~self.field}
-        if value & self.field in fields and (self.field or not value):
+        if value & self.field in fields and (self.field or not value and fields[0].endswith(("_NONE", "_OK"))):
             shown.append(fields[value & self.field])
             rest &= ~self.field
         for name, bits in sorted(self.table, key=lambda row: -row[1].bit_count()):
