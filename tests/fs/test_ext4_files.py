@@ -172,6 +172,15 @@ def test_checksums_are_those_of_the_standard():
     assert crc32c(0xFFFFFFFF, bytes(32)) ^ 0xFFFFFFFF == 0x8A9136AA
     assert crc32c(0xFFFFFFFF, bytes(range(32))) ^ 0xFFFFFFFF == 0x46DD794E
     assert crc32c(crc32c(5, b"ab"), b"cdefghi") == crc32c(5, b"abcdefghi")
+    rng = random.Random(9)
+    for length in (0, 1, 3, 4, 5, 255, 511, 512, 513, 515, 1012, 1020, 1024, 4084, 4096, 65524, 70_001):
+        data = rng.randbytes(length)
+        crc = 7
+        for byte in data:               # the definition
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        assert crc32c(7, data) == crc, length
     assert crc16(0, b"123456789") == 0xBB3D                                  # CRC-16/ARC
 
 
