@@ -140,16 +140,27 @@ def report(failures):
 
 # ---------------------------------------------------------------------------------------------- tests
 
-# Condition codes the manual leaves undefined after an instruction: C0 C2 C3 after most.
-CC = 0x4500
+C1, CC = 0x200, 0x4700
+# Bits of the status word that the manual leaves undefined, or processors differ in.
+UNDEFINED = {
+    **dict.fromkeys(("ffree", "ffreep"), CC),
+    **dict.fromkeys(("fcmov" + cc for cc in ("b", "nb", "e", "ne", "be", "nbe", "u", "nu")), C1),
+    **dict.fromkeys(("fcomi", "fcomip", "fucomi", "fucomip"), C1),
+}
 
 
-def difference(name, ours, theirs):
+def undefined(name, before, after):
+    if name.startswith(("fcom", "fucom", "ficom", "ftst")) and after & ~before.fcw & 3:
+        return CC                            # unmasked IE or DE: Intel says that the condition code stays
+    return UNDEFINED.get(name, 0)
+
+
+def difference(name, before, ours, theirs):
     (u, memory, rax, flags), (v, memory2, rax2, flags2) = ours, theirs
     found = []
     if u.fcw != v.fcw:
         found.append(f"fcw {u.fcw:04x}/{v.fcw:04x}")
-    if u.fsw != v.fsw:
+    if (u.fsw ^ v.fsw) & ~undefined(name, before, v.fsw):
         found.append(f"fsw {u.fsw:04x}/{v.fsw:04x}")
     if u.tags != v.tags:
         found.append(f"tags {u.tags:04x}/{v.tags:04x}")
@@ -160,7 +171,7 @@ def difference(name, ours, theirs):
         found.append(f"memory {memory.hex()}/{memory2.hex()}")
     if rax != rax2:
         found.append(f"rax {rax:x}/{rax2:x}")
-    if (flags ^ flags2) & ARITHMETIC:
+    if (flags ^ flags2) & ARITHMETIC and not undefined(name, before, v.fsw) & CC == CC:
         found.append(f"flags {flags & ARITHMETIC:x}/{flags2 & ARITHMETIC:x}")
     return ", ".join(found)
 
@@ -181,7 +192,11 @@ def test_every_exact_instruction_does_what_the_processor_does(processor):
             ours = on_oracle(code, u, memory, flags)
             theirs = processor.run(code, u, memory, flags=flags)
             n += 1
-            if wrong := difference(row.meaning, ours, theirs):
+            if row.mnemonic == "fstpnce" and u.tags >> 2 * (u.fsw >> 11 & 7) & 3 == 3:
+                continue                     # it pops then, and says nothing
+            if row.mnemonic == "fld" and theirs[0].fsw & ~u.fcw & 2:
+                continue                     # an unmasked denormal: AMD loads it nevertheless
+            if wrong := difference(row.meaning, u, ours, theirs):
                 failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}] {memory.hex()}: oracle / processor {wrong}")
     assert n > 10000
     report(failures)

@@ -105,7 +105,7 @@ def _huge(sign, m, e, p, fcw, flags):
         if e < EXPONENT:
             return sign << 79 | e << 64 | m, flags | OE
     rc = fcw >> 10 & 3
-    if rc == NEAREST or rc == (DOWN if sign else UP):
+    if not fcw & OE or rc == NEAREST or rc == (DOWN if sign else UP):
         return sign << 79 | INFINITY, flags | OE | PE | C1
     return sign << 79 | EXPONENT - 1 << 64 | SIGNIFICAND >> 64 - p << 64 - p, flags & ~C1 | OE | PE
 
@@ -117,7 +117,9 @@ def _tiny(sign, m, n, e, p, fcw, flags):
     low = m & (1 << shift) - 1 if shift > 0 else 0
     carried = low and rounds_up(rc, sign, m >> shift, low, shift) and (m >> shift) + 1 >> p
     tiny = e < 0 or not carried
-    if tiny and not fcw & UE and e + WRAP > 0:
+    if tiny and not fcw & UE:
+        if e + WRAP <= 0:                              # as far off as only FSCALE gets
+            return sign << 79, flags | UE | PE
         return pack(sign, m, e + WRAP - n + 64, fcw, flags | UE)
     shift = n - p + 1 - e
     if shift <= 0:
@@ -130,8 +132,6 @@ def _tiny(sign, m, n, e, p, fcw, flags):
             if rounds_up(rc, sign, m, low, shift):
                 m += 1
                 flags |= C1
-        elif tiny and not fcw & UE:
-            flags |= UE
     m <<= 64 - p
     return sign << 79 | (m >> 63) << 64 | m, flags
 
@@ -151,8 +151,8 @@ def add(a: int, b: int, fcw: int, de: int = 0) -> tuple[int, int]:
             return INDEFINITE, IE
         if ka == DENORMAL or kb == DENORMAL:
             de = DE
-            if not fcw & DE:
-                return 0, DE
+        if de and not fcw & DE:
+            return 0, DE
         if ka == INFINITE or kb == INFINITE:
             return (a if ka == INFINITE else b), de
         ea, eb = ea or 1, eb or 1
@@ -192,8 +192,8 @@ def mul(a: int, b: int, fcw: int, de: int = 0) -> tuple[int, int]:
             return INDEFINITE, IE
         if ka == DENORMAL or kb == DENORMAL:
             de = DE
-            if not fcw & DE:
-                return 0, DE
+        if de and not fcw & DE:
+            return 0, DE
         if ka == INFINITE or kb == INFINITE:
             return sign << 79 | INFINITY, de
         if ka == ZERO or kb == ZERO:
@@ -217,8 +217,8 @@ def div(a: int, b: int, fcw: int, de: int = 0) -> tuple[int, int]:
             return sign << 79 | INFINITY, ZE
         if ka == DENORMAL or kb == DENORMAL:
             de = DE
-            if not fcw & DE:
-                return 0, DE
+        if de and not fcw & DE:
+            return 0, DE
         if ka == INFINITE:
             return sign << 79 | INFINITY, de
         if ka == ZERO or kb == INFINITE:
@@ -477,8 +477,10 @@ def remainder(a: int, b: int, nearest: bool, fcw: int) -> tuple[int, int]:
     de = DE if DENORMAL in (ka, kb) else 0
     if de and not fcw & DE:
         return 0, DE
-    if ka == ZERO or kb == INFINITE:
+    if ka == ZERO:
         return a, de
+    if kb == INFINITE:
+        return pack(a >> 79, a & SIGNIFICAND, exponent(a), fcw | FULL, de)
     sign, ma, mb, ea, eb = a >> 79, a & SIGNIFICAND, b & SIGNIFICAND, exponent(a), exponent(b)
     shift = 64 - ma.bit_length()
     ma, ea = ma << shift, ea - shift

@@ -209,7 +209,6 @@ def _fcmov(cc):
             if not _underflow(s):
                 _set(s, a, INDEFINITE)
             return
-        s.fsw &= ~C1
         if m.condition(cc).raw:
             s.x87[a] = s.x87[b]
     return run
@@ -310,7 +309,8 @@ def _fprem(nearest):
         r, by = _st(s, 0), _st(s, 1)
         full = _in_use(s, r, by)
         x, flags = f.remainder(s.x87[r], s.x87[by], nearest, s.fcw) if full else (INDEFINITE, IE | SF)
-        s.fsw &= ~CC
+        none = f.kind(x) >= f.QUIET or flags & DE & ~s.fcw
+        s.fsw &= ~(C2 if none else CC)
         _result(s, r, x, flags)
     return run
 
@@ -362,8 +362,8 @@ def _fcom(quiet=False, source=None, pop=0):
         else:
             other, de = _number(s, operands[1].number if operands else 1), 0
         cc, go_on = _compare(s, _number(s, 0), other, de, quiet)
+        s.fsw = s.fsw & ~(C0 | C2 | C3) | cc
         if go_on:
-            s.fsw = s.fsw & ~(C0 | C2 | C3) | cc
             _pop(s, pop)
     return run
 
@@ -379,18 +379,17 @@ for _pop_count in range(3):
 @python_meaning()
 def ftst(m):
     s = m.state
-    cc, go_on = _compare(s, _number(s, 0), 0, 0, False)
-    if go_on:
-        s.fsw = s.fsw & ~(C0 | C2 | C3) | cc
+    cc, _ = _compare(s, _number(s, 0), 0, 0, False)
+    s.fsw = s.fsw & ~(C0 | C2 | C3) | cc
 
 
 def _fcomi(quiet, pop):
     def run(m):
         s = m.state
         cc, go_on = _compare(s, _number(s, 0), _number(s, m.insn.operands[1].number), 0, quiet)
+        flags = (cc // C3 & 1) << ZF | (cc // C2 & 1) << PF | (cc // C0 & 1) << CF
+        s.flags = s.flags & ~ARITHMETIC | flags
         if go_on:
-            flags = (cc // C3 & 1) << ZF | (cc // C2 & 1) << PF | (cc // C0 & 1) << CF
-            s.flags = s.flags & ~ARITHMETIC | flags
             _pop(s, pop)
     return run
 
@@ -464,7 +463,7 @@ def ffree(m): m.state.ftw &= ~(1 << _st(m.state, m.insn.operands[0].number))
 @python_meaning()
 def ffreep(m):
     ffree(m)
-    _turn(m.state, 1)
+    _pop(m.state)
 
 
 @python_meaning()
