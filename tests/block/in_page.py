@@ -61,6 +61,25 @@ async def with_storage(broken):
         repair()
 
 
+async def with_much_to_keep(others):
+    """What a device of 4 MiB tells the person, after `others` images of 2 MiB were kept under the same prefix."""
+    prefix = f"test {next(_prefixes)} "
+    for number in range(others):
+        store = IndexedDBStore(prefix=prefix)
+        await store.open(f"other {number}", "one")
+        await store.put_many({n: js.crypto.getRandomValues(js.Uint8Array.new(65536)).to_bytes() for n in range(32)})
+        store.close()
+    source = Image()
+    source._data = b"".join(js.crypto.getRandomValues(js.Uint8Array.new(65536)).to_bytes() for n in range(64))
+    source.size = len(source._data)
+    troubles = []
+    device = await CachedDevice.open(source, IndexedDBStore(prefix=prefix), on_trouble=troubles.append)
+    assert await device.read(0, source.size) == source._data
+    await device.flush()
+    device.close()
+    return troubles
+
+
 async def with_limit():
     store = IndexedDBStore(limit=5 * 70_000, prefix=f"test {next(_prefixes)} ")
     return await _device(store)

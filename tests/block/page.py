@@ -55,6 +55,26 @@ class Page:
         call = "([name, args]) => call(name, args)"
         return json.loads(self._thread.submit(self._page.evaluate, call, [name, json.dumps(args)]).result())
 
+    def with_quota(self, size: int) -> "Page":
+        """Another page, of another origin, which may store `size` bytes from its first one on."""
+        origin = self.server.url.replace("127.0.0.1", "localhost")
+
+        def start():
+            page = self._page.context.browser.new_page()
+            page.context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": size})
+            return load(page, origin)
+
+        return Page(self.server, self._thread, self._thread.submit(start).result())
+
+    def close(self) -> None:
+        self._thread.submit(self._page.close).result()
+
+
+def load(page, origin: str):
+    page.goto(origin + "/index.html")
+    page.evaluate("window.started")
+    return page
+
 
 @contextmanager
 def opened():
@@ -65,10 +85,7 @@ def opened():
 
     def start():
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(server.url + "/index.html")
-        page.evaluate("window.started")
-        return page
+        return load(browser.new_page(), server.url)
 
     with serving(files) as server, ThreadPoolExecutor(1) as thread:
         playwright = thread.submit(sync_playwright().start).result()

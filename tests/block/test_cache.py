@@ -189,6 +189,26 @@ def test_neighbouring_misses_are_one_request_as_long_as_the_source_likes(source)
     asyncio.run(main())
 
 
+def test_so_many_requests_at_a_time_and_no_more(image):
+    class Counting(Source):
+        now = most = 0
+
+        async def read(self, offset, length):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            data = await super().read(offset, length)
+            self.now -= 1
+            return data
+
+    async def main():
+        source = Counting(image, run=SIZE)
+        device = await cached(source)
+        assert await device.read(0, len(image)) == image
+        assert len(source.asked) == 51 and source.most == 6
+
+    asyncio.run(main())
+
+
 def test_memory_is_bounded_and_forgets_the_least_recently_used(source):
     async def main():
         device = await cached(source, memory=3 * SIZE)

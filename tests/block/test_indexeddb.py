@@ -44,6 +44,14 @@ def test_storage_that_is_refused_broken_or_full_is_gone_without(page, javascript
     assert len(troubles) == 1 and told in troubles[0] and "going on without" in troubles[0]
 
 
+def test_older_images_make_room_and_storage_that_is_really_full_is_gone_without(page):
+    page = page.with_quota(6 << 20)
+    assert page.call("with_much_to_keep", 2) == []
+    troubles = page.call("with_much_to_keep", 0)        # beside that image, which is not under this one's prefix
+    assert len(troubles) == 1 and "QuotaExceededError" in troubles[0]
+    page.close()
+
+
 def test_sound_storage_is_no_trouble(page):
     assert page.call("with_storage", "() => {}") == []
 

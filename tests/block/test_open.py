@@ -33,6 +33,7 @@ def test_every_form_gives_the_same_bytes(forms, form, image, tmp_path):
         device = await open_device(spec, HttpTransport(), DirectoryStore(tmp_path / "cache"))
         assert isinstance(device, kind) and device.size == len(image)
         assert await device.read(60_000, 500_000) == image[60_000:560_000]
+        await device.flush()
         device.close()
 
     asyncio.run(main())

@@ -20,6 +20,7 @@ MEMORY = 64 << 20           # bytes of blocks kept in memory
 READ_AHEAD = 1 << 20        # bytes fetched ahead of a sequential reader at most; 0 turns it off
 FIRST_AHEAD = 2             # blocks read ahead when a second block in sequence is wanted; doubles from there
 STREAMS = 64                # sequential readers remembered
+PARALLEL = 6                # requests at a time, as browsers have it: one that waits for its turn must not seem to hang
 SAVE_DELAY = 0.1            # seconds that fetched blocks wait for others to be saved with
 SAVE_BATCH = 64             # blocks
 
@@ -55,6 +56,7 @@ class CachedDevice:
         self._capacity = max(memory // block_size, 1)
         self._flight: dict[int, list[asyncio.Future[Outcome]]] = {}         # blocks being got, and who waits for each
         self._tasks: set[asyncio.Task] = set()
+        self._turn = asyncio.Semaphore(PARALLEL)
 
         self._longest_ahead = min(read_ahead // block_size, self._capacity // 4)
         self._streams: OrderedDict[int, tuple[int, int]] = OrderedDict()    # block whose use triggers: (first block, blocks) to read ahead
@@ -214,7 +216,8 @@ class CachedDevice:
     async def _fetch(self, run: range, demanded: set[int]) -> None:
         offset = run.start * self._block_size
         try:
-            data = await self._source.read(offset, min(len(run) * self._block_size, self.size - offset))
+            async with self._turn:
+                data = await self._source.read(offset, min(len(run) * self._block_size, self.size - offset))
         except BlockError as error:
             alone = len(run) == 1 or isinstance(error, Unreachable)
             for number in run:

@@ -173,7 +173,7 @@ def write_chunks(image: str | os.PathLike, folder: str | os.PathLike, chunk_size
         path = folder / form.path(name)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, zlib.compress(chunk, 9) if compress else chunk)
+            replace_file(path, zlib.compress(chunk, 6) if compress else chunk)
         return name
 
     names: list[str | None] = []

@@ -16,15 +16,24 @@ class BlockDevice(Protocol):
     async def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes, or BlockError."""
 
+    async def flush(self) -> None:
+        """Until what is worth keeping for the next time is kept."""
+
     def close(self) -> None: ...
 
 
-class Source(BlockDevice, Protocol):
-    """A device far away, worth caching: what CachedDevice stands on."""
+class Source(Protocol):
+    """An image far away, worth caching: what CachedDevice stands on."""
 
+    size: int
     name: str       # where it is; images of one name replace each other
     identity: str   # differs whenever the content may differ
     run: int        # the most bytes worth asking for in one read
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """As of a BlockDevice, but only from within asyncio tasks."""
+
+    def close(self) -> None: ...
 
 
 def check_range(size: int, offset: int, length: int) -> None:
@@ -42,6 +51,8 @@ class BytesDevice:
     async def read(self, offset: int, length: int) -> bytes:
         check_range(self.size, offset, length)
         return self._data[offset:offset + length]
+
+    async def flush(self) -> None: ...
 
     def close(self) -> None:
         self._data = b""
@@ -74,6 +85,8 @@ class FileDevice:
         if len(data) < length:
             raise Truncated(f"{self.path}: was cut short at {offset + len(data)} while in use")
         return data
+
+    async def flush(self) -> None: ...
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -18,7 +18,7 @@ from webvm.block.transport import Response
 class HttpTransport:
     """urllib in a thread of the event loop's executor."""
 
-    def __init__(self, idle: float = 15.0, total: float = 120.0):
+    def __init__(self, idle: float = 15.0, total: float = 300.0):
         """`idle`: seconds without a byte, and `total`: seconds in all, until a request counts as failed."""
         self._idle = idle
         self._total = total

@@ -30,7 +30,9 @@ _open = run_js("""
     const within = (work, timer) => Promise.race([
         work,
         new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("browser storage does not answer")), patience * 1000); }),
-    ]).finally(() => clearTimeout(timer));
+    ]).catch(error => {
+        throw new Error([error?.name, error?.message].filter(Boolean).join(": "));  // Pyodide never resumes who awaits anything but an Error
+    }).finally(() => clearTimeout(timer));
 
     let db = null, known = null;
     const write = () => db.transaction(["blocks", "about"], "readwrite", { durability: "relaxed" });
@@ -112,7 +114,7 @@ class IndexedDBStore:
         try:
             return await self._js(name, *args)
         except JsException as error:
-            raise OSError(f"{error.name}: {error.message}") from None
+            raise OSError(error.message) from None
 
     async def open(self, name: str, identity: str) -> None:
         """See webvm.block.store.Store, here and below."""

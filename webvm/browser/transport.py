@@ -37,6 +37,8 @@ async (url, headers, limit, cache, idle, total) => {
             at += part.length;
         }
         return [answer.status, JSON.stringify(Object.fromEntries(answer.headers)), body.subarray(0, limit + 1)];
+    } catch (error) {
+        throw new Error(`${error?.message ?? error}`);          // Pyodide never resumes who awaits anything but an Error
     } finally {
         clearTimeout(quiet);
         clearTimeout(late);
@@ -53,7 +55,7 @@ class Response(NamedTuple):
 
 
 class FetchTransport:
-    def __init__(self, idle: float = 15.0, total: float = 120.0):
+    def __init__(self, idle: float = 15.0, total: float = 300.0):
         """`idle`: seconds without a byte, and `total`: seconds in all, until a request counts as failed."""
         self._idle = idle
         self._total = total
