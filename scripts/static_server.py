@@ -21,8 +21,8 @@ def main(folder: str, port: int) -> None:
         server = http.server.ThreadingHTTPServer(("localhost", port), functools.partial(Handler, directory=folder))
     except OSError as error:
         sys.exit(f"serve: port {port}: {error.strerror} (another port: scripts/serve PORT)")
-    print(f"webvm is at http://localhost:{server.server_port} (Ctrl-C stops)", flush=True)
     try:
+        print(f"webvm is at http://localhost:{server.server_port} (Ctrl-C stops)", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:
         print()

@@ -11,19 +11,20 @@ EVERYTHING = "everything"
 
 # A part of webvm (a package or a module), and the parts it may import besides itself.
 LAYERS = {
-    "x86":     "",                  # what instructions are; nothing of Wasm or Linux
-    "wasm":    "",                  # what a Wasm module is; nothing of x86
-    "jit":     "x86 wasm",
-    "engine":  "",
-    "linux":   "",                  # numbers and layouts of the ABI; no behaviour
-    "block":   "",
-    "fs":      "linux block",
-    "kernel":  "linux fs",          # and so neither the JIT nor the engine
-    "disk":    "",
-    "site":    "block",
-    "browser": "machine",
-    "machine": EVERYTHING,
-    "cli":     EVERYTHING,
+    "x86":      "",                 # what instructions are; nothing of Wasm or Linux
+    "wasm":     "",                 # what a Wasm module is; nothing of x86
+    "jit":      "x86 wasm",
+    "engine":   "",
+    "linux":    "",                 # numbers and layouts of the ABI; no behaviour
+    "block":    "",
+    "fs":       "linux block",
+    "kernel":   "linux fs",         # and so neither the JIT nor the engine
+    "disk":     "",
+    "site":     "block",
+    "browser":  "machine",          # a machine in a page
+    "headless": EVERYTHING,         # a machine on a terminal
+    "machine":  EVERYTHING,
+    "cli":      EVERYTHING,
 }  # fmt: skip
 BROWSER_MODULES = {"js", "pyodide", "pyodide_js", "_pyodide"}
 BROWSER_ONLY = ("browser/", "engine/browser.py")
