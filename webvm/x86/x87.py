@@ -8,6 +8,7 @@ follows: a waiting instruction goes on. The pointers to the last instruction and
 import struct
 
 from . import float80 as f
+from . import transcendental
 from .float80 import C0, C1, C2, C3, DE, ES, IE, INDEFINITE, OE, PE, SF, UE, ZE
 from .insn import Mem
 from .meaning import ARITHMETIC, CF, PF, ZF
@@ -279,12 +280,13 @@ for _name, _operate in (("add", f.add), ("mul", f.mul), ("sub", f.sub), ("subr",
     python_meaning("fi" + _name)(_arithmetic(_operate, lambda m: (_signed(m), 0)))
 
 
-def _unary(operate):
-    """ST(0) = operate(ST(0), fcw)."""
+def _unary(operate, clear=0):
+    """ST(0) = operate(ST(0), fcw). `clear`: what of the condition code is 0 unless the flags have it."""
     def run(m):
         s = m.state
         r = _st(s, 0)
         x, flags = operate(s.x87[r], s.fcw) if _in_use(s, r) else (INDEFINITE, IE | SF)
+        s.fsw &= ~clear
         _result(s, r, x, flags)
     return run
 
@@ -293,14 +295,26 @@ python_meaning("fchs")(_unary(lambda x, fcw: (x ^ f.SIGN, 0)))
 python_meaning("fabs")(_unary(lambda x, fcw: (x & f.MAGNITUDE, 0)))
 python_meaning("fsqrt")(_unary(f.sqrt))
 python_meaning("frndint")(_unary(f.round_to_int))
+python_meaning("f2xm1")(_unary(transcendental.power2_less1))
+python_meaning("fsin")(_unary(transcendental.sine, C2))
+python_meaning("fcos")(_unary(transcendental.cosine, C2))
 
 
-@python_meaning()
-def fscale(m):
-    s = m.state
-    r, by = _st(s, 0), _st(s, 1)
-    x, flags = f.scale(s.x87[r], s.x87[by], s.fcw) if _in_use(s, r, by) else (INDEFINITE, IE | SF)
-    _result(s, r, x, flags)
+def _of_two(operate, to, pop):
+    """ST(to) = operate(ST(0), ST(1), fcw)."""
+    def run(m):
+        s = m.state
+        a, b = _st(s, 0), _st(s, 1)
+        x, flags = operate(s.x87[a], s.x87[b], s.fcw) if _in_use(s, a, b) else (INDEFINITE, IE | SF)
+        if _result(s, _st(s, to), x, flags):
+            _pop(s, pop)
+    return run
+
+
+python_meaning("fscale")(_of_two(f.scale, 0, 0))
+python_meaning("fyl2x")(_of_two(transcendental.y_log2, 1, 1))
+python_meaning("fyl2xp1")(_of_two(transcendental.y_log2_plus1, 1, 1))
+python_meaning("fpatan")(_of_two(transcendental.arctangent, 1, 1))
 
 
 def _fprem(nearest):
@@ -320,7 +334,7 @@ python_meaning("fprem1")(_fprem(True))
 
 
 def _two_results(operate):
-    """ST(0) is replaced by the first of two results and the second is pushed."""
+    """ST(0) is replaced by the first of two results and the second is pushed (with C2, neither)."""
     def run(m):
         s = m.state
         r, free = _st(s, 0), _st(s, -1)
@@ -330,14 +344,22 @@ def _two_results(operate):
             x, y, flags = INDEFINITE, INDEFINITE, IE | SF | C1
         else:
             x, y, flags = operate(s.x87[r], s.fcw)
-        if not _signal(s, flags):
+        s.fsw &= ~C2
+        if not _signal(s, flags) and not flags & C2:
             _set(s, r, x)
             _turn(s, -1)
             _set(s, free, y)
     return run
 
 
+def _tangent(x, fcw):
+    t, flags = transcendental.tangent(x, fcw)
+    return t, (t if f.kind(t) >= f.QUIET else f.ONE), flags
+
+
 python_meaning("fxtract")(_two_results(f.extract))
+python_meaning("fsincos")(_two_results(transcendental.sine_cosine))
+python_meaning("fptan")(_two_results(_tangent))
 
 
 # ---------------------------------------------------------------------------------------------- compare
