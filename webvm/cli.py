@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from webvm import disk, site
+from webvm import disk, headless, site
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,6 +15,10 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="webvm", description="Unmodified x86-64 Linux programs, headless or in a web page.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a program, or a login shell, on this terminal")
+    headless.add_arguments(run)
+    run.set_defaults(command=headless.main)
 
     page = commands.add_parser("site", help="write the page as a folder that any static host serves")
     site.add_arguments(page)

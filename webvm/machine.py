@@ -8,6 +8,7 @@ import asyncio
 import sys
 from dataclasses import dataclass, field
 
+from webvm.block import BlockError, Stats, open_device
 from webvm.fs.ext4 import BadImage, Ext4
 from webvm.fs.overlay import Overlay
 from webvm.fs.tmpfs import Tmpfs
@@ -22,7 +23,7 @@ from webvm.linux.errno import EACCES, EISDIR, ENOENT, Errno
 from webvm.linux.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from webvm.linux.stat import S_IFDIR, S_IFMT
 
-__all__ = ["Account", "BadImage", "Errno", "Machine", "exit_status"]
+__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "Stats", "exit_status", "open_device"]
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -82,7 +83,7 @@ class Machine:
         mounts: (guest path, Filesystem, read_only) beyond the standard ones.
         Raises BadImage, or the device's BlockError.
         """
-        image = Image()
+        image = Image() if interpreter is None else Image(wasm=b"")      # the module is all the engine needs
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter), image, root or Tmpfs(mode=0o755), output, yield_, log)
@@ -104,6 +105,10 @@ class Machine:
         """Stops the scheduler. The machine can't be used any more."""
         self.kernel.scheduler.stop()
         await asyncio.wait([self._loop])
+
+    async def stopped(self) -> None:
+        """Returns when the machine is halted; raises what stopped its scheduler otherwise, which is a bug of ours."""
+        await asyncio.shield(self._loop)
 
     # ---- accounts
 
@@ -129,7 +134,6 @@ class Machine:
     async def shell(self) -> int:
         """A login shell on the console, as a getty gives it; its exit status."""
         account = await self.account()
-        self.console.print(await self._motd())
         task = await self.spawn([account.shell], account=account, name="-" + account.shell.rpartition("/")[2],
                                 files=await self.terminal_files(), tty=self.tty)
         return exit_status(await self.kernel.wait(task))

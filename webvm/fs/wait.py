@@ -77,6 +77,8 @@ class Wait:
         return None
 
     def cancel(self, msg=None) -> bool:
+        """Not by itself: the task that awaits this is resumed, and finds that it is cancelled."""
+        self.wake()
         return False
 
 
