@@ -11,7 +11,7 @@ from playwright.sync_api import Error, sync_playwright
 from webvm import site
 
 PROJECT = Path(__file__).resolve().parents[2]
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "chromium")
 
 
 @pytest.fixture(scope="session")
@@ -66,26 +66,40 @@ def fake_address(fake_site, serve):
     return serve(fake_site)
 
 
+def watch(page):
+    """Note in the page what it asks for and complains of."""
+    page.requests, page.problems = [], []
+    page.context.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None)
+    return page
+
+
+@pytest.fixture(scope="session")
+def open_page_in():
+    """Open an address in a context: answers the page, once `until` holds there (not at all when None)."""
+    def start(context, address, until="window.vm"):
+        page = watch(context.new_page())
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        if until:
+            page.wait_for_function(f"{until} || document.querySelector('#state').dataset.phase === 'failed'")
+            assert page.evaluate(f"!!({until})"), page.inner_text("#panel-text") + "\n" + "\n".join(page.problems)
+        return page
+
+    return start
+
+
 @pytest.fixture
-def open_page(browser):
-    """Open an address in a fresh profile: answers the page, which keeps `requests` and `problems` it saw."""
+def open_page(browser, open_page_in):
+    """The same, in a fresh profile unless one is given."""
     contexts = []
 
     def start(address, context=None, until="window.vm", **options):
         if context is None:
             context = browser.new_context(viewport={"width": 1000, "height": 640}, **options)
             contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.requests, page.problems = [], []
-        context.on("request", lambda request: page.requests.append(request.url))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
-        page.goto(address)
-        if until:
-            page.wait_for_function(f"{until} || document.querySelector('#state').dataset.phase === 'failed'")
-            assert page.evaluate(f"!!({until})"), page.inner_text("#panel-text") + "\n" + "\n".join(page.problems)
-        return page
+        return open_page_in(context, address, until)
 
     yield start
     for context in contexts:

@@ -12,8 +12,11 @@ import random
 import time
 import zlib
 
-from webvm.fs.ext4 import BadImage  # noqa: F401
+from webvm.block import BlockError, Stats, open_device
+from webvm.fs.ext4 import BadImage
 from webvm.linux.errno import ENOENT, Errno
+
+__all__ = ["BadImage", "BlockError", "Errno", "Machine", "Stats", "open_device"]
 
 PROMPT = b"fake$ "
 

@@ -23,16 +23,10 @@ def enter(page, line):
 
 
 @pytest.fixture(scope="module")
-def shared(browser, fake_address):
+def shared(browser, open_page_in, fake_address):
     """One page for the tests that leave it as it was."""
     context = browser.new_context(viewport={"width": 1000, "height": 640})
-    page = context.new_page()
-    page.requests, page.problems = [], []
-    context.on("request", lambda request: page.requests.append(request.url))
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None)
-    page.goto(fake_address)
-    page.wait_for_function("window.vm", timeout=60_000)
+    page = open_page_in(context, fake_address)
     yield page
     context.close()
 

@@ -11,12 +11,11 @@ import traceback
 from js import Object, console
 from pyodide.ffi import to_js
 
-from webvm.block import BlockError, Stats, open_device
 from webvm.browser.console import Console
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport
 from webvm.browser.turn import Turn
-from webvm.machine import BadImage, Errno, Machine
+from webvm.machine import BadImage, BlockError, Errno, Machine, Stats, open_device
 
 RESPAWN = 1.0       # seconds: a login shell that lives shorter than this is not started again
 
@@ -49,17 +48,16 @@ class Session:
             self._page.failed(f"The disk cannot be used. {error}")
             return False
         self._console.flow = self._machine.console
-        self._tasks = [asyncio.ensure_future(self._login()), asyncio.ensure_future(self._watch())]
+        self._tasks = [asyncio.ensure_future(self._watch(work)) for work in (self._login(), self._machine.stopped())]
         return True
 
-    async def _watch(self) -> None:
-        """Tell the page when the machine breaks down."""
+    async def _watch(self, work) -> None:
+        """Tell the page when the machine breaks down in `work`."""
         try:
-            await self._machine.stopped()
+            await work
         except BaseException as error:      # whatever it is, it is a bug of ours, and nobody else would hear of it
             console.error("".join(traceback.format_exception(error)))
             self._page.failed(f"The machine broke down: {type(error).__name__}: {error}")
-            raise
 
     def _output(self, data: bytes) -> None:
         if not self._prompted and self._machine.stats()["system_calls"]:    # before that, it is the machine's greeting
@@ -71,7 +69,11 @@ class Session:
         """Start the login shell, and again whenever it ends, as getty does."""
         while True:
             start = time.monotonic()
-            status = await self._machine.shell()
+            try:
+                status = await self._machine.shell()
+            except Errno as error:
+                self._page.failed(f"The login shell could not be started: {error}.")
+                return
             if time.monotonic() - start < RESPAWN:
                 self._page.failed(f"The login shell ended at once, with status {status}.")
                 return
