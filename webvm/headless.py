@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", type=int, default=None, metavar="UID", help="who runs ARGV (default: root, and user 1000 for a login shell)")
     parser.add_argument("--strace", action="store_true", help="print the system calls on standard error")
     parser.add_argument("--stats", type=Path, metavar="FILE", help="write counters there as JSON when all is done")
-    parser.add_argument("argv", nargs="*", metavar="ARGV", help="the program and its arguments (default: a login shell)")
+    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="ARGV", help="the program and its arguments (default: a login shell)")
 
 
 def _mount(text: str) -> tuple[Path, str, bool]:
@@ -122,7 +122,7 @@ def _log(text: str) -> None:
 
 
 async def _start(machine: Machine, arguments: argparse.Namespace, streams: "Streams"):
-    argv, name = arguments.argv, None
+    argv, name = arguments.argv[arguments.argv[:1] == ["--"]:], None
     account = await machine.account(arguments.user if arguments.user is not None else 0 if argv else 1000)
     if not argv:
         argv, name = [account.shell], "-" + account.shell.rpartition("/")[2]

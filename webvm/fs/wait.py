@@ -8,6 +8,7 @@ A wake-up says "look again", never "it is yours": every waiter loops over its co
 """
 
 import asyncio
+from functools import partial
 
 
 class Interrupted(Exception):
@@ -48,8 +49,8 @@ class Wait:
         self._done = True
         self.forget()
         callbacks, self._callbacks = self._callbacks, []
-        for callback, context in callbacks:
-            self._call(callback, context)
+        for call in callbacks:
+            call()
 
     def forget(self):
         """Listen to no queue any more."""
@@ -57,16 +58,14 @@ class Wait:
             queue.waits.pop(self, None)
 
     def add_done_callback(self, callback, *, context=None):
-        if self._done:
-            self._call(callback, context)
-        else:
-            self._callbacks.append((callback, context))
-
-    def _call(self, callback, context):
         if context is None:
-            callback(self)
+            call = partial(callback, self)
         else:  # asyncio gives a context, and forbids entering a task from inside another one
-            self.get_loop().call_soon(callback, self, context=context)
+            call = partial(self.get_loop().call_soon, callback, self, context=context)
+        if self._done:
+            call()
+        else:
+            self._callbacks.append(call)
 
     # What asyncio.Task asks of the thing it was handed.
 
