@@ -183,10 +183,11 @@ async def open_fifo(inode: Inode, flags: int) -> PipeFile:
         inode.special = Pipe()
     pipe = inode.special
     access = flags & O_ACCMODE
-    if access == O_WRONLY and flags & O_NONBLOCK and not pipe.readers:
+    anonymous = isinstance(inode.fs, PipeFs)  # a pipe through /proc/PID/fd: nobody to wait for
+    if access == O_WRONLY and flags & O_NONBLOCK and not pipe.readers and not anonymous:
         raise Errno(ENXIO)
     file = PipeFile(inode, pipe, flags)
-    if access == O_RDWR or flags & O_NONBLOCK:
+    if access == O_RDWR or flags & O_NONBLOCK or anonymous:
         return file
     partners = "opened_write" if access == O_RDONLY else "opened_read"
     seen = getattr(pipe, partners)

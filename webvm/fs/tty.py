@@ -62,10 +62,16 @@ from webvm.linux.signal import SIGINT, SIGQUIT, SIGTSTP, SIGWINCH
 
 N_TTY_BUF_SIZE = 4096
 PTY_BUFFER = 65536  # bytes a pty keeps in each direction before its writer must wait
+ECHO_WATERMARK = 256  # echo is shown after each batch of input, or when there is so much of it
 WAKEUP_CHARS = 256  # room that makes a terminal writable again
 DECISECOND = 0.1
 
-CR, LF, TAB, BS, BEL, DEL = 13, 10, 9, 8, 7, 127
+CR, LF, TAB, BS, DEL = 13, 10, 9, 8, 127
+
+# Operations of the echo queue; below are characters to show as they are. They work on the column when they are shown.
+_ECHO_CONTROL = 0x100  # + c: as ^X
+_ECHO_ERASE_TAB = 0x200  # + columns since the last tab, + 0x80 if there was one
+_ECHO_SET_CANON_COLUMN, _ECHO_MOVE_BACK = 0x300, 0x301
 
 
 class Tty:
@@ -103,7 +109,7 @@ class Tty:
         self._column = 0
         self._canon_column = 0
         self._stopped = False
-        self._echo = bytearray()  # what could not be shown while output was stopped
+        self._echo = deque()  # what is to be echoed: characters, or operations (see _ECHO_*)
         self._prepare()
 
     # -- termios ----------------------------------------------------------------------------------------------------------
@@ -184,6 +190,10 @@ class Tty:
                         self._receive(c)
                 else:
                     self._receive_odd(c)
+                if len(self._echo) >= ECHO_WATERMARK:
+                    self._show_echo()
+            if self._echo and self.lflag & (t.ECHO | t.ECHONL):
+                self._show_echo()
         if taken:
             self.changed.wake()
         return taken
@@ -197,8 +207,8 @@ class Tty:
         """After ^V, and with the flags few set."""
         if self.iflag & t.ISTRIP:
             c &= 0x7F
-        if self.iflag & t.IUCLC and self.lflag & t.IEXTEN and 65 <= c <= 90:
-            c |= 0x20
+        if self.iflag & t.IUCLC and self.lflag & t.IEXTEN:
+            c = _LOWER[c]
         if self._lnext:
             self._lnext = False
             self._receive(c)
@@ -309,6 +319,8 @@ class Tty:
             self.start()
         if self.lflag & t.ECHO:
             self._echo_char(c)
+        else:
+            self._show_echo()
         if pgrp:
             self.on_signal(pgrp, signo)
 
@@ -316,7 +328,7 @@ class Tty:
         self._buffer.clear()
         self._line_ends.clear()
         self._tail = self._canon_head
-        self._erasing = self._lnext = False
+        self._erasing = False
         self.changed.wake()
 
     # -- erasing ----------------------------------------------------------------------------------------------------------
@@ -374,34 +386,29 @@ class Tty:
                 self._erasing = True
             self._echo_char(c)
             for byte in erased[1:]:
-                self._echo_raw(byte)
-                self._column = max(0, self._column - 1)
+                self._echo += (byte, _ECHO_MOVE_BACK)
         elif one and not lflag & t.ECHOE:
             self._echo_char(self.cc[t.VERASE])
         elif c == TAB:
             self._erase_tab(start)
         else:
             if _is_control(c) and lflag & t.ECHOCTL:
-                self._echo_bytes(b"\b \b")
+                self._echo += b"\b \b"
             if not _is_control(c) or lflag & t.ECHOCTL:
-                self._echo_bytes(b"\b \b")
+                self._echo += b"\b \b"
 
     def _erase_tab(self, start):
         """Go back over a tab: as far as the columns since the last tab, or since the start of the line, say."""
-        columns, after_tab = 0, False
+        columns, after_tab = 0, 0
         for c in reversed(self._buffer[start:]):
             if c == TAB:
-                after_tab = True
+                after_tab = 1
                 break
             if _is_control(c):
                 columns += 2 if self.lflag & t.ECHOCTL else 0
             elif not self._is_continuation(c):
                 columns += 1
-        if not after_tab:
-            columns += self._canon_column
-        count = 8 - (columns & 7)
-        self._show(b"\b" * count)
-        self._column = max(0, self._column - count)
+        self._echo.append(_ECHO_ERASE_TAB | columns & 7 | after_tab << 7)
 
     def _finish_erasing(self):
         if self._erasing:
@@ -412,29 +419,40 @@ class Tty:
 
     def _mark_line_start(self):
         if self._canon_head == self._tail + len(self._buffer):
-            self._canon_column = self._column
+            self._echo.append(_ECHO_SET_CANON_COLUMN)
 
     def _echo_char(self, c):
-        if self.lflag & t.ECHOCTL and c != TAB and _is_control(c):
-            self._show(bytes((0x5E, c ^ 0x40)))
-            self._column += 2
-        else:
-            self._echo_raw(c)
+        self._echo.append(c | _ECHO_CONTROL if self.lflag & t.ECHOCTL and c != TAB and _is_control(c) else c)
 
     def _echo_raw(self, c):
-        self._show(self._process(bytes((c,))) if self.oflag & t.OPOST else bytes((c,)))
+        self._echo.append(c)
 
-    def _echo_bytes(self, data):
-        for c in data:
-            self._echo_raw(c)
-
-    def _show(self, data):
-        """Echo: kept back while output is stopped or the driver has no room."""
-        if self._echo or self._stopped or self.driver.room() < len(data):
-            if len(self._echo) < N_TTY_BUF_SIZE:
-                self._echo += data
-        else:
-            self.driver.write(data)
+    def _show_echo(self):
+        """Echo as far as the driver has room; the rest waits."""
+        echo, room, out = self._echo, self.output_room(), bytearray()
+        while echo and room - len(out) >= 8:
+            op = echo.popleft()
+            if op == 0xFF:  # the kernel's escape in this queue: never processed
+                out.append(op)
+                self._column += 1
+            elif op < _ECHO_CONTROL:
+                out += self._process((op,)) if self.oflag & t.OPOST else bytes((op,))
+            elif op < _ECHO_ERASE_TAB:
+                out += bytes((0x5E, op & 0xFF ^ 0x40))
+                self._column += 2
+            elif op < _ECHO_SET_CANON_COLUMN:
+                columns = op & 0x7F if op & 0x80 else (op & 0x7F) + self._canon_column
+                count = 8 - (columns & 7)
+                out += b"\b" * count
+                self._column = max(0, self._column - count)
+            elif op == _ECHO_SET_CANON_COLUMN:
+                self._canon_column = self._column
+            else:
+                self._column = max(0, self._column - 1)
+        while len(echo) > N_TTY_BUF_SIZE:
+            echo.popleft()
+        if out:
+            self.driver.write(bytes(out))
 
     def _process(self, data) -> bytes:
         """Output processing (OPOST); keeps the column."""
@@ -442,8 +460,8 @@ class Tty:
         out = bytearray()
         for c in data:
             if c >= 32 and c != DEL:
-                if oflag & t.OLCUC and 97 <= c <= 122:
-                    c -= 32
+                if oflag & t.OLCUC:
+                    c = _UPPER[c]
                 if not self._is_continuation(c):
                     column += 1
             elif c == LF:
@@ -481,9 +499,7 @@ class Tty:
 
     def output_drained(self):
         """The driver has room again: show the echo kept back, let writers go on."""
-        if self._echo and not self._stopped and self.driver.room() >= len(self._echo):
-            data, self._echo = bytes(self._echo), bytearray()
-            self.driver.write(data)
+        self._show_echo()
         self.changed.wake()
 
     def stop(self):
@@ -494,8 +510,10 @@ class Tty:
 
     def output(self, data) -> int:
         """Show as much as there is room for; how much that was."""
+        if self._echo:
+            self._show_echo()
         room = self.output_room()
-        if room <= 0 or self._echo:
+        if room <= 0:
             return 0
         if not self.oflag & t.OPOST:
             part = bytes(data[:room])
@@ -568,6 +586,11 @@ class Tty:
             self.winsize = size
             if self.pgrp:
                 self.on_signal(self.pgrp, SIGWINCH)
+
+
+# The kernel's ctype is Latin-1 whatever the locale.
+_LOWER = bytes(c + 32 if 65 <= c <= 90 or 0xC0 <= c <= 0xDE and c != 0xD7 else c for c in range(256))
+_UPPER = bytes(c - 32 if 97 <= c <= 122 or 0xDF <= c and c != 0xF7 else c for c in range(256))
 
 
 def _is_control(c) -> bool:
@@ -804,6 +827,7 @@ class Pty:
     def __init__(self, number: int, rdev: int):
         self.number = number
         self.tty = Tty(self, b"pts/%d" % number, rdev)
+        self.tty.cflag &= ~t.HUPCL
         self.locked = True
         self.master_open = True
         self.to_master = deque()
@@ -826,8 +850,10 @@ class Pty:
             self.changed.wake()
 
     def flush(self):
-        self.to_master.clear()
-        self.to_master_size = 0
+        """Drop what the master's own line discipline would not have taken yet."""
+        kept = b"".join(self.to_master)[: N_TTY_BUF_SIZE - 1]
+        self.to_master = deque([kept] if kept else [])
+        self.to_master_size = len(kept)
         self.tty.output_drained()
 
     def drained(self):
@@ -862,7 +888,6 @@ class PtyMaster(File):
     def close(self):
         pty = self.pty
         pty.master_open = False
-        pty.flush()
         pty.tty.hang_up()
         self.on_close(pty)
 

@@ -44,7 +44,7 @@ from webvm.linux.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, makedev
 from webvm.linux.statfs import ANON_INODE_FS_MAGIC
 
 __all__ = [
-    "Dirent", "Directory", "File", "Filesystem", "Inode", "KeptInode", "PathFile", "RegularFile", "Stat", "StatFs",
+    "ANON_INODE", "Dirent", "Directory", "File", "Filesystem", "Inode", "KeptInode", "PathFile", "RegularFile", "Stat", "StatFs",
     "next_dev", "now",
 ]  # fmt: skip
 

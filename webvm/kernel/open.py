@@ -1,13 +1,14 @@
 """Opening a place in the file system: what open(2) checks and does, for system calls, exec and the machine's own use."""
 
 from webvm.fs.pipe import open_fifo
-from webvm.fs.vfs import Directory, File, PathFile
+from webvm.fs.vfs import ANON_INODE, Directory, File, PathFile
 from webvm.kernel.path import (
     AT_FDCWD,
     MAY_EXEC,
     MAY_READ,
     MAY_WRITE,
     Dentry,
+    FileDentry,
     Place,
     check,
     check_create,
@@ -115,6 +116,8 @@ async def open_dentry(task, dentry: Dentry, flags: int) -> File:
         file = PathFile(inode, flags & ~O_CLOEXEC)
         file.dentry = dentry
         return file
+    if inode is ANON_INODE and isinstance(dentry, FileDentry):
+        return dentry.file
     want = _ACCESS.get(flags & O_ACCMODE, MAY_READ | MAY_WRITE) | (MAY_WRITE if flags & O_TRUNC else 0)
     if kind == S_IFLNK:
         raise Errno(ELOOP)

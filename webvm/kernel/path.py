@@ -111,6 +111,16 @@ class Dentry:
             newdir.children[newname] = child
 
 
+class FileDentry(Dentry):
+    """Stands for an open file that has no name; opening it (through /proc/PID/fd) gives the same open file."""
+
+    __slots__ = ("file",)
+
+    def __init__(self, file):
+        super().__init__(file.inode, None, file.name())
+        self.file = file
+
+
 @dataclass
 class Mount:
     fs: Filesystem

@@ -5,7 +5,7 @@ from webvm.fs.tty import PtyMaster
 from webvm.fs.vfs import PathFile, RegularFile
 from webvm.kernel import jobctl
 from webvm.kernel.open import open_dentry
-from webvm.kernel.syscall import Enum, Fd, Size, syscall
+from webvm.kernel.syscall import Enum, Fd, Ptr, syscall
 from webvm.linux.errno import EBADF, EINVAL, EIO, ENOTTY, EPERM, ESRCH, Errno
 from webvm.linux.fcntl import O_CLOEXEC, O_NONBLOCK
 from webvm.linux.ioctl import (
@@ -46,7 +46,7 @@ CHANGES = frozenset((
 
 
 @syscall(16)
-async def ioctl(task, fd: Fd, cmd: Enum("", "ioctl"), arg: Size):
+async def ioctl(task, fd: Fd, cmd: Enum("", "ioctl"), arg: Ptr):
     file = task.files.get(fd)
     cmd &= 0xFFFFFFFF
     if isinstance(file, PathFile):

@@ -9,6 +9,7 @@ from webvm.kernel.path import (
     MAY_READ,
     MAY_WRITE,
     Dentry,
+    FileDentry,
     Place,
     check,
     check_create,
@@ -97,7 +98,7 @@ async def at(task, dirfd: int, path: int, flags: int = 0, follow: bool = True) -
 
 def of_file(file) -> Dentry:
     """The place an open file was opened by; one of its own for files that have no name."""
-    return Dentry(file.inode, None, file.name()) if file.dentry is None else file.dentry
+    return FileDentry(file) if file.dentry is None else file.dentry
 
 
 async def parent_of(task, dirfd: int, path: int) -> Place:
