@@ -64,7 +64,7 @@ class Dentry:
     def within(self, other: "Dentry") -> bool:
         """Is this `other`, or below it?"""
         at = self
-        while at is not other:
+        while at.inode is not other.inode:  # a directory has one place, though perhaps several dentries (hostfs)
             if at.parent is at:
                 return False
             at = at.parent
