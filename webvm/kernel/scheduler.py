@@ -237,7 +237,6 @@ class Scheduler:
     def on_fault(self, address, access):
         task = self.task
         self.faults += 1
-        self.faults += 1
         coroutine = task.mem.fault(address, access)
         try:
             waiting = coroutine.send(None)
