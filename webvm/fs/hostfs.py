@@ -272,22 +272,28 @@ class HostInode(Inode):
         if self.fs.read_only:
             raise Errno(EROFS)
         if not self.path:
-            raise Errno(linux_errno.EPERM)  # the root is the host's own
-        with self._parent() as (fd, name):
-            if uid is not None or gid is not None:
-                ids = (-1 if uid is None else uid), (-1 if gid is None else gid)
-                os.chown(name, *ids, dir_fd=fd, follow_symlinks=False)
-            if mode is not None:
-                self._chmod(fd, name, mode & 0o7777)
-            if atime is not None or mtime is not None:
-                times = (self.atime if atime is None else atime), (self.mtime if mtime is None else mtime)
-                os.utime(name, ns=times, dir_fd=fd, follow_symlinks=False)
+            with host_errors():
+                self._set(self.fs.root_fd, {}, mode, uid, gid, atime, mtime)
+        else:
+            with self._parent() as (fd, name):
+                self._set(name, {"dir_fd": fd, "follow_symlinks": False}, mode, uid, gid, atime, mtime)
         self.refresh()
 
-    def _chmod(self, fd, name, mode):
+    def _set(self, name, where, mode, uid, gid, atime, mtime):
+        if uid is not None or gid is not None:
+            os.chown(name, -1 if uid is None else uid, -1 if gid is None else gid, **where)
+        if mode is not None:
+            self._chmod(name, where, mode & 0o7777)
+        if atime is not None or mtime is not None:
+            times = (self.atime if atime is None else atime), (self.mtime if mtime is None else mtime)
+            os.utime(name, ns=times, **where)
+
+    def _chmod(self, name, where, mode):
         """chmod follows links, and a link may have come in our place: go by a descriptor of the thing itself."""
-        if self.is_reg or self.is_dir:
-            own = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+        if not where:
+            os.fchmod(name, mode)
+        elif self.is_reg or self.is_dir:
+            own = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=where["dir_fd"])
             try:
                 os.fchmod(own, mode)
             finally:

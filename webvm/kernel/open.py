@@ -59,7 +59,7 @@ async def open_path(task, path: bytes, flags: int, mode: int = 0, dirfd: int = A
     create = flags & O_CREAT
     if create and flags & O_DIRECTORY:
         raise Errno(EINVAL)
-    follow = not flags & O_NOFOLLOW and not (create and flags & O_EXCL)
+    follow = not flags & O_NOFOLLOW and not (create and (flags & O_EXCL or path[-1:] == b"/"))
     place = await walk(task, path, dirfd, follow, parent=bool(create))
     if create and place.slash and not place.special:
         raise Errno(EISDIR)
