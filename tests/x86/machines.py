@@ -101,7 +101,7 @@ class Interpreter:
 
     def run(self, code: bytes, state: State, data: bytes) -> Outcome:
         space = self.space
-        space.write(CODE, code)
+        space.write(CODE, code + b"\xf4" * 16)          # HLT: nothing that what follows could be joined with
         space.write(DATA, data)
         machine_image.write_state(space, state)
         self.end = ""

@@ -4,6 +4,7 @@
 the function decides beyond reading tables (prefixes, ModRM, immediates) follows the manual's section 2.
 """
 import struct
+from dataclasses import replace
 
 from ..x86 import integer, opcodes, sse         # noqa: F401  register their meanings
 from ..x86.meaning import MEANINGS
@@ -27,6 +28,8 @@ O_DFIXED  = 4      # u8   register number for SOURCE_FIXED
 O_SFIXED  = 5      # u8
 O_HANDLER = 6      # u16  first of nine handler indices in the handler table: operand size 2 4 8 x form
 O_REXB    = 8      # u16  the row that holds under REX.B, 0 for none
+JCC = 16           # O_DFIXED of a Jcc is JCC + its condition
+FUSED = ("cmp", "test")            # are joined with a Jcc that follows
 SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED = range(5)
 FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX = range(4)
 IMMEDIATES = {None: 0, "b": 1, "w": 2, "d": 3, "z": 4, "v": 5, "o": 6, "wb": 7}
@@ -65,7 +68,7 @@ class Tables:
     """
     ESCAPE, STALE, GOTO, RESERVED = 0, 1, 2, 3
 
-    def __init__(self, features: frozenset[str]):
+    def __init__(self, features: frozenset[str], fuse: bool = True):
         self.shapes: list[Shape] = []
         self._index: dict[Shape, int] = {}
         self._row_of: dict[int, int] = {}
@@ -87,6 +90,10 @@ class Tables:
             else:
                 cells.append(self.row(entry))
         self.cells = struct.pack(f"<{len(cells)}H", *cells)
+        # fusions[handler] is the first of 16 handlers, by condition, that join it with a Jcc; 0 where there are none
+        self.fusions = [0] * (len(self.shapes) + self.RESERVED)
+        for shape in [s for s in self.shapes if s.meaning in FUSED] if fuse else []:
+            self.fusions[self._index[shape]] = min(self.handler(replace(shape, then=cc)) for cc in range(16))
 
     def handler(self, shape: Shape | None) -> int:
         if shape is None or shape.meaning not in MEANINGS:
@@ -113,6 +120,8 @@ class Tables:
                  | (F_END * (row.meaning in TERMINATORS)) | (F_D64 * row.d64) | (F_F64 * row.f64) | (F_POP * (row.meaning == "pop")))
         d, dfixed = self._source(row, 0)
         s, sfixed = self._source(row, 1)
+        if row.meaning == "jcc":
+            dfixed = JCC + row.cc
         rexb = self.row(row.with_rexb) if row.with_rexb else 0
         struct.pack_into("<BBBBBBHH", self.rows, number * ROW, flags, _immediate(row), d, s, dfixed, sfixed,
                          self._handler_base[indices], rexb)
@@ -143,6 +152,7 @@ class Tables:
             prefix[b] = P_REX
         parts = {"prefix": bytes(prefix), "cells": self.cells, "rows": bytes(self.rows),
                  "modrm": b"".join(struct.pack("<256H", *t) for t in self.modrm),
+                 "fusions": struct.pack(f"<{len(self.fusions)}H", *self.fusions),
                  "handlers": struct.pack(f"<{len(self.handlers)}H", *self.handlers)}
         where, address, data = {}, at.DECODE, []
         for name, content in parts.items():
@@ -214,7 +224,7 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
     return Shape(row.meaning, size, tuple(kinds), tuple(bits), row.cc)
 
 
-def emit(module, index: int, tables: dict[str, int], fault_import: int, flush: int) -> None:
+def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import: int, flush: int) -> None:
     """Defines function `index`: (rip i32) -> the first record of the block decoded there, or 0 (STOP and RIP set)."""
     f = Function(module, "decode", "i32", "i32", index=index)
     rip, = f.params
@@ -261,7 +271,7 @@ def emit(module, index: int, tables: dict[str, int], fault_import: int, flush: i
                 with f.loop() as prefix:
                     f.set(b, guest8(p))
                     f.set(p, p + 1)
-                    f.set(kind, b.load("i32.load8_u", tables["prefix"]))
+                    f.set(kind, b.load("i32.load8_u", where["prefix"]))
                     f.br(opcode_found, kind.is_zero())
                     with f.if_(kind == P_REX):
                         f.set(rex, b)
@@ -285,13 +295,13 @@ def emit(module, index: int, tables: dict[str, int], fault_import: int, flush: i
                     f.set(p, p + 1)
             f.set(opcode, b)
             f.set(cls, rep.pick(rep, osz))
-            f.set(row, ((((map_ << 10) | (b << 2)) | cls) << 1).load("i32.load16_u", tables["cells"]))
+            f.set(row, ((((map_ << 10) | (b << 2)) | cls) << 1).load("i32.load16_u", where["cells"]))
             f.set(modrm, guest8(p))
             with f.if_(row >= 0x8000):
-                f.set(row, ((((row & 0x7FFF) << 8) | modrm) << 1).load("i32.load16_u", tables["modrm"]))
-            f.set(row, row * ROW + tables["rows"])
+                f.set(row, ((((row & 0x7FFF) << 8) | modrm) << 1).load("i32.load16_u", where["modrm"]))
+            f.set(row, row * ROW + where["rows"])
             with f.if_((rex & 1) & (row.load("i32.load16_u", O_REXB) != 0)):
-                f.set(row, row.load("i32.load16_u", O_REXB) * ROW + tables["rows"])
+                f.set(row, row.load("i32.load16_u", O_REXB) * ROW + where["rows"])
             f.set(flags, row.load("i32.load8_u", O_FLAGS))
             f.set(sizes, ((rex & 8) | (flags & F_F64)).pick(2, osz.pick(0, (flags & F_D64).pick(2, 1))))
             f.set(form, 0)
@@ -371,14 +381,14 @@ def emit(module, index: int, tables: dict[str, int], fault_import: int, flush: i
             with f.if_(flags & F_REP):
                 f.set(form, (rep == opcodes.PF3).pick(1, (rep == opcodes.PF2).pick(2, 0)))
             f.set(code, (((row.load("i32.load16_u", O_HANDLER) + sizes * 3) + form) << 1)
-                  .load("i32.load16_u", tables["handlers"]))
+                  .load("i32.load16_u", where["handlers"]))
             # 67 or a segment on anything but a general memory operand, LOCK out of place, more than 15 bytes: rare
             # enough to be left to the oracle, which decides.
             f.set(n, ((a32 | (seg ^ at.ZERO // 8)) != 0) & (((flags & F_REP) != 0) | (row.load("i32.load8_u", O_IMM) >= IMM_JB)))
             f.set(n, n | (lock & (((flags & F_LOCK).is_zero()) | (mod == 3))) | (length > 15))
             f.set(code, n.pick(Tables.ESCAPE, code))
             # -- registers
-            for place, fixed, where in ((O_D, O_DFIXED, R_D), (O_S, O_SFIXED, R_S)):
+            for place, fixed, field in ((O_D, O_DFIXED, R_D), (O_S, O_SFIXED, R_S)):
                 f.set(kind, row.load("i32.load8_u", place))
                 f.set(n, row.load("i32.load8_u", fixed))
                 f.set(reg, kind & 15)
@@ -386,14 +396,21 @@ def emit(module, index: int, tables: dict[str, int], fault_import: int, flush: i
                 f.set(n, (reg == SOURCE_RM).pick((modrm & 7) | ((rex & 1) << 3), n))
                 f.set(n, (reg == SOURCE_OPCODE).pick((opcode & 7) | ((rex & 1) << 3), n))
                 with f.block() as placed:
-                    f.store("i32.store16", rec, (n << 3), where)
+                    f.store("i32.store16", rec, (n << 3), field)
                     with f.if_((kind >> 4) == FILE_GPR8):
                         with f.if_(rex.is_zero() & ((n >= 4) & (n < 8))):        # ah ch dh bh
-                            f.store("i32.store16", rec, ((n - 4) << 3) + 1, where)
+                            f.store("i32.store16", rec, ((n - 4) << 3) + 1, field)
                     with f.if_((kind >> 4) == FILE_VECTOR):
-                        f.store("i32.store16", rec, (n << 5) + at.VECTOR, where)
+                        f.store("i32.store16", rec, (n << 5) + at.VECTOR, field)
                     with f.if_((kind >> 4) == FILE_MMX):
-                        f.store("i32.store16", rec, ((n & 7) << 4) + at.X87, where)
+                        f.store("i32.store16", rec, ((n & 7) << 4) + at.X87, field)
+            with f.if_((row.load("i32.load8_u", O_DFIXED) >= JCC) & (count != 0)):
+                f.set(b, rec - RECORD)
+                f.set(n, b.load("i32.load", R_HANDLER))
+                with f.if_(n < len(tables.fusions)):
+                    f.set(n, (n << 1).load("i32.load16_u", where["fusions"]))
+                    with f.if_(n):
+                        f.store("i32.store", b, n + (row.load("i32.load8_u", O_DFIXED) - JCC), R_HANDLER)
             f.store("i32.store", rec, code, R_HANDLER)
             f.store("i32.store", rec, ip, R_RIP)
             f.store("i32.store16", rec, base, R_BASE)

@@ -51,10 +51,11 @@ class Shape:
     bits: tuple[int, ...]
     cc: int | None = None
     rep: str | None = None
+    then: int | None = None        # condition of the Jcc that follows, executed in the same go
 
     def __str__(self):
         operands = " ".join(f"{k}{b}" for k, b in zip(self.kinds, self.bits))
-        return f"{self.rep + ' ' if self.rep else ''}{self.meaning}{'' if self.cc is None else self.cc}.{self.size} {operands}".strip()
+        return f"{self.rep + ' ' if self.rep else ''}{self.meaning}{'' if self.cc is None else self.cc}.{self.size} {operands}{'' if self.then is None else f' j{self.then}'}".strip()
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,28 @@ class Handler(Emitter):
         self.kinds = tuple(k.lower()[0] if k[0] != "g" else "r" for k in shape.kinds)
         self.asize, self.segment = 64, None
         self.accesses: dict[int, tuple[int, int]] = {}
-        self.result = REC + w.i32(RECORD) + w.OP["i32.add"]
+        self.lazy = None                     # flags that this handler set, where the kind is SUB: (a, b, shift)
+        self.at = 0                          # the record that fields are taken from, relative to the first
+        self.result = self._record(RECORD)
         self.operand_address = {}
         for k, (access, bits) in checks.items():
             self.operand_address[k] = self._check(self._effective_address(k, True), bits, access)
 
     def code(self) -> bytes:
         MEANINGS[self.shape.meaning](self)
+        if self.shape.then is not None:
+            self._count_one()
+            self.at = RECORD
+            self.branch(self.condition(self.shape.then))
         return b"".join(self.out) + self.result
+
+    def _record(self, offset: int) -> bytes:
+        return REC + w.i32(offset) + w.OP["i32.add"] if offset else REC
+
+    def _count_one(self):
+        """`run` counts handlers; this one is two instructions."""
+        more = state("i64.load", at.INSTRUCTIONS) + w.i64(1) + w.OP["i64.add"]
+        self.out.append(w.i32(0) + more + w.access("i64.store", at.INSTRUCTIONS))
 
     # ---- registers and operands
     def _field_address(self, k):
@@ -186,14 +201,11 @@ class Handler(Emitter):
         address = self.let("i64", address)
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
 
-        def page(last):
-            offset = w.i32(last) + w.OP["i32.add"] if last else b""
-            return low + offset + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
-        permitted = page(0)
-        if bits > 8:
-            permitted += page(bits // 8 - 1) + w.OP["i32.and"]
-        denied = permitted + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
+        page = low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
+        denied = page + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        if bits > 8:                                         # over the page's end: `fault` looks at both pages
+            denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
         ask = address + w.i32(bits // 8) + w.i32(access) + REC + w.call(self.runtime.fault) + w.OP["i32.eqz"]
         self.out.append(w.if_(denied, w.if_(ask, w.i32(0) + w.RETURN)))
         return low
@@ -247,13 +259,13 @@ class Handler(Emitter):
 
     def branch(self, condition=None):
         if condition is None:
-            taken, record = w.i32(1), field("i32.load", R_TARGET)
+            taken, record = w.i32(1), field("i32.load", self.at + R_TARGET)
         else:
             taken = condition.raw
-            record = field("i32.load", R_TARGET) + field("i32.load", R_NEXT) + taken + w.SELECT
+            record = field("i32.load", self.at + R_TARGET) + field("i32.load", self.at + R_NEXT) + taken + w.SELECT
         record = self.let("i32", record)
         self.out.append(w.if_(record, record + w.RETURN))
-        self.result = REC + taken + w.call(self.runtime.link)
+        self.result = self._record(self.at) + taken + w.call(self.runtime.link)
 
     def again(self, condition):
         self.result = REC + self.result + condition.raw + w.SELECT
@@ -277,13 +289,22 @@ class Handler(Emitter):
 
     # ---- flags
     def _set_lazy(self, kind, a, b, bits):
+        self.lazy = None
         self.out.append(w.i32(0) + a + w.access("i64.store", at.FLAG_A)
                         + w.i32(0) + b + w.access("i64.store", at.FLAG_B)
                         + w.i32(0) + w.i32(kind | 64 - bits << 8) + w.access("i32.store", at.FLAG_KIND))
 
-    def flags_sub(self, x, y): self._set_lazy(flags.SUB, x.high_part().raw, y.high_part().raw, x.bits)
+    def flags_sub(self, x, y):
+        a, b = x.high_part(), y.high_part()
+        self._set_lazy(flags.SUB, a.raw, b.raw, x.bits)
+        self.lazy = a, b, lambda: self.int(64 - x.bits, 64)
+
     def flags_add(self, x, y): self._set_lazy(flags.ADD, x.high_part().raw, y.high_part().raw, x.bits)
-    def flags_logic(self, r): self._set_lazy(flags.SUB, r.high_part().raw, w.i64(0), r.bits)
+    def flags_logic(self, r):
+        a = r.high_part()
+        self._set_lazy(flags.SUB, a.raw, w.i64(0), r.bits)
+        self.lazy = a, self.int(0, 64), lambda: self.int(64 - r.bits, 64)
+
     def flags_inc(self, r): self._set_lazy(flags.INC, r.high_part().raw, self.cf.int(64).raw, r.bits)
     def flags_dec(self, r): self._set_lazy(flags.DEC, r.high_part().raw, self.cf.int(64).raw, r.bits)
 
@@ -297,6 +318,8 @@ class Handler(Emitter):
     def set_arithmetic_flags(self, packed): self._set_lazy(flags.EXPLICIT, w.i64(0), packed.raw, 64)
 
     def condition(self, cc):
+        if self.lazy:
+            return flags.condition_after_sub(self, cc, *self.lazy)
         kind = state("i32.load8_u", at.FLAG_KIND)
         fast = self.nested_value(lambda: flags.condition_after_sub(self, cc, *self._lazy_operands()))
         slow = self.nested_value(lambda: flags.condition_of(self, cc, self.arithmetic_flags()))

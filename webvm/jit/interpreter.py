@@ -18,8 +18,8 @@ BASELINE = frozenset({"lahf_lm"})      # CPUID features beyond x86-64 with SSE2 
 PAGE_KINDS = at.READ | at.WRITE | at.EXECUTE
 
 
-def build(features: frozenset[str] = BASELINE) -> bytes:
-    """The interpreter for a processor with these CPUID features.
+def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
+    """The interpreter for a processor with these CPUID features. `fuse`: join comparisons with the branch after them.
 
     Imports (module "env"):
       memory                                  the address space, laid out as `layout` says
@@ -33,7 +33,7 @@ def build(features: frozenset[str] = BASELINE) -> bytes:
       forget(page i32, n i32)                 forgets code decoded from n pages
       eflags() -> i32, set_eflags(i32)        all of RFLAGS
     """
-    tables = Tables(features)
+    tables = Tables(features, fuse)
     data, where = tables.segments()
     m = Module()
     m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
@@ -50,7 +50,7 @@ def build(features: frozenset[str] = BASELINE) -> bytes:
     forget = m.declare("forget", "i32 i32", "", export=True)
 
     _flush(m, flush)
-    decoder.emit(m, decode, where, ask_fault, flush)
+    decoder.emit(m, decode, tables, where, ask_fault, flush)
     _lookup(m, runtime.lookup, decode, ask_fault)
     _link(m, runtime.link, runtime.lookup)
     _trap(m, runtime.trap)
