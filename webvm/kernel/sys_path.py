@@ -19,7 +19,7 @@ from webvm.kernel.path import (
     resolve,
     walk,
 )
-from webvm.kernel.syscall import Fd, Flags, Int, Mode, Path, Ptr, Size, Struct, UInt, syscall
+from webvm.kernel.syscall import Fd, Flags, Int, Mode, OpenMode, Path, Ptr, Size, Struct, UInt, syscall
 from webvm.linux.errno import (
     E2BIG,
     EACCES,
@@ -117,12 +117,12 @@ async def _open(task, dirfd, path, flags, mode):
 
 
 @syscall(2, "open")
-async def open_(task, path: Path, flags: Flags("O_", "fcntl", 3), mode: Mode):
+async def open_(task, path: Path, flags: Flags("O_", "fcntl", 3), mode: OpenMode):
     return await _open(task, AT_FDCWD, path, flags, mode)
 
 
 @syscall(257)
-async def openat(task, dirfd: Fd, path: Path, flags: Flags("O_", "fcntl", 3), mode: Mode):
+async def openat(task, dirfd: Fd, path: Path, flags: Flags("O_", "fcntl", 3), mode: OpenMode):
     return await _open(task, dirfd, path, flags, mode)
 
 

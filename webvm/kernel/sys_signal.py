@@ -29,7 +29,7 @@ def show_action(data):
 _SaFlags = Flags("SA_", "signal")
 Action = Struct(SIGACTION.size, show_action)
 ActionOut = Struct(SIGACTION.size, show_action, out=True)
-How = Enum("SIG_", "signal")
+How = Enum(("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK"), "signal")
 
 
 def _check_set(size):

@@ -17,6 +17,7 @@ from pkgutil import iter_modules
 
 from webvm import linux
 from webvm.linux.errno import STRERROR, errorcode
+from webvm.linux.fcntl import O_CREAT, O_DIRECTORY, O_TMPFILE
 
 SYSCALLS = {}                       # number -> Syscall
 
@@ -71,6 +72,14 @@ class _Mode(Arg):
 
     def show(self, mem, value, values, names, result):
         return f"0{value:o}" if value else "000"
+
+
+class _OpenMode(_Mode):
+    """The mode of open, which is there only if a file may be made."""
+
+    def show(self, mem, value, values, names, result):
+        flags = next(v for v, (name, _) in zip(values, names) if name == "flags")
+        return super().show(mem, value, values, names, result) if flags & (O_CREAT | O_TMPFILE & ~O_DIRECTORY) else ""
 
 
 class _Path(_Ptr):
@@ -145,7 +154,8 @@ class _SigSetOut(_SigSet):
 
 
 class Flags(Arg):
-    """Bits named PREFIX* in webvm.linux (in HEADER when given); FIELD masks bits that hold one of several values."""
+    """Bits named PREFIX* in webvm.linux (in HEADER when given); FIELD masks bits that hold one of several values.
+    PREFIX may be a tuple of prefixes, here and in Enum."""
 
     expr = "{0} & 0xffffffff"
 
@@ -214,6 +224,7 @@ Ptr         = _Ptr()                # any address
 Fd          = _Fd()
 Pid         = _Int()
 Mode        = _Mode()
+OpenMode    = _OpenMode()
 Path        = _Path()               # address of a NUL-terminated name
 In          = _In()
 Out         = _Out()
@@ -305,7 +316,7 @@ class Trace:
                 if text is None:
                     text = self._show(i, result)
                     self.shown[i] = _hex(self.values[i]) if text is None else text
-        return f"{self.name}({', '.join(self.shown)}) = {self.show_result(result)}"
+        return f"{self.name}({', '.join(filter(None, self.shown))}) = {self.show_result(result)}"
 
     def _show(self, i, result):
         try:
