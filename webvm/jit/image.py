@@ -5,12 +5,15 @@ nothing of Linux: what a trap means is for whoever reads the stop code.
 """
 import logging
 import struct
+from dataclasses import fields
 from types import ModuleType
 
 from ..x86 import system, x87                                       # noqa: F401  register their meanings
 from ..x86.decode import TooLong, Truncated, Undefined, decode
+from ..x86.insn import Insn
 from ..x86.meaning import MEANINGS
 from ..x86.oracle import PYTHON_MEANINGS, GuestFault, Oracle, State, SystemCall, Trap
+from ..x86.primitives import M64
 from . import build
 from . import layout as at
 from .handler import STOPS
@@ -19,12 +22,22 @@ from .interpreter import BASELINE
 log = logging.getLogger("webvm.cpu")
 
 _GPR = struct.Struct("<16Q")
-_BASES = struct.Struct("<3Q")                                       # FS_BASE GS_BASE RIP
-_CONTROL = struct.Struct("<III")                                    # DF MXCSR EFLAGS_REST
-_X87 = struct.Struct("<HHB")
+_X87 = struct.Struct("<" + "QH6x" * 8)
+_SCALARS = {name: (struct.Struct("<" + code), where) for name, code, where in (
+    ("fs_base", "Q", at.FS_BASE),
+    ("gs_base", "Q", at.GS_BASE),
+    ("rip",     "Q", at.RIP),
+    ("df",      "I", at.DF),
+    ("mxcsr",   "I", at.MXCSR),
+    ("rest",    "I", at.EFLAGS_REST),
+    ("fcw",     "H", at.FCW),
+    ("fsw",     "H", at.FSW),
+    ("ftw",     "B", at.FTW))}
+_VECTORS = [slice(at.VECTOR + 32 * n, at.VECTOR + 32 * n + 16) for n in range(16)]
 _ARITHMETIC = 0x8D5
 _EXECUTE, _READ, _WRITE = at.EXECUTE, at.READ, at.WRITE
 PAGE = 4096
+DECODED = 10000                                                     # instructions remembered by an image
 
 
 class Left(Exception):
@@ -39,13 +52,16 @@ class SpaceMemory:
 
     def _allow(self, address: int, length: int, access: int) -> None:
         space = self.space
-        for page in range(address // PAGE, (address + length - 1) // PAGE + 1):
-            first = max(address, page * PAGE)
-            if first + 1 > space.limit:
-                space.on_fault(first, access)
+        first, last = address // PAGE, (address + length - 1) // PAGE
+        if address + length <= space.limit and all(p & access for p in space.perms(first, last - first + 1)):
+            return
+        for page in range(first, last + 1):
+            at_byte = max(address, page * PAGE)
+            if at_byte + 1 > space.limit:
+                space.on_fault(at_byte, access)
                 raise Left
             while not space.perms(page, 1)[0] & access:
-                if not space.on_fault(first, access):
+                if not space.on_fault(at_byte, access):
                     raise Left
 
     def read(self, address, length):
@@ -67,31 +83,63 @@ class SpaceMemory:
         return self.space.read(address, min(room, 15))
 
 
+class SpaceState:
+    """The registers of the thread loaded in a space, as the oracle's State has them: fetched when first mentioned.
+
+    Its __dict__ holds the fields that were, so `write_state` stores no others.
+    """
+    __slots__ = ("_space", "_raw", "__dict__")
+
+    def __init__(self, space):
+        self._space, self._raw = space, space.context()
+
+    def __getattr__(self, name):
+        value = self._fetch(name)
+        setattr(self, name, value)
+        return value
+
+    def _fetch(self, name):
+        raw = self._raw
+        if name in _SCALARS:
+            form, where = _SCALARS[name]
+            return form.unpack_from(raw, where)[0]
+        match name:
+            case "gpr":
+                return list(_GPR.unpack_from(raw, at.GPR))
+            case "x87":
+                parts = iter(_X87.unpack_from(raw, at.X87))
+                return [low | high << 64 for low, high in zip(parts, parts)]
+            case "xmm":
+                return [int.from_bytes(raw[where], "little") for where in _VECTORS]
+            case "flags":
+                return self._space.rflags & _ARITHMETIC
+        raise AttributeError(name)
+
+
 def read_state(space) -> State:
-    """The registers of the thread loaded in a space."""
-    raw = space.context()
-    fs_base, gs_base, rip = _BASES.unpack_from(raw, at.FS_BASE)
-    df, mxcsr, rest = _CONTROL.unpack_from(raw, at.DF)
-    fcw, fsw, ftw = _X87.unpack_from(raw, at.FCW)
-    return State(gpr=list(_GPR.unpack_from(raw, at.GPR)),
-                 xmm=[int.from_bytes(raw[at.VECTOR + 32 * n:at.VECTOR + 32 * n + 16], "little") for n in range(16)],
-                 rip=rip, flags=space.rflags & _ARITHMETIC, rest=rest, df=df, fs_base=fs_base, gs_base=gs_base,
-                 mxcsr=mxcsr, fcw=fcw, fsw=fsw, ftw=ftw,
-                 x87=[int.from_bytes(raw[at.X87 + 16 * n:at.X87 + 16 * n + 10], "little") for n in range(8)])
+    """All registers of the thread loaded in a space."""
+    state = SpaceState(space)
+    return State(**{f.name: getattr(state, f.name) for f in fields(State)})
 
 
-def write_state(space, state: State) -> None:
+def write_state(space, state: State | SpaceState) -> None:
+    """Loads the registers into a space; of a SpaceState those that were mentioned."""
     raw = bytearray(space.context())
-    _GPR.pack_into(raw, at.GPR, *state.gpr)
-    _BASES.pack_into(raw, at.FS_BASE, state.fs_base, state.gs_base, state.rip)
-    _CONTROL.pack_into(raw, at.DF, state.df, state.mxcsr, state.rest)
-    _X87.pack_into(raw, at.FCW, state.fcw, state.fsw, state.ftw)
-    for n, value in enumerate(state.xmm):
-        raw[at.VECTOR + 32 * n:at.VECTOR + 32 * n + 16] = value.to_bytes(16, "little")
-    for n, value in enumerate(state.x87):
-        raw[at.X87 + 16 * n:at.X87 + 16 * n + 10] = value.to_bytes(10, "little")
-    space.load_context(bytes(raw))
-    space.rflags = state.flags | state.df << 10 | state.rest
+    known = vars(state)
+    for name, value in known.items():
+        if name in _SCALARS:
+            form, where = _SCALARS[name]
+            form.pack_into(raw, where, value)
+        elif name == "gpr":
+            _GPR.pack_into(raw, at.GPR, *value)
+        elif name == "x87":
+            _X87.pack_into(raw, at.X87, *[part for x in value for part in (x & M64, x >> 64)])
+        elif name == "xmm":
+            for where, x in zip(_VECTORS, value):
+                raw[where] = x.to_bytes(16, "little")
+    space.load_context(raw)
+    if "flags" in known:
+        space.rflags = state.flags | state.df << 10 | state.rest
 
 
 class Image:
@@ -102,6 +150,7 @@ class Image:
         self.layout: ModuleType = at
         self.wasm = build.interpreter(features) if wasm is None else wasm
         self.escapes: dict[str, int] = {}                           # mnemonic -> how often the oracle ran it
+        self._decoded: dict[int, tuple[bytes, Insn]] = {}           # by address, good while these bytes are there
 
     def escape(self, space) -> int:
         """Executes the instruction at RIP. 0: go on at RIP; else a stop code."""
@@ -110,8 +159,8 @@ class Image:
         try:
             insn = self._fetch(memory, rip)
             self.escapes[insn.mnemonic] = self.escapes.get(insn.mnemonic, 0) + 1
-            state = read_state(space)
-            Oracle(insn, state, memory).step()
+            state = SpaceState(space)
+            Oracle(insn, state, memory).execute()
         except Left:
             return at.LEFT
         except Undefined as wrong:
@@ -124,7 +173,7 @@ class Image:
             if trap.vector == "UD" and insn.meaning not in MEANINGS and insn.meaning not in PYTHON_MEANINGS:
                 log.error("%s at %#x: %s is not implemented (SIGILL)", space.read(rip, insn.length).hex(" "), rip, insn)
             if trap.vector == "BP":
-                write_state(space, state)
+                space.rip = rip + insn.length & M64
             return STOPS[trap.vector]
         except SystemCall:
             write_state(space, state)
@@ -132,10 +181,19 @@ class Image:
         write_state(space, state)
         return 0
 
-    def _fetch(self, memory: SpaceMemory, rip: int):
+    def _fetch(self, memory: SpaceMemory, rip: int) -> Insn:
+        """The instruction at RIP. What was decoded before may be executed still: else it had no record to escape from."""
+        code, insn = self._decoded.get(rip, (b"", None))
+        if code and memory.space.read(rip, len(code)) == code:
+            return insn
         code = memory.code(rip)
         try:
-            return decode(code, rip, features=self.features)
+            insn = decode(code, rip, features=self.features)
         except Truncated:
             memory._allow(rip + len(code), 1, _EXECUTE)             # the kernel hears of the page that is missing
-            return decode(memory.code(rip), rip, features=self.features)
+            code = memory.code(rip)
+            insn = decode(code, rip, features=self.features)
+        if len(self._decoded) >= DECODED:
+            self._decoded.clear()
+        self._decoded[rip] = code[:insn.length], insn
+        return insn

@@ -6,6 +6,7 @@ whose meaning is Python (`python_meaning`: x87, CPUID and their like), odd prefi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Protocol
 
 from . import integer, sse                              # noqa: F401  register their meanings
@@ -94,29 +95,41 @@ class Oracle(Machine):
         self.size = insn.size * 8
         self.cc, self.rep = insn.cc, insn.rep
         self.asize, self.segment = insn.asize * 8, insn.segment
-        strings = insn.row.rep or insn.row.repz
-        self.kinds = () if strings else tuple(_kind(o) for o in insn.operands)
-        self.bits = () if strings else tuple(64 if isinstance(o, Rel) else o.size * 8 for o in insn.operands)
         self.next = insn.address + insn.length & M64
         # Addresses are formed from the registers as they are before the instruction.
         self._linear = {k: self._form(o) for k, o in enumerate(insn.operands) if isinstance(o, Mem)}
 
+    @cached_property
+    def kinds(self): return () if self._strings else tuple(_kind(o) for o in self.insn.operands)
+
+    @cached_property
+    def bits(self):
+        return () if self._strings else tuple(64 if isinstance(o, Rel) else o.size * 8 for o in self.insn.operands)
+
+    @property
+    def _strings(self): return self.insn.row.rep or self.insn.row.repz
+
     def step(self) -> None:
         """Executes the instruction. On Trap (but BP) and GuestFault the state is as before."""
+        before = self.state.copy()
+        try:
+            self.execute()
+        except (Trap, GuestFault) as stop:
+            self.state.restore(before)
+            if isinstance(stop, Trap) and stop.vector == "BP":
+                self.state.rip = self.next
+            raise
+
+    def execute(self) -> None:
+        """As `step`, but Trap and GuestFault may leave the state changed: whoever calls throws it away then."""
         row = self.insn.row
         if row.cpl0 or row.iopl:
             raise Trap("GP")
         run = MEANINGS.get(row.meaning) or PYTHON_MEANINGS.get(row.meaning)
         if run is None:
             raise Trap("UD")
-        before = self.state.copy()
         try:
             run(self)
-        except (Trap, GuestFault) as stop:
-            self.state.restore(before)
-            if isinstance(stop, Trap) and stop.vector == "BP":
-                self.state.rip = self.next
-            raise
         except SystemCall:
             self.state.rip = self.next
             raise
