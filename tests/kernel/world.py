@@ -24,10 +24,13 @@ class World:
         if strace:
             self.kernel.strace = lambda task, text: self.trace.append(text)
 
-    async def main(self, argv, stdin=b"", env=ENVIRONMENT, cwd=b"/", timeout=20):
+    async def mount(self):
         await mount_standard(self.kernel)
         if self.guest is not None:
             await mount_at(self.mounts, b"/guest", HostDir(self.guest))
+
+    async def main(self, argv, stdin=b"", env=ENVIRONMENT, cwd=b"/", timeout=20):
+        await self.mount()
         loop = asyncio.ensure_future(self.kernel.run())
         out, err = Output(), Output()
         try:
