@@ -105,8 +105,9 @@ def test_stop_background_foreground_and_kill():
         while shell.tty.pgrp == shell.task.group.pgrp:
             await asyncio.sleep(0)
         assert b"Stopped" in await shell.type(b"\x1a")
-        await shell.type(b"kill %1\n")
-        assert b"Terminated" in await shell.type(b"wait\n")
+        shown = await shell.type(b"kill %1\n")
+        shown += await shell.type(b"wait; echo\n", until=b"\r\n\r\n$ ")
+        assert b"Terminated" in shown
     session(steps)
 
 
