@@ -333,7 +333,7 @@ python_meaning("fprem")(_fprem(False))
 python_meaning("fprem1")(_fprem(True))
 
 
-def _two_results(operate):
+def _two_results(operate, clear=0):
     """ST(0) is replaced by the first of two results and the second is pushed (with C2, neither)."""
     def run(m):
         s = m.state
@@ -344,7 +344,7 @@ def _two_results(operate):
             x, y, flags = INDEFINITE, INDEFINITE, IE | SF | C1
         else:
             x, y, flags = operate(s.x87[r], s.fcw)
-        s.fsw &= ~C2
+        s.fsw &= ~clear
         if not _signal(s, flags) and not flags & C2:
             _set(s, r, x)
             _turn(s, -1)
@@ -358,8 +358,8 @@ def _tangent(x, fcw):
 
 
 python_meaning("fxtract")(_two_results(f.extract))
-python_meaning("fsincos")(_two_results(transcendental.sine_cosine))
-python_meaning("fptan")(_two_results(_tangent))
+python_meaning("fsincos")(_two_results(transcendental.sine_cosine, C2))
+python_meaning("fptan")(_two_results(_tangent, C2))
 
 
 # ---------------------------------------------------------------------------------------------- compare
