@@ -3,7 +3,9 @@
 Imported by test_ext4.py, and run as a program inside a mount namespace of its own:
 
     unshare -m python ext4_reference.py facts IMAGE      mount read-only, print pickled facts
+    unshare -m python ext4_reference.py replay IMAGE     the same, after replaying the journal
     unshare -m python ext4_reference.py change IMAGE     mount read-write, let the kernel lay out files
+    unshare -m python ext4_reference.py crash IMAGE      mount read-write, change things, IMAGE.crashed is as at a power cut
 """
 
 import errno
@@ -117,7 +119,8 @@ def target(length: int) -> bytes:
 
 
 def build(root: bytes, entries: int = 300) -> None:
-    """Every kind of file that `mke2fs -d` copies."""
+    """Every kind of file that `mke2fs -d` copies; without root's privileges those that anybody can make."""
+    privileged = os.geteuid() == 0
     rng = random.Random(4)
     sub = root + b"/"
     write(sub + b"empty", b"")
@@ -146,21 +149,24 @@ def build(root: bytes, entries: int = 300) -> None:
     os.link(sub + b"file500", sub + b"names/hard")
     os.link(sub + b"file500", sub + b"hard")
     os.mkfifo(sub + b"fifo", 0o620)
-    os.mknod(sub + b"null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    os.mknod(sub + b"disk", stat.S_IFBLK | 0o660, os.makedev(259, 70000))
+    if privileged:
+        os.mknod(sub + b"null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        os.mknod(sub + b"disk", stat.S_IFBLK | 0o660, os.makedev(259, 70000))
     os.mknod(sub + b"socket", stat.S_IFSOCK | 0o755)
-    for mode in 0o4755, 0o2755, 0o6511, 0o000, 0o777:
+    for mode in 0o4755, 0o2755, 0o6511, 0o000 if privileged else 0o400, 0o777:
         write(sub + b"mode%o" % mode, b"m")
         os.chmod(sub + b"mode%o" % mode, mode)
     os.mkdir(sub + b"sticky")
     os.chmod(sub + b"sticky", 0o1777)
     write(sub + b"owned", b"o")
-    os.chown(sub + b"owned", 100_000, 70_000)
+    if privileged:
+        os.chown(sub + b"owned", 100_000, 70_000)
     write(sub + b"attributes", b"a")
     set_xattr(sub + b"attributes", "user.short", b"value")
     set_xattr(sub + b"attributes", "user.empty", b"")
-    set_xattr(sub + b"attributes", "trusted.t", bytes(range(100)))
-    set_xattr(sub + b"attributes", "security.capability", struct.pack("<IIIII", 0x02000001, 0x400, 0, 0, 0))
+    if privileged:
+        set_xattr(sub + b"attributes", "trusted.t", bytes(range(100)))
+        set_xattr(sub + b"attributes", "security.capability", struct.pack("<IIIII", 0x02000001, 0x400, 0, 0, 0))
     set_xattr(sub + b"void", "user.on.a.directory", b"yes")
     os.mkdir(sub + b"crowd")
     for number in range(entries):
@@ -174,9 +180,9 @@ def change(root: bytes) -> None:
     made = root + b"/made/"
     os.mkdir(made)
     os.mkdir(made + b"crowd")
-    for number in range(3000):
-        os.link(root + b"/file1" if number < 900 else root + b"/file60", made + b"crowd/%x-%s" % (number, b"y" * (number % 40)))
-    for number in range(0, 3000, 3):
+    for number in range(1500):
+        os.link(root + b"/file1" if number < 700 else root + b"/file60", made + b"crowd/%x-%s" % (number, b"y" * (number % 40)))
+    for number in range(0, 1500, 3):
         os.unlink(made + b"crowd/%x-%s" % (number, b"y" * (number % 40)))
     try:
         os.symlink(target(4000), made + b"link4000")
@@ -216,20 +222,61 @@ def change(root: bytes) -> None:
             assert error.errno == errno.EOPNOTSUPP
 
 
+def crash(root: bytes, image: str) -> None:
+    """Several transactions, with directory blocks that are freed and become a file's data (revoked), and data that looks
+    like the journal's own."""
+    def commit():
+        """fsync, which writes the journal; sync would write everything in its place as well."""
+        with open(root + b"/commit", "ab") as file:
+            file.write(b"!")
+            file.flush()
+            os.fsync(file.fileno())
+
+    for number in range(60):
+        write(root + b"/new%d" % number, b"content %d" % number)
+    os.mkdir(root + b"/gone")
+    for number in range(200):
+        write(root + b"/gone/%d-%s" % (number, b"z" * 100), b"")
+    commit()
+    subprocess.run(["rm", "-r", root + b"/gone", root + b"/names"], check=True)
+    os.symlink(b"\xc0\x3b\x39\x98" + b"m" * 200, root + b"/magic")    # a block that begins with the journal's magic number
+    commit()
+    for number in range(12):
+        write(root + b"/reuse%d" % number, b"data of a file" * 1000)
+        fd = os.open(root + b"/reuse%d" % number, os.O_WRONLY)
+        os.fdatasync(fd)
+        os.close(fd)
+    commit()
+    os.rename(root + b"/new7", root + b"/renamed")
+    os.chmod(root + b"/new8", 0o4711)
+    os.truncate(root + b"/big", 5)
+    commit()
+    subprocess.run(["cp", "--sparse=always", image, image + ".crashed"], check=True)
+
+
 def main(action: str, image: str) -> None:
     point = tempfile.mkdtemp()
-    options = "loop,ro,noload" if action == "facts" else "loop"
+    options = {"facts": "ro,noload", "replay": "ro", "change": "rw", "crash": "rw,commit=1000"}[action]
+    device = image
+    if action == "replay":              # with the option "loop" a device that is mounted read-only cannot be written by the replay either
+        device = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
+    else:
+        options += ",loop"
     try:
-        if subprocess.run(["mount", "-t", "ext4", "-o", options, image, point]).returncode:
+        if subprocess.run(["mount", "-t", "ext4", "-o", options, device, point]).returncode:
             sys.exit(CANNOT_MOUNT)
         try:
             if action == "change":
                 change(os.fsencode(point))
+            elif action == "crash":
+                crash(os.fsencode(point), image)
             else:
                 sys.stdout.buffer.write(pickle.dumps((facts(os.fsencode(point)), statfs(os.fsencode(point)))))
         finally:
             subprocess.run(["umount", point], check=True)
     finally:
+        if device != image:
+            subprocess.run(["losetup", "-d", device], check=True)
         os.rmdir(point)
 
 

@@ -15,7 +15,7 @@ from webvm.block.device import BytesDevice
 from webvm.fs.ext4 import BadImage, Corrupt, Ext4
 from webvm.linux.errno import ENOKEY, EUCLEAN, Errno
 
-SECONDS = 4         # of fuzzing, in each of two tests
+SECONDS = 3         # of fuzzing, in each of two tests
 
 
 def mount(data: bytes) -> Ext4:

@@ -4,9 +4,11 @@ import logging
 from weakref import WeakValueDictionary
 
 from webvm.fs.vfs import Filesystem, StatFs
+from webvm.linux.errno import Errno
 
 from .errors import BadImage, Corrupt
 from .inode import Ext4Inode
+from .journal import ReplayedDevice, replayed
 from .layout import *
 from .volume import Lru, Volume
 
@@ -42,8 +44,11 @@ class Ext4(Filesystem):
 
     @classmethod
     async def mount(cls, device) -> "Ext4":
-        """Reads the superblock and the root inode, nothing else."""
+        """Reads the superblock and the root inode; the journal when the image was not unmounted cleanly."""
         fs = cls(await Volume.open(device))
+        if fs.volume.superblock.incompat & INCOMPAT_RECOVER:
+            fs = cls(await Volume.open(await fs._replayed(device)))
+            fs.warnings.append("the ext4 image was not unmounted cleanly; its journal is replayed in memory")
         fs._warn()
         try:
             fs.root = await fs.inode(EXT4_ROOT_INO)
@@ -53,10 +58,18 @@ class Ext4(Filesystem):
             raise BadImage("the ext4 image has no usable root directory: inode 2 is something else")
         return fs
 
+    async def _replayed(self, device) -> ReplayedDevice:
+        sb = self.volume.superblock
+        if not sb.s_journal_inum:
+            raise BadImage("the ext4 image was not unmounted cleanly and its journal is elsewhere; run e2fsck on it")
+        try:
+            raw, seed = await self.volume.raw_inode(sb.s_journal_inum)
+            return await replayed(device, sb.block_size, Ext4Inode(self, sb.s_journal_inum, raw, seed))
+        except Errno as reason:
+            raise BadImage(f"the ext4 image was not unmounted cleanly and its journal is not readable: {reason}") from None
+
     def _warn(self) -> None:
         sb = self.volume.superblock
-        if sb.incompat & INCOMPAT_RECOVER:
-            self.warnings.append("the ext4 image was not unmounted cleanly; its journal is not replayed (as mount -o noload)")
         if sb.s_state & EXT4_ERROR_FS:
             self.warnings.append("the ext4 image is marked as having errors; run e2fsck on it")
         for text in self.warnings:
