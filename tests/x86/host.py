@@ -1,7 +1,7 @@
-"""The processor that runs the tests, as a judge of x87 instructions.
+"""Judges of x87 instructions: the processor that runs the tests (x86-64 Linux only: `available`), and unicorn.
 
 One instruction at a time, in a page of machine code: FRSTOR loads the case, the instruction runs, FNSAVE stores what it
-left. FNSAVE does not wait, so exceptions may be unmasked. x86-64 Linux only: `available` says whether.
+left. FNSAVE does not wait, so exceptions may be unmasked.
 """
 import ctypes
 import mmap
@@ -9,6 +9,9 @@ import platform
 import struct
 import sys
 from dataclasses import dataclass
+
+import unicorn
+from unicorn import x86_const as u
 
 available = sys.platform == "linux" and platform.machine() == "x86_64"
 
@@ -65,3 +68,30 @@ class Host:
         self.registers[:] = rax, flags | 0x202
         self._function(code)(self.before, self.memory, self.after, self.registers)
         return Unit.unpack(self.after.raw), self.memory.raw[:len(memory)], self.registers[0], self.registers[1]
+
+
+class Unicorn:
+    """The same on unicorn. QEMU's arithmetic is exact, but it knows no overflow of the stack, and no C1."""
+    CODE, DATA = 0x10000, 0x20000
+    BEFORE, AFTER, MEMORY, REGISTERS, STACK = DATA, DATA + 0x200, DATA + 0x400, DATA + 0x600, DATA + 0x1000
+
+    def __init__(self):
+        self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+        self.uc.mem_map(self.CODE, 0x10000)
+        self.uc.mem_map(self.DATA, 0x1000)
+        self.places: dict[bytes, int] = {}
+
+    def run(self, code: bytes, unit: Unit, memory: bytes) -> tuple[Unit, bytes]:
+        """(unit, memory) after the instruction."""
+        uc = self.uc
+        stub = _PROLOGUE + code + _EPILOGUE
+        if code not in self.places:
+            self.places[code] = self.CODE + 64 * len(self.places)
+            uc.mem_write(self.places[code], stub)
+        uc.mem_write(self.BEFORE, unit.pack())
+        uc.mem_write(self.MEMORY, memory)
+        for register, value in ((u.UC_X86_REG_RDI, self.BEFORE), (u.UC_X86_REG_RSI, self.MEMORY), (u.UC_X86_REG_RDX, self.AFTER),
+                                (u.UC_X86_REG_RCX, self.REGISTERS), (u.UC_X86_REG_RSP, self.STACK)):
+            uc.reg_write(register, value)
+        uc.emu_start(self.places[code], self.places[code] + len(stub) - 1)
+        return Unit.unpack(bytes(uc.mem_read(self.AFTER, SAVED))), bytes(uc.mem_read(self.MEMORY, len(memory)))

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.x86 import host
+from tests.x86 import host, machines
 from tests.x86.machines import CODE, DATA, DATA_SIZE, PageMemory
 from webvm.x86 import float80, x87
 from webvm.x86.decode import decode
@@ -202,6 +202,34 @@ def test_every_exact_instruction_does_what_the_processor_does(processor):
     report(failures)
 
 
+_OPERATIONS = ("add", "mul", "sub", "subr", "div", "divr")
+JUDGED_BY_UNICORN = {*("f" + o for o in _OPERATIONS), *("f" + o + "p" for o in _OPERATIONS), *("fi" + o for o in _OPERATIONS),
+                     "fsqrt", "frndint", "fst", "fstp", "fist", "fistp"}
+
+
+def beyond_unicorn(u):
+    """It adds pseudo-denormals wrongly, and stores signaling NaNs with other bits."""
+    return any(float80.kind(x) == float80.SIGNALING or float80.kind(x) == float80.DENORMAL and x >> 63 & 1 for x in u.registers)
+
+
+def test_results_are_those_of_unicorn():
+    rng, failures, n, emulator = random.Random(SEED), [], 0, host.Unicorn()
+    for row in [row for row in X87_ROWS if row.meaning in JUDGED_BY_UNICORN]:
+        for _ in range(100 * ROUNDS):
+            code, u = encode(row, rng), unit(rng, empty=0, unmasked=0)
+            if beyond_unicorn(u):
+                continue
+            size = row.operands[0].size if row.mod == "mem" else 0
+            memory = operand(rng, size, u.registers[0]) if size else b""
+            ours, theirs = on_oracle(code, u, memory), emulator.run(code, u, memory)
+            n += 1
+            if ours[0].registers != theirs[0].registers or ours[1] != theirs[1]:
+                failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}] {memory.hex()}: oracle [{show(ours[0])}] "
+                                f"{ours[1].hex()} / unicorn [{show(theirs[0])}] {theirs[1].hex()}")
+    assert n > 2000
+    report(failures)
+
+
 POINTERS = slice(12, 28)                     # of the last instruction and its operand, in an environment
 
 
@@ -280,3 +308,43 @@ def test_transcendental_instructions_are_within_one_ulp_of_the_processor(process
                 failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}] : oracle / processor {', '.join(wrong)}")
     assert n > 1000
     report(failures)
+
+
+# ---------------------------------------------------------------------------------------------- through the interpreter
+
+
+@pytest.fixture(scope="module")
+def interpreter(): return machines.Interpreter()
+
+
+def test_the_interpreter_leaves_x87_instructions_to_the_oracle(interpreter):
+    rng, failures = random.Random(SEED), []
+    for row in [row for row in machines.rows() if row in X87_ROWS]:
+        for _ in range(5):
+            code, u, data = encode(row, rng), unit(rng), rng.randbytes(DATA_SIZE)
+            state = to_state(u)
+            state.flags = rng.getrandbits(12) & ARITHMETIC
+            ours, theirs = machines.on_oracle(code, state, data), interpreter.run(code, state, data)
+            if ours != theirs:
+                failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}]: {ours.end} {ours.state} / {theirs.end} {theirs.state}")
+    report(failures)
+
+
+def test_a_store_that_faults_pops_nothing(interpreter):
+    u = host.Unit(0x37F, 0, 0xFFF0, (float80.ONE,) * 8)
+    state = to_state(u)
+    state.gpr[6] = 0x700000
+    outcome = interpreter.run(bytes.fromhex("db3e"), state, bytes(DATA_SIZE))                    # fstp tbyte [rsi]
+    assert outcome.end == "fault 0x700000"
+    assert to_unit(outcome.state) == u and outcome.state.rip == CODE
+
+
+def test_code_written_over_is_decoded_again(interpreter):
+    u = host.Unit(0x37F, 0, 0xFFFF, (0,) * 8)
+    first = interpreter.run(bytes.fromhex("d9e8"), to_state(u), bytes(DATA_SIZE))                # fld1
+    second = interpreter.run(bytes.fromhex("d9ee"), to_state(u), bytes(DATA_SIZE))               # fldz
+    assert (first.state.x87[7], second.state.x87[7]) == (float80.ONE, 0)
+
+
+def test_every_x87_instruction_has_a_meaning():
+    assert {row.meaning for row in X87_ROWS} <= {*PYTHON_MEANINGS, *MEANINGS}
