@@ -18,7 +18,6 @@ EXT4_MIN_DESC_SIZE_64BIT = 64
 EXT4_CRC32C_CHKSUM = 1
 
 # s_state
-EXT4_VALID_FS = 1
 EXT4_ERROR_FS = 2
 
 # s_flags
@@ -26,7 +25,6 @@ EXT2_FLAGS_SIGNED_HASH = 1
 EXT2_FLAGS_UNSIGNED_HASH = 2
 
 # s_feature_compat
-COMPAT_HAS_JOURNAL = 0x4
 COMPAT_DIR_INDEX = 0x20
 COMPAT_SPARSE_SUPER2 = 0x200
 
@@ -62,10 +60,6 @@ EXT4_HUGE_FILE_FL = 0x40000
 EXT4_EXTENTS_FL = 0x80000
 EXT4_EA_INODE_FL = 0x200000
 EXT4_INLINE_DATA_FL = 0x10000000
-EXT4_CASEFOLD_FL = 0x40000000
-
-# bg_flags
-EXT4_BG_INODE_UNINIT = 1
 
 # struct ext4_super_block. Fields that nothing reads are padding.
 SUPERBLOCK_FIELDS = (
@@ -79,7 +73,6 @@ SUPERBLOCK_FIELDS = (
     (0x018, "I",   "s_log_block_size"),
     (0x01C, "I",   "s_log_cluster_size"),
     (0x020, "I",   "s_blocks_per_group"),
-    (0x024, "I",   "s_clusters_per_group"),
     (0x028, "I",   "s_inodes_per_group"),
     (0x030, "I",   "s_wtime"),
     (0x038, "H",   "s_magic"),

@@ -6,8 +6,6 @@ from .checksum import crc32c
 from .errors import BadImage
 from .layout import *
 
-_END = SUPERBLOCK_SIZE
-
 
 def _struct_of(fields) -> Struct:
     """One Struct for scattered fields: the gaps between them become padding."""
@@ -15,7 +13,7 @@ def _struct_of(fields) -> Struct:
     for offset, code, _ in fields:
         formats.append(f"{offset - position}x{code}")
         position = offset + Struct("<" + code).size
-    return Struct("<" + "".join(formats) + f"{_END - position}x")
+    return Struct("<" + "".join(formats) + f"{SUPERBLOCK_SIZE - position}x")
 
 
 _SUPERBLOCK = _struct_of(SUPERBLOCK_FIELDS)
