@@ -14,7 +14,8 @@ from webvm.fs.wait import Interrupted, Wait
 from webvm.kernel import cpu, life, signals
 from webvm.kernel.cpu import RAX
 from webvm.kernel.mm import GuestFault
-from webvm.kernel.syscall import KEEP_REGISTERS, SYSCALLS, Trace, signal_name
+from webvm.kernel.syscall import INTERRUPTED, KEEP_REGISTERS, SYSCALLS, Trace, signal_name
+from webvm.kernel.sys_signal import show_siginfo
 from webvm.kernel.task import KillableWait
 from webvm.linux import siginfo, wait
 from webvm.linux.errno import EINTR, ENOSYS, Errno
@@ -297,11 +298,11 @@ class Scheduler:
         if task.dead:
             return False
         if entry is not None:
+            if task.trace is not None:
+                self._finish_trace(task, INTERRUPTED if result is Interrupted else result)
             if result is Interrupted:
                 task.interrupted = entry
                 result = -EINTR
-            if task.trace is not None:
-                self._finish_trace(task, result)
             if result is not KEEP_REGISTERS:
                 task.mem.space.set(RAX, result & MASK64)
         return True
@@ -340,7 +341,7 @@ class Scheduler:
             action = group.actions.get(signo)
             info = signals.take(task, signo)
             if action[0] == SIG_DFL:
-                self._default_action(task, signo)
+                self._default_action(task, signo, info)
             elif action[0] != SIG_IGN:
                 if not self._enter_handler(task, signo, info, action):
                     return False
@@ -359,9 +360,9 @@ class Scheduler:
             handler = group.actions.get(signo)[0]
             if handler not in (SIG_DFL, SIG_IGN):
                 return not isinstance(task.waiting, KillableWait) and self._step(task, Interrupted())
-            signals.take(task, signo)
+            info = signals.take(task, signo)
             if handler == SIG_DFL:
-                self._default_action(task, signo)
+                self._default_action(task, signo, info)
             if group.exiting is not None:
                 self.abandon(task)
                 return True
@@ -377,7 +378,7 @@ class Scheduler:
                 signals.restart_call(task.mem.space, task.interrupted.number)
             task.interrupted = None
         if self.kernel.strace is not None:
-            self.kernel.strace(task, f"--- {signal_name(signo)} ---")
+            self.kernel.strace(task, f"--- {show_siginfo(info)} ---")
         coroutine = signals.enter_handler(task, signo, info, action)
         try:
             waiting = coroutine.send(None)
@@ -389,7 +390,7 @@ class Scheduler:
         self._park(task, coroutine, waiting, None)
         return False
 
-    def _default_action(self, task, signo):
+    def _default_action(self, task, signo, info):
         group, bit = task.group, signals.bit(signo)
         if bit & signals.IGNORED:
             return
@@ -398,6 +399,7 @@ class Scheduler:
                 life.stop_group(group, signo)
             return
         if self.kernel.strace is not None:
+            self.kernel.strace(task, f"--- {show_siginfo(info)} ---")
             self.kernel.strace(task, f"+++ killed by {signal_name(signo)} +++")
         life.end_group(group, wait.killed(signo))
 

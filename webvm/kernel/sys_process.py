@@ -6,7 +6,7 @@ Knows registers and structures; what beginning and ending mean is life.py.
 from webvm.fs.vfs import File
 from webvm.kernel import exec, life, signals
 from webvm.kernel.syscall import (
-    KEEP_REGISTERS, Environment, Fd, Flags, Int, IntOut, Path, Pid, Ptr, Size, Strings, UInt, signal_name, syscall,
+    KEEP_REGISTERS, Environment, Fd, Flags, Int, Path, Pid, Ptr, Size, Strings, Struct, UInt, signal_name, syscall,
 )  # fmt: skip
 from webvm.kernel.task import KillableWait
 from webvm.linux import resource, sched, siginfo, wait
@@ -234,7 +234,24 @@ def _rusage_of_dead(child):
     return resource.RUSAGE.pack(*user, *system, *[0] * 14)
 
 
-WaitStatus = IntOut()
+def show_status(data):
+    """A wait status as strace shows it."""
+    word = int.from_bytes(data, "little")
+    if word == wait.CONTINUED:
+        return "[{WIFCONTINUED(s)}]"
+    if word & 0xFF == 0x7F:
+        return f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(word >> 8 & 0xFF)}}}]"
+    if word & 0x7F:
+        return f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(word & 0x7F)}}}]"
+    return f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {word >> 8 & 0xFF}}}]"
+
+
+class _WaitStatus(Struct):
+    def show(self, mem, value, values, names, result):
+        return super().show(mem, value, values, names, result or None)
+
+
+WaitStatus = _WaitStatus(4, show_status, out=True)
 
 
 @syscall(61)

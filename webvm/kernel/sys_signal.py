@@ -5,14 +5,14 @@ from webvm.kernel import signals
 from webvm.kernel.cpu import RSP
 from webvm.kernel.signals import UNBLOCKABLE, bit
 from webvm.kernel.syscall import (
-    KEEP_REGISTERS, Enum, Flags, Pid, Ptr, SigSet, SigSetOut, Signal, Size, Struct, Timespec, sigset, syscall,
+    KEEP_REGISTERS, Enum, Flags, Pid, Ptr, SigSet, SigSetOut, Signal, Size, Struct, Timespec, sigset, signal_name, syscall,
 )  # fmt: skip
 from webvm.kernel.sys_process import check_may_signal
 from webvm.linux import siginfo
 from webvm.linux.errno import EAGAIN, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from webvm.linux.signal import (
     MINSIGSTKSZ, NSIG, SA_UNSUPPORTED, SIG_BLOCK, SIG_DFL, SIG_IGN, SIG_SETMASK, SIG_UNBLOCK, SIGACTION, SIGKILL,
-    SIGSTOP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, STACK,
+    SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGTRAP, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, STACK,
 )  # fmt: skip
 from webvm.linux.time import SECOND, TIMESPEC
 
@@ -24,6 +24,33 @@ def show_action(data):
     shown = {SIG_DFL: "SIG_DFL", SIG_IGN: "SIG_IGN"}.get(handler, hex(handler))
     text = f"{{sa_handler={shown}, sa_mask={sigset(mask)}, sa_flags={_SaFlags.format(flags)}"
     return text + (f", sa_restorer={restorer:#x}}}" if flags & 0x04000000 else "}")
+
+
+_CODES = {siginfo.SI_USER: "SI_USER", siginfo.SI_KERNEL: "SI_KERNEL", siginfo.SI_QUEUE: "SI_QUEUE",
+          siginfo.SI_TIMER: "SI_TIMER", siginfo.SI_TKILL: "SI_TKILL"}
+_CODE_PREFIXES = {SIGILL: "ILL_", SIGFPE: "FPE_", SIGSEGV: "SEGV_", SIGBUS: "BUS_", SIGTRAP: "TRAP_", SIGCHLD: "CLD_"}
+
+
+def show_siginfo(info):
+    """`SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, ...}`, as strace shows a signal."""
+    signo, code = siginfo.signo_code(info)
+    name = signal_name(signo)
+    pid, uid = siginfo.sender(info)
+    rest = ""
+    prefix = _CODE_PREFIXES.get(signo)
+    if code in _CODES:
+        code_name = _CODES[code]
+        rest = "" if code in (siginfo.SI_KERNEL, siginfo.SI_TIMER) else f", si_pid={pid}, si_uid={uid}"
+    elif prefix:
+        code_name = Enum(prefix, "siginfo").format(code)
+        rest = f", si_addr={int.from_bytes(info[16:24], 'little'):#x}"
+        if signo == SIGCHLD:
+            status = int.from_bytes(info[24:28], "little")
+            shown = status if code == siginfo.CLD_EXITED else signal_name(status)
+            rest = f", si_pid={pid}, si_uid={uid}, si_status={shown}"
+    else:
+        code_name = str(code)
+    return f"{name} {{si_signo={name}, si_code={code_name}{rest}}}"
 
 
 _SaFlags = Flags("SA_", "signal")

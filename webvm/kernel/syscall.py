@@ -24,6 +24,8 @@ SYSCALLS = {}                       # number -> Syscall
 #: What a handler returns when it has set the registers itself (rt_sigreturn, execve).
 KEEP_REGISTERS = object()
 
+INTERRUPTED = object()              # result of a traced call that a signal interrupted
+
 STRING_LIMIT = 32                   # bytes of a buffer that strace(1) shows
 POINTER_SIZE = 8
 
@@ -310,11 +312,12 @@ class Trace:
         self.shown = [None if type_.out else self._show(i, None) for i, (_, type_) in enumerate(self.entry.parameters)]
 
     def finish(self, result):
-        """The whole line; RESULT is what rax holds (signed), an (Errno) negative for failures, None when it never returns."""
+        """The whole line; RESULT is what rax holds (signed), negative for failures, None when it never returns, INTERRUPTED
+        when a signal came first."""
         if self.entry is not None:
             for i, text in enumerate(self.shown):
                 if text is None:
-                    text = self._show(i, result)
+                    text = self._show(i, None if result is INTERRUPTED else result)
                     self.shown[i] = _hex(self.values[i]) if text is None else text
         return f"{self.name}({', '.join(filter(None, self.shown))}) = {self.show_result(result)}"
 
@@ -327,6 +330,9 @@ class Trace:
     def show_result(self, result):
         if result is None:
             return "?"
+        if result is INTERRUPTED:
+            return ("? ERESTARTSYS (To be restarted if SA_RESTART is set)" if self.entry.restart
+                    else "? ERESTARTNOHAND (To be restarted if no handler)")
         if -4096 < result < 0:
             return f"-1 {errorcode[-result]} ({STRERROR[-result]})" if -result in errorcode else f"-1 ({-result})"
         if self.entry is not None and self.entry.returns is Ptr:
