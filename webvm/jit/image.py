@@ -84,18 +84,19 @@ class SpaceMemory:
 
 
 class SpaceState:
-    """The registers of the thread loaded in a space, as the oracle's State has them: fetched when first mentioned.
+    """The registers of the thread loaded in a space, as the oracle's State has them.
 
-    Its __dict__ holds the fields that were, so `write_state` stores no others.
+    Fields are fetched when first mentioned, into its __dict__; `store` puts back those that changed since.
     """
-    __slots__ = ("_space", "_raw", "__dict__")
+    __slots__ = ("_space", "_raw", "_was", "__dict__")
 
     def __init__(self, space):
-        self._space, self._raw = space, space.context()
+        self._space, self._raw, self._was = space, space.context(), {}
 
     def __getattr__(self, name):
         value = self._fetch(name)
-        setattr(self, name, value)
+        self.__dict__[name] = value
+        self._was[name] = value.copy() if value.__class__ is list else value
         return value
 
     def _fetch(self, name):
@@ -115,18 +116,17 @@ class SpaceState:
                 return self._space.rflags & _ARITHMETIC
         raise AttributeError(name)
 
+    def store(self) -> None:
+        was = self._was
+        changed = {name: value for name, value in self.__dict__.items() if was.get(name) != value}
+        _load(self._space, bytearray(self._raw), changed)
+        if "flags" in changed:
+            self._space.rflags = self.flags | self.df << 10 | self.rest
 
-def read_state(space) -> State:
-    """All registers of the thread loaded in a space."""
-    state = SpaceState(space)
-    return State(**{f.name: getattr(state, f.name) for f in fields(State)})
 
-
-def write_state(space, state: State | SpaceState) -> None:
-    """Loads the registers into a space; of a SpaceState those that were mentioned."""
-    raw = bytearray(space.context())
-    known = vars(state)
-    for name, value in known.items():
+def _load(space, raw: bytearray, values: dict) -> None:
+    """Loads the context `raw` into a space, with the fields in `values` replaced. Not the arithmetic flags."""
+    for name, value in values.items():
         if name in _SCALARS:
             form, where = _SCALARS[name]
             form.pack_into(raw, where, value)
@@ -138,8 +138,18 @@ def write_state(space, state: State | SpaceState) -> None:
             for where, x in zip(_VECTORS, value):
                 raw[where] = x.to_bytes(16, "little")
     space.load_context(raw)
-    if "flags" in known:
-        space.rflags = state.flags | state.df << 10 | state.rest
+
+
+def read_state(space) -> State:
+    """All registers of the thread loaded in a space."""
+    state = SpaceState(space)
+    return State(**{f.name: getattr(state, f.name) for f in fields(State)})
+
+
+def write_state(space, state: State) -> None:
+    """Loads all registers into a space."""
+    _load(space, bytearray(space.context()), vars(state))
+    space.rflags = state.flags | state.df << 10 | state.rest
 
 
 class Image:
@@ -176,9 +186,9 @@ class Image:
                 space.rip = rip + insn.length & M64
             return STOPS[trap.vector]
         except SystemCall:
-            write_state(space, state)
+            state.store()
             return 0 if space.on_syscall() else at.LEFT
-        write_state(space, state)
+        state.store()
         return 0
 
     def _fetch(self, memory: SpaceMemory, rip: int) -> Insn:

@@ -30,8 +30,9 @@ def _st(s, i: int) -> int:
     return (s.fsw >> 11) + i & 7
 
 
-def _in_use(s, *registers) -> bool:
-    return all(s.ftw >> r & 1 for r in registers)
+def _in_use(s, r: int, other: int | None = None) -> int:
+    """Whether the register, or both, have something in them."""
+    return s.ftw >> r & 1 if other is None else s.ftw >> r & s.ftw >> other & 1
 
 
 def _set(s, r: int, x: int) -> None:
