@@ -193,14 +193,15 @@ class Machine:
             denied = True
         raise Errno(EACCES if denied else ENOENT)
 
-    async def run(self, argv, stdin=b"", env: dict | None = None, cwd: str | None = None) -> tuple[int, bytes, bytes]:
+    async def run(self, argv, stdin=b"", env: dict | None = None, cwd: str | None = None,
+                  account: Account | None = None) -> tuple[int, bytes, bytes]:
         """Runs a program to its end, apart from the console: (exit status, standard output, standard error)."""
         pipes = [self.kernel.pipefs.pipe(0, 0) for _ in range(3)]
         (child_in, our_in), (our_out, child_out), (our_err, child_err) = pipes
         for end in (our_in, our_out, our_err):
             end.retain()
         try:
-            task = await self.spawn(argv, env=env, cwd=cwd, files={0: child_in, 1: child_out, 2: child_err})
+            task = await self.spawn(argv, env=env, cwd=cwd, account=account, files={0: child_in, 1: child_out, 2: child_err})
         except Errno as error:
             for end in (our_in, our_out, our_err):
                 end.release()
