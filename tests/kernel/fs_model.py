@@ -22,6 +22,13 @@ TREE = [
     ("dd/dd", None), ("dd/dd/c", b"deep\n" * 3000), ("link", "dd"), ("dd/link", "../b"), ("c", "nowhere"),
 ]  # fmt: skip
 
+# For the program of an ordinary user: (uid, gid, mode) of what is not root's.
+USER, GROUP, OTHER = 1000, 50, 2000
+OWNERS = {
+    "": (USER, USER, 0o755), "a": (0, GROUP, 0o664), "b": (USER, USER, 0o4755), "dd": (0, 0, 0o1777),
+    "dd/a": (OTHER, OTHER, 0o644), "dd/b": (USER, GROUP, 0o600), "dd/dd": (OTHER, GROUP, 0o770), "dd/dd/c": (OTHER, GROUP, 0o2750),
+}  # fmt: skip
+
 
 def program(seed, length, dots):
     rng = random.Random(seed)
@@ -63,6 +70,7 @@ def program(seed, length, dots):
         "list": lambda: (path(),),
         "chmod": lambda: (path(), rng.choice((0o644, 0o755, 0o600, 0o2755))),
         "access": lambda: (path(), rng.randrange(8)),
+        "chown": lambda: (path(), rng.choice((-1, USER, OTHER)), rng.choice((-1, GROUP, OTHER))),
         "mkfifo": lambda: (path(), 0o644),
         "utimens": lambda: (path(), rng.randrange(1 << 40), rng.randrange(1 << 40)),
         "dup": lambda: (fd(), fd()),
@@ -82,8 +90,8 @@ def shown_stat(mode, nlink, size, is_dir):
     return oct(mode), nlink, None if is_dir or stat.S_ISLNK(mode) else size
 
 
-def run_on_linux(directory, ops, chroot):
-    """The answers of the real kernel: a forked child does it, in a chroot when it may."""
+def run_on_linux(directory, ops, chroot, user=False):
+    """The answers of the real kernel: a forked child does it, in a chroot when it may, as an ordinary user if asked to."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -93,6 +101,10 @@ def run_on_linux(directory, ops, chroot):
             os.chdir(directory)
             if chroot:
                 os.chroot(".")
+            if user:
+                os.setgroups([GROUP])
+                os.setresgid(USER, USER, USER)
+                os.setresuid(USER, USER, USER)
             answers = _run_linux(ops, "/" if chroot else directory)
             with open(writer, "wb") as pipe:
                 pickle.dump(answers, pipe)
@@ -244,6 +256,8 @@ async def run_on_webvm(task, ops):
                 await task("utimensat", -100, a[0], at, 0)
                 st = await task.stat(a[0])
                 return tuple(st[f] * 10**9 + st[f + "_ns"] for f in ("atime", "mtime"))
+            case "chown":
+                await task("chown", a[0], a[1] & 0xFFFFFFFF, a[2] & 0xFFFFFFFF)
             case "home":
                 await task("chdir", b"/")
             case _:

@@ -3,16 +3,19 @@
 import asyncio
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 from tests.fake_task import FakeTask
-from tests.kernel.fs_model import TREE, program, run_on_linux, run_on_webvm
+from tests.kernel.fs_model import GROUP, OWNERS, TREE, USER, program, run_on_linux, run_on_webvm
 from webvm.fs.hostfs import HostFs
 from webvm.fs.overlay import Overlay
 from webvm.fs.tmpfs import Tmpfs
 
 ROOT = os.getuid() == 0
 ON_TMPFS = os.access("/dev/shm", os.W_OK)
+PROTECTED = {name: Path("/proc/sys/fs/protected_" + name) for name in ("regular", "fifos", "hardlinks")}
+USUAL = [int(p.read_text()) if p.exists() else 0 for p in PROTECTED.values()] == [0, 0, 1]
 
 
 async def fill(fs):
@@ -82,5 +85,31 @@ def test_random_operations_answer_as_linux_does(make, seed):
         os.chmod(directory, 0o755)
         got = asyncio.run(ours(directory))
     os.umask(umask)
+    for at, (op, want, have) in enumerate(zip(ops, expected, got)):
+        assert have == want, f"seed {seed}, step {at}: {op}"
+
+
+@pytest.mark.skipif(not ON_TMPFS or not ROOT or not USUAL, reason="needs root, a tmpfs, and fs.protected_* as ours are")
+@pytest.mark.parametrize("make", [tmpfs, overlay])
+@pytest.mark.parametrize("seed", range(int(os.environ.get("WEBVM_SEED", 1)), int(os.environ.get("WEBVM_SEED", 1)) + 20))
+def test_an_ordinary_user_is_refused_what_linux_refuses(make, seed):
+    ops = list(program(seed, 200, dots=True))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        fill_real(directory)
+        for path, (uid, gid, mode) in OWNERS.items():
+            os.chown(os.path.join(directory, path), uid, gid)
+            os.chmod(os.path.join(directory, path), mode)
+        expected = run_on_linux(directory, ops, chroot=True, user=True)
+
+    async def ours():
+        fs = await make(None)
+        for path, (uid, gid, mode) in OWNERS.items():
+            inode = fs.root
+            for name in path.encode().split(b"/") if path else ():
+                inode = await inode.lookup(name)
+            await inode.setattr(mode=mode, uid=uid, gid=gid)
+        return await run_on_webvm(FakeTask(fs, USER, USER, (GROUP,)), ops)
+
+    got = asyncio.run(ours())
     for at, (op, want, have) in enumerate(zip(ops, expected, got)):
         assert have == want, f"seed {seed}, step {at}: {op}"

@@ -292,10 +292,10 @@ class HostInode(Inode):
         """chmod follows links, and a link may have come in our place: go by a descriptor of the thing itself."""
         if not where:
             os.fchmod(name, mode)
-        elif self.is_reg or self.is_dir:
-            own = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=where["dir_fd"])
+        elif not self.is_symlink:
+            own = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where["dir_fd"])
             try:
-                os.fchmod(own, mode)
+                os.chmod(f"/proc/self/fd/{own}", mode)
             finally:
                 os.close(own)
 

@@ -33,8 +33,10 @@ class Overlay(Tmpfs):
 
     async def statfs(self):
         lower = await self.lower.statfs()
-        free = min(lower.bfree, max(0, self.limit_pages - self.used_pages) * PAGE // lower.bsize)
-        return StatFs(lower.type, lower.bsize, lower.blocks, free, free, lower.files, lower.ffree, lower.namelen)
+        room = self.limit_pages * PAGE // lower.bsize
+        free = max(0, self.limit_pages - self.used_pages) * PAGE // lower.bsize
+        blocks = lower.blocks - lower.bfree + room
+        return StatFs(lower.type, lower.bsize, blocks, free, free, lower.files, lower.ffree, lower.namelen)
 
     def changed(self, inode):
         if inode.nlink:

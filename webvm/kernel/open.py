@@ -42,7 +42,7 @@ from webvm.linux.fcntl import (
     O_TRUNC,
     O_WRONLY,
 )
-from webvm.linux.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
+from webvm.linux.stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID
 
 ONLY_FOR_OPEN = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC  # F_GETFL does not show these
 WITH_O_PATH = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
@@ -131,6 +131,7 @@ async def open_dentry(task, dentry: Dentry, flags: int) -> File:
     file = await _open(task, dentry, flags)
     if flags & O_TRUNC and kind == S_IFREG:
         await inode.truncate(0)
+        await drop_privileges(task, inode)
     return file
 
 
@@ -152,3 +153,15 @@ async def _open(task, dentry: Dentry, flags: int) -> File:
     if file.dentry is None:
         file.dentry = dentry
     return file
+
+
+async def drop_privileges(task, inode):
+    """file_remove_privs: who changes a program without being root takes its set-ID bits away."""
+    mode = inode.mode
+    if task.cred.fsuid and inode.is_reg:
+        if mode & S_ISUID:
+            mode &= ~S_ISUID
+        if mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
+            mode &= ~S_ISGID
+        if mode != inode.mode:
+            await inode.setattr(mode=mode & 0o7777)

@@ -7,6 +7,7 @@ from webvm.fs.tmpfs import MemFile
 from webvm.fs.vfs import MAX_RW_COUNT, Directory, File, PathFile, RegularFile
 from webvm.kernel.jobctl import check_background_read, check_background_write, send_sigpipe
 from webvm.kernel.locks import TO_END, Lock
+from webvm.kernel.open import drop_privileges
 from webvm.kernel.path import MAY_WRITE, Dentry, check, check_writable, resolve
 from webvm.kernel.syscall import Enum, Fd, Flags, In, Int, Long, Out, Path, Ptr, Size, UInt, syscall
 from webvm.linux.dirent import pack_dirent, pack_dirent64
@@ -118,21 +119,9 @@ async def write_all(task, file: File, data) -> int:
         if error.number == EPIPE:
             send_sigpipe(task)
         raise
-    if file.inode.mode & (S_ISUID | S_ISGID) and task.cred.fsuid:
+    if count and file.inode.mode & (S_ISUID | S_ISGID):
         await drop_privileges(task, file.inode)
     return count
-
-
-async def drop_privileges(task, inode):
-    """file_remove_privs: who changes a program without being root takes its set-ID bits away."""
-    mode = inode.mode
-    if task.cred.fsuid and inode.is_reg:
-        if mode & S_ISUID:
-            mode &= ~S_ISUID
-        if mode & (S_ISGID | 0o010) == S_ISGID | 0o010:
-            mode &= ~S_ISGID
-        if mode != inode.mode:
-            await inode.setattr(mode=mode & 0o7777)
 
 
 @syscall(0)
@@ -174,7 +163,8 @@ async def pwrite64(task, fd: Fd, buf: In, count: Size, offset: Long):
     file = positioned(task, fd, False)
     data = await task.mem.read(buf, min(count, MAX_RW_COUNT))
     written = await file.pwrite(data, offset)
-    await drop_privileges(task, file.inode)
+    if written:
+        await drop_privileges(task, file.inode)
     return written
 
 
@@ -239,7 +229,8 @@ async def pwritev(task, fd: Fd, iov: Ptr, iovcnt: Int, offset: Long):
         raise Errno(EINVAL)
     file = positioned(task, fd, False)
     written = await file.pwrite(await gather(task, await iovec(task, iov, iovcnt)), offset)
-    await drop_privileges(task, file.inode)
+    if written:
+        await drop_privileges(task, file.inode)
     return written
 
 
@@ -496,6 +487,7 @@ async def fallocate(task, fd: Fd, mode: Flags("FALLOC_FL_", "fcntl"), offset: Lo
     if not file.inode.is_reg:
         raise Errno(ENODEV)
     await file.inode.fallocate(mode, offset, length)
+    await drop_privileges(task, file.inode)
     return 0
 
 

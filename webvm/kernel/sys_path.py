@@ -582,6 +582,9 @@ async def _rename(task, olddirfd, oldpath, newdirfd, newpath, flags):
         raise Errno(EINVAL)
     if new.dentry is not None and old.parent.within(new.dentry):
         raise Errno(EINVAL if flags & RENAME_EXCHANGE else ENOTEMPTY)
+    check_writable(task, old.parent)
+    if new.dentry is not None and new.dentry.inode is old.dentry.inode:
+        return 0  # two names of one file: nothing happens
     check_delete(task, old)
     if new.dentry is None:
         check_create(task, new)
@@ -592,8 +595,7 @@ async def _rename(task, olddirfd, oldpath, newdirfd, newpath, flags):
     if old.dentry.inode.is_dir and old.parent is not new.parent:
         check(task.cred, old.dentry.inode, MAY_WRITE)  # its `..` changes
     await old.parent.inode.rename(old.name, new.parent.inode, new.name, flags)
-    if new.dentry is None or old.dentry.inode is not new.dentry.inode:
-        old.parent.move(old.dentry, new.parent, new.name, new.dentry if flags & RENAME_EXCHANGE else None)
+    old.parent.move(old.dentry, new.parent, new.name, new.dentry if flags & RENAME_EXCHANGE else None)
     return 0
 
 
