@@ -6,7 +6,7 @@ Knows tasks and groups; knows no numbers of system calls (sys_process.py) and no
 from webvm.kernel import exec, signals
 from webvm.kernel.task import Group, Session, Task
 from webvm.linux import sched, siginfo, wait
-from webvm.linux.errno import EAGAIN, EINVAL, Errno
+from webvm.linux.errno import EAGAIN, EINVAL, ENOMEM, Errno
 from webvm.linux.resource import RLIMIT_NPROC
 from webvm.linux.signal import SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_DFL, SIG_IGN, SIGCHLD, SIGCONT, SIGHUP
 from webvm.linux.time import SECOND, USER_HZ
@@ -20,8 +20,9 @@ def clone(task, flags, stack=0, tls=0, exit_signal=SIGCHLD):
     """A new task like TASK, not yet running; shares what the CLONE_* FLAGS say."""
     kernel = task.kernel
     group = task.group
-    if flags & sched.CLONE_SIGHAND and not flags & sched.CLONE_VM or flags & sched.CLONE_THREAD and not flags & sched.CLONE_SIGHAND:
-        raise Errno(EINVAL)
+    for flag, needed in ((sched.CLONE_SIGHAND, sched.CLONE_VM), (sched.CLONE_THREAD, sched.CLONE_SIGHAND)):
+        if flags & flag and not flags & needed:
+            raise Errno(EINVAL)
     if flags & sched.CLONE_FS and flags & sched.CLONE_NEWNS:
         raise Errno(EINVAL)
     if len(kernel.tasks) >= group.limit(RLIMIT_NPROC):
@@ -35,7 +36,11 @@ def clone(task, flags, stack=0, tls=0, exit_signal=SIGCHLD):
             new_space = kernel.new_space()
         except MemoryError:
             raise Errno(EAGAIN) from None
-        mem = task.mem.fork(new_space)
+        try:
+            mem = task.mem.fork(new_space)
+        except MemoryError:
+            new_space.release()
+            raise Errno(ENOMEM) from None
     files = task.files.share() if flags & sched.CLONE_FILES else task.files.copy()
     fs = task.fs if flags & sched.CLONE_FS else task.fs.copy()
     tid = kernel.new_pid()
@@ -152,18 +157,18 @@ def _exit_group(group, status):
     heir = _reaper(group)
     moved, group.children = group.children, []
     for child in moved:
-        was_orphaned = orphaned(kernel, child.pgrp, child.session)
         child.parent = heir
         heir.children.append(child)
         for thread in list(child.threads):
             signals.send(kernel, child, thread.pdeathsig, task=thread)
         if child.status is not None:
             _tell_parent(child)
-        elif not was_orphaned and orphaned(kernel, child.pgrp, child.session):
-            _hang_up_stopped(kernel, child.pgrp)
+        elif child.pgrp != group.pgrp and child.session is group.session:
+            _check_orphaned(kernel, child.pgrp, child.session)
     group.gone.wake()
-    if orphaned(kernel, group.pgrp, group.session, without=group):
-        _hang_up_stopped(kernel, group.pgrp)
+    parent = group.parent
+    if parent.pgrp != group.pgrp and parent.session is group.session:
+        _check_orphaned(kernel, group.pgrp, group.session)
     _tell_parent(group)
 
 
@@ -216,19 +221,20 @@ def reap(group):
 
 # -- process groups and sessions --------------------------------------------------------------------------------------------
 
-def orphaned(kernel, pgrp, session, without=None):
+def orphaned(kernel, pgrp, session):
     """No member has a parent in another group of the same session (POSIX 3.264): job control cannot reach it."""
     for group in kernel.groups.values():
-        if group.pgrp == pgrp and group is not without and group.status is None:
+        if group.pgrp == pgrp and group.status is None:
             parent = group.parent
             if parent is not kernel.init and parent.session is session and parent.pgrp != pgrp and parent.status is None:
                 return False
     return True
 
 
-def _hang_up_stopped(kernel, pgrp):
-    members = [g for g in kernel.groups.values() if g.pgrp == pgrp and g.status is None]
-    if any(g.stopped for g in members):
+def _check_orphaned(kernel, pgrp, session):
+    """A link that kept PGRP from being orphaned is gone: stopped members that nobody could continue are hung up."""
+    members = kernel.members(pgrp)
+    if any(g.stopped for g in members) and orphaned(kernel, pgrp, session):
         for group in members:
             signals.send(kernel, group, SIGHUP)
             signals.send(kernel, group, SIGCONT)

@@ -275,7 +275,8 @@ class AddressSpace:
         first, there = old >> 12, new >> 12
         perms = self.space.perms(first, length >> 12)
         for run in _PRESENT_RUN.finditer(perms):
-            self.space.write(new + run.start() * PAGE, self.space.read(old + run.start() * PAGE, (run.end() - run.start()) * PAGE))
+            content = self.space.read(old + run.start() * PAGE, (run.end() - run.start()) * PAGE)
+            self.space.write(new + run.start() * PAGE, content)
             self.space.protect(there + run.start(), run.end() - run.start(), PRESENT)
 
     def forget(self, start, length):
@@ -294,6 +295,7 @@ class AddressSpace:
             for run in _PRESENT_RUN.finditer(perms):
                 self.space.fill(vma.start + run.start() * PAGE, (run.end() - run.start()) * PAGE)
                 self.space.protect(first + run.start(), run.end() - run.start(), 0)
+            self._withhold_before(first)
 
     # -- faults ---------------------------------------------------------------------------------------------------------
 
@@ -414,9 +416,9 @@ class AddressSpace:
         return None
 
     def _withhold_before(self, page):
-        """PAGE was just mapped: the page before it must not be accessed until this one is present."""
-        if self.space.perms(page - 1, 1)[0] & ACCESS:
-            vma = self.find(page << 12)
+        """PAGE is not present any more: if it is mapped, the page before it must not be accessed until it is."""
+        vma = self.find(page << 12)
+        if vma is not None and self.space.perms(page - 1, 1)[0] & ACCESS:
             if vma.pages is None:
                 self.space.protect(page, 1, PRESENT)
             else:
@@ -466,6 +468,7 @@ class AddressSpace:
             self.space.fill(page << 12, PAGE)
             self.space.protect(page, 1, 0)
             self.dirty.pop(page, None)
+            self._withhold_before(page)
 
     # -- life -------------------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from webvm.kernel.syscall import INTERRUPTED, KEEP_REGISTERS, SYSCALLS, Trace, s
 from webvm.kernel.sys_signal import show_siginfo
 from webvm.kernel.task import KillableWait
 from webvm.linux import siginfo, wait
-from webvm.linux.errno import EINTR, ENOSYS, Errno
-from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
+from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
+from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
 
 SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn
 CALLS_PER_LOOK = 32             # system calls between two looks at the time
@@ -215,6 +215,8 @@ class Scheduler:
                     return False
         except Errno as error:
             result = -error.number
+        except MemoryError:
+            result = -ENOMEM
         except Interrupted:             # a signal it sent itself comes first (SIGTTIN for a background reader)
             task.interrupted, task.attention = entry, True
             result = -EINTR
@@ -246,8 +248,15 @@ class Scheduler:
         except GuestFault as fault:
             self._segv(task, fault)
             return False
+        except MemoryError:
+            self._out_of_memory(task)
+            return False
         self._park(task, coroutine, waiting, None)
         return False
+
+    def _out_of_memory(self, task):
+        self.kernel.log(f"out of memory: killed process {task.pid} ({task.name.decode(errors='replace')})")
+        life.end_group(task.group, wait.killed(SIGKILL))
 
     def _segv(self, task, fault):
         if self.kernel.log_faults:
@@ -281,6 +290,12 @@ class Scheduler:
             result = stop.value
         except Errno as error:
             result = -error.number
+        except MemoryError:
+            if entry is None:
+                task.coroutine = task.waiting = None
+                self._out_of_memory(task)
+                return True
+            result = -ENOMEM
         except Interrupted:
             result = Interrupted
         except GuestFault as fault:

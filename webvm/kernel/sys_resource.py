@@ -16,7 +16,9 @@ NR_OPEN = 1048576
 
 def _show_rlimit(data):
     def one(value):
-        return "RLIM64_INFINITY" if value == RLIM_INFINITY else f"{value // 1024}*1024" if value and not value % 1024 else str(value)
+        if value == RLIM_INFINITY:
+            return "RLIM64_INFINITY"
+        return f"{value // 1024}*1024" if value > 1024 and not value % 1024 else str(value)
     soft, hard = RLIMIT.unpack(data)
     return f"{{rlim_cur={one(soft)}, rlim_max={one(hard)}}}"
 

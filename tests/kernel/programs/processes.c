@@ -60,6 +60,11 @@ int main(int argc, char **argv) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (!(p = fork())) { if (!fork()) { msleep(20); _exit(getppid() == 1 ? 1 : 2); } _exit(0); }
     waitpid(p, &st, 0); p = wait(&st); tell("adopted", st);
+    /* a stopped job whose shell ends is hung up */
+    if (!(p = fork())) { setsid(); if (!(p = fork())) { setpgid(0, 0); raise(SIGSTOP); _exit(3); } waitpid(p, &st, WUNTRACED); tell("job", st); _exit(0); }
+    waitpid(p, &st, 0); tell("its shell", st); p = wait(&st); tell("orphaned job", st);
+    /* a stop signal stops no orphan, which nobody could continue */
+    if (!(p = fork())) { setsid(); raise(SIGTSTP); _exit(4); } waitpid(p, &st, WUNTRACED); tell("orphan", st);
     prctl(PR_SET_CHILD_SUBREAPER, 0);
 
     /* memory is copied */
