@@ -9,6 +9,8 @@ from webvm.kernel.path import FsContext, Mounts
 from webvm.kernel.syscall import SYSCALLS
 from webvm.kernel.task import Cred
 from webvm.linux.errno import EFAULT, Errno
+from webvm.linux.resource import RLIM_INFINITY, RLIMIT_NOFILE
+from webvm.linux.stat import STAT
 
 BY_NAME = {call.name: call for call in SYSCALLS.values()}
 
@@ -80,7 +82,7 @@ class FakeTask:
         self.cred = Cred(uid, gid, groups)
         self.blocked = 0
         self.group = SimpleNamespace(
-            pid=100, pgrp=100, session=SimpleNamespace(id=100, tty=None), tty=None, limit=lambda which: 1024
+            pid=100, pgrp=100, session=SimpleNamespace(id=100, tty=None), tty=None, limit=lambda which: 1024 if which == RLIMIT_NOFILE else RLIM_INFINITY
         )
 
     async def __call__(self, name, *args):
@@ -114,8 +116,6 @@ class FakeTask:
 
     async def stat(self, path, follow=True):
         """{field: value} of struct stat."""
-        from webvm.linux.stat import STAT
-
         at = self.mem.put(bytes(144))
         await self("stat" if follow else "lstat", path, at)
         names = "dev ino nlink mode uid gid rdev size blksize blocks atime atime_ns mtime mtime_ns ctime ctime_ns".split()

@@ -5,6 +5,7 @@ from struct import iter_unpack
 from webvm.fs.pipe import PipeFile
 from webvm.fs.tmpfs import MemFile
 from webvm.fs.vfs import MAX_RW_COUNT, Directory, File, PathFile, RegularFile
+from webvm.kernel import signals
 from webvm.kernel.jobctl import check_background_read, check_background_write, send_sigpipe
 from webvm.kernel.locks import TO_END, Lock
 from webvm.kernel.open import drop_privileges
@@ -72,6 +73,8 @@ from webvm.linux.fcntl import (
     SEEK_END,
     SEEK_SET,
 )
+from webvm.linux.resource import RLIM_INFINITY, RLIMIT_FSIZE
+from webvm.linux.signal import SIGXFSZ
 from webvm.linux.stat import S_ISGID, S_ISUID
 
 IOV_MAX = 1024
@@ -109,10 +112,24 @@ async def read_some(task, file: File, count: int) -> bytes:
     return await file.read(min(count, MAX_RW_COUNT))
 
 
+def within_limit(task, file: File, data, offset=None):
+    """What RLIMIT_FSIZE leaves of a write; SIGXFSZ and EFBIG when that is nothing."""
+    limit = task.group.limit(RLIMIT_FSIZE)
+    if limit == RLIM_INFINITY or not file.inode.is_reg or not data:
+        return data
+    start = file.inode.size if file.flags & O_APPEND else file.pos if offset is None else offset
+    if start >= limit:
+        signals.send(task.kernel, task.group, SIGXFSZ, task=task)
+        raise Errno(EFBIG)
+    return data[: limit - start]
+
+
 async def write_all(task, file: File, data) -> int:
-    """Write to an open file on behalf of a task: job control, SIGPIPE, set-user-ID bits."""
+    """Write to an open file on behalf of a task: job control, limits, SIGPIPE, set-user-ID bits."""
     if file.tty is not None:
         check_background_write(task, file.tty)
+    if file.seekable:
+        data = within_limit(task, file, data)
     try:
         count = await file.write(data)
     except Errno as error:
@@ -162,7 +179,7 @@ async def pwrite64(task, fd: Fd, buf: In, count: Size, offset: Long):
         raise Errno(EINVAL)
     file = positioned(task, fd, False)
     data = await task.mem.read(buf, min(count, MAX_RW_COUNT))
-    written = await file.pwrite(data, offset)
+    written = await file.pwrite(within_limit(task, file, data, offset), offset)
     if written:
         await drop_privileges(task, file.inode)
     return written
@@ -228,7 +245,8 @@ async def pwritev(task, fd: Fd, iov: Ptr, iovcnt: Int, offset: Long):
     if offset < 0:
         raise Errno(EINVAL)
     file = positioned(task, fd, False)
-    written = await file.pwrite(await gather(task, await iovec(task, iov, iovcnt)), offset)
+    data = await gather(task, await iovec(task, iov, iovcnt))
+    written = await file.pwrite(within_limit(task, file, data, offset), offset)
     if written:
         await drop_privileges(task, file.inode)
     return written
@@ -451,6 +469,9 @@ async def _truncate(task, inode, length):
         raise Errno(EISDIR)
     if not inode.is_reg:
         raise Errno(EINVAL)
+    if length > inode.size and length > task.group.limit(RLIMIT_FSIZE):
+        signals.send(task.kernel, task.group, SIGXFSZ, task=task)
+        raise Errno(EFBIG)
     await inode.truncate(length)
     await drop_privileges(task, inode)
     return 0
@@ -573,3 +594,12 @@ def open_by_handle_at(task, fd: Fd, handle: Ptr, flags: Int):
 def io_uring_setup(task, entries: UInt, params: Ptr):
     raise Errno(ENOSYS)
 
+
+@syscall(253, note="ENOSYS")
+def inotify_init(task):
+    raise Errno(ENOSYS)
+
+
+@syscall(294, note="ENOSYS")
+def inotify_init1(task, flags: Flags("O_", "fcntl")):
+    raise Errno(ENOSYS)
