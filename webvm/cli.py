@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from webvm import disk, headless, site
+from webvm.kernel.syscall import support_table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +20,9 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a program, or a login shell, on this terminal")
     headless.add_arguments(run)
     run.set_defaults(command=headless.main)
+
+    calls = commands.add_parser("syscalls", help="print the table of system calls that are answered")
+    calls.set_defaults(command=run_syscalls)
 
     page = commands.add_parser("site", help="write the page as a folder that any static host serves")
     site.add_arguments(page)
@@ -53,6 +57,14 @@ def run_disk_build(arguments: argparse.Namespace) -> int:
     except disk.DiskError as error:
         return fail(error)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.0f} MB")
+    return 0
+
+
+def run_syscalls(arguments: argparse.Namespace) -> int:
+    rows = support_table()
+    for number, name, parameters, note in rows:
+        print(f"{number:4} {f'{name}({parameters})':72}{'  ' + note if note else ''}".rstrip())
+    print(f"{len(rows)} system calls; any other gives ENOSYS.")
     return 0
 
 

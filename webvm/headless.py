@@ -18,6 +18,7 @@ from webvm.block import BlockError, Stats, open_device
 from webvm.block.directory import DirectoryStore
 from webvm.block.native import HttpTransport
 from webvm.fs.ext4 import BadImage
+from webvm.fs.hostfs import HostFs
 from webvm.linux.errno import EACCES, ENOENT, Errno
 from webvm.machine import CHUNK, Machine, exit_status
 
@@ -77,7 +78,6 @@ async def _run(arguments: argparse.Namespace) -> int:
     for host, guest, read_only in arguments.mount:
         if not host.is_dir():
             raise Refused(f"{host}: no such folder on this machine", NOT_FOUND)
-        from webvm.fs.hostfs import HostFs
         mounts.append((guest.encode(), HostFs(host, read_only=read_only), read_only))
     streams = Streams()
     try:
