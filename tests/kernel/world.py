@@ -29,7 +29,7 @@ class World:
         if self.guest is not None:
             await mount_at(self.mounts, b"/guest", HostDir(self.guest))
 
-    async def main(self, argv, stdin=b"", env=ENVIRONMENT, cwd=b"/", timeout=20):
+    async def main(self, argv, stdin=b"", env=ENVIRONMENT, cwd=b"/", timeout=60):
         await self.mount()
         loop = asyncio.ensure_future(self.kernel.run())
         out, err = Output(), Output()

@@ -49,7 +49,7 @@ class Kernel:
         self.devices = None                     # opens device files; set by whoever composes the machine
         self.on_state = []                      # called with each process that stops, continues or ends
         self.release_tty = lambda tty, session: 0   # the session is gone; returns the foreground process group
-        self._unknown = set()
+        self._unknown = set()                   # system calls and instructions the log has named
         self.init = Group(self, 1, None, Session(1), 1)
 
     @property
@@ -211,6 +211,9 @@ class Kernel:
     def log_illegal(self, task):
         space = task.mem.space
         data = task.mem.peek(space.rip, 16) or task.mem.peek(space.rip, 1) or b""
+        if data in self._unknown:
+            return
+        self._unknown.add(data)
         self.log(f"{task.name.decode(errors='replace')}[{task.tid}]: illegal instruction at {space.rip:#x}: {data.hex(' ')}")
 
 

@@ -170,7 +170,7 @@ class Scheduler:
         if elapsed < SLICE_NS // 2:
             self.fuel = min(self.fuel * 2, MOST_FUEL)
         elif elapsed > SLICE_NS * 2:
-            self.fuel = max(self.fuel // 2, LEAST_FUEL)
+            self.fuel = max(self.fuel * SLICE_NS // elapsed, LEAST_FUEL)
 
     def _trap(self, task, stop):
         signo, code = TRAPS[stop]

@@ -253,3 +253,11 @@ async def get_mempolicy(task, mode: Ptr, nodemask: Ptr, maxnode: Size, addr: Ptr
     return 0
 
 
+@syscall(237, note="ENOSYS, as without NUMA")
+def mbind(task, addr: Ptr, len: Size, mode: Int, nodemask: Ptr, maxnode: Size, flags: UInt):
+    raise Errno(ENOSYS)
+
+
+@syscall(238, note="ENOSYS, as without NUMA")
+def set_mempolicy(task, mode: Int, nodemask: Ptr, maxnode: Size):
+    raise Errno(ENOSYS)
