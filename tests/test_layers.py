@@ -20,7 +20,7 @@ LAYERS = {
     "fs":       "linux block",
     "kernel":   "linux fs",         # and so neither the JIT nor the engine
     "disk":     "",
-    "site":     "block",
+    "site":     "block machine",    # starts the machine once, to see which blocks that takes
     "browser":  "machine",          # a machine in a page
     "headless": EVERYTHING,         # a machine on a terminal
     "machine":  EVERYTHING,

@@ -96,7 +96,8 @@ async function boot({ site, disk, columns, rows }) {
     const address = disk ?? (description.disk && here(description.disk));
     session = python.pyimport("webvm.browser.boot").Session({ output, prompt, notice, failed: fatal });
     setInterval(() => post("stats", { stats: counters() }), STATS);
-    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows))) return;
+    const ahead = disk ? [] : description.boot;
+    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows, ahead))) return;
     marks.machine = Date.now();
     ready = true;
     for (const message of waiting.splice(0)) receive[message.type](message);

@@ -15,6 +15,7 @@ Nothing in the folder is made at serving time, and the page asks no other host.
 """
 
 import argparse
+import asyncio
 import hashlib
 import importlib.util
 import json
@@ -26,7 +27,9 @@ import urllib.parse
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from webvm.block.chunks import MANIFEST, write_chunks
+from webvm.block import BlockDevice, FileDevice
+from webvm.block.chunks import CHUNK_SIZE, MANIFEST, write_chunks
+from webvm.machine import BadImage, Machine
 
 PAGES = ("index.html", "page.js", "webvm.js", "worker.js", "engine.js", "features.js", "style.css")
 
@@ -46,7 +49,9 @@ PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.
 MICROPIP = ("0.11.1", "768de165adb8e66906039d8fec4127a57f522dfdf8e6fbff877a4616941ecfd3")
 PYTHON = "3.14"
 
-STAMP = ".stamp"                    # in the disk's folder: the image it was made from
+STAMP = ".made-from.json"           # in the disk's folder: the image it was made from, and the blocks a start needs
+QUIET = 0.5                         # seconds without a system call: the shell waits at its prompt
+PATIENCE = 30                       # seconds that a start may take
 INTERPRETER = "webvm/_generated/interpreter.wasm"
 
 Say = Callable[[str], None]
@@ -76,12 +81,14 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
     wheels = _wheels(out, source, modules, say)
     interpreter = _interpreter(out, source)
     memory = _snapshot(out, source, pyodide, wheels, say) if snapshot else None
+    address, blocks = _disk(out, disk, say)
     fields = {
         "pyodide": pyodide + "/",
         "lock": f"{wheels}/pyodide-lock.json",
         "snapshot": memory,
         "interpreter": interpreter,
-        "disk": _disk(out, disk, say),
+        "disk": address,
+        "boot": blocks,
     }
     keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, interpreter) if name)}
     _remove(path for pattern in ("pyodide-*", "wheels-*", "interpreter-*", "snapshot-*")
@@ -157,24 +164,64 @@ def _snapshot(out: Path, source: Path, pyodide: str, wheels: str, say: Say) -> s
     return name
 
 
-def _disk(out: Path, disk: Path | str | None, say: Say) -> str | None:
-    """Where the page finds the disk, relative to itself."""
+def _disk(out: Path, disk: Path | str | None, say: Say) -> tuple[str | None, list[int]]:
+    """Where the page finds the disk, relative to itself, and where on it the blocks are that a start reads, in that order."""
     if disk is None:
-        return None
+        return None, []
     if urllib.parse.urlsplit(str(disk)).scheme in ("http", "https"):
-        return str(disk)
+        return str(disk), []
     folder, image = out / "disk", Path(disk)
     if not image.is_file():
         raise SiteError(f"{image}: no such image")
     status = image.stat()
-    stamp = f"{image.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
-    made = folder / STAMP
-    if not (folder / MANIFEST).exists() or not made.exists() or made.read_bytes() != stamp:
-        say(f"cutting {image} into chunk files")
-        made.unlink(missing_ok=True)
-        write_chunks(image, folder)
-        made.write_bytes(stamp)
-    return "disk/"
+    made_from = [str(image.resolve()), status.st_size, status.st_mtime_ns]
+    stamp = folder / STAMP
+    if (folder / MANIFEST).exists() and stamp.exists() and (known := json.loads(stamp.read_text()))["image"] == made_from:
+        return "disk/", known["boot"]
+    say(f"cutting {image} into chunk files")
+    stamp.unlink(missing_ok=True)
+    write_chunks(image, folder)
+    say("starting the machine once, to see which blocks that takes")
+    boot = asyncio.run(_boot_blocks(image, say))
+    stamp.write_text(json.dumps({"image": made_from, "boot": boot}))
+    return "disk/", boot
+
+
+class Recorder:
+    """A device that remembers which blocks of it were read, in order."""
+
+    def __init__(self, device: BlockDevice):
+        self.size = device.size
+        self.blocks: dict[int, None] = {}
+        self._device = device
+
+    async def read(self, offset: int, length: int) -> bytes:
+        self.blocks |= dict.fromkeys(range(offset // CHUNK_SIZE, (offset + max(length, 1) - 1) // CHUNK_SIZE + 1))
+        return await self._device.read(offset, length)
+
+    def close(self) -> None:
+        self._device.close()
+
+
+async def _boot_blocks(image: Path, say: Say) -> list[int]:
+    """Offsets of the blocks read from nothing to the login shell's prompt; none for what is not a file system."""
+    device = Recorder(FileDevice(image))
+    try:
+        machine = await Machine.boot(device=device)
+    except BadImage as error:
+        say(f"{image}: {error}")
+        return []
+    shell = asyncio.ensure_future(machine.shell())
+    calls = -1
+    for _ in range(int(PATIENCE / QUIET)):
+        await asyncio.wait([shell], timeout=QUIET)
+        if shell.done() or calls == (calls := machine.stats()["system_calls"]) > 0:
+            break
+    if shell.done():
+        say(f"{image}: its login shell does not start")
+    await machine.halt()
+    device.close()
+    return [number * CHUNK_SIZE for number in device.blocks]
 
 
 def _pip(command: str, *arguments: str | Path) -> None:

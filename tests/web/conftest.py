@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from webvm import site
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "chromium")
+
+
+def build(*arguments, **options):
+    """site.build, away from the thread in which Playwright's event loop runs: it runs one of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(site.build, *arguments, **options).result()
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +64,7 @@ def fake_source(tmp_path_factory):
 def fake_site(fake_source, tmp_path_factory):
     """The folder of a site whose machine is the fake one."""
     out = tmp_path_factory.mktemp("site")
-    site.build(out, fake_source)
+    build(out, fake_source)
     return out
 
 

@@ -6,9 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from webvm import site
-
-from .conftest import PROJECT
+from .conftest import PROJECT, build
 
 IMAGE = PROJECT / "build/standard.ext4"
 PROMPT = "user@webvm:~$"
@@ -19,7 +17,7 @@ TIMEOUT = 60_000
 def address(serve):
     assert IMAGE.exists(), f"{IMAGE} is missing: run ./scripts/setup"
     out = PROJECT / "build/site"
-    site.build(out, PROJECT, IMAGE)
+    build(out, PROJECT, IMAGE)
     return serve(out)
 
 

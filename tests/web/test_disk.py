@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from webvm import site
+from .conftest import build
 
 SIZE = 20 * 65536
 
@@ -18,7 +18,7 @@ def image():
 def disk_address(fake_source, image, tmp_path_factory, serve):
     folder = tmp_path_factory.mktemp("disk")
     (folder / "image.ext4").write_bytes(image)
-    site.build(folder / "site", fake_source, folder / "image.ext4")
+    build(folder / "site", fake_source, folder / "image.ext4")
     return serve(folder / "site")
 
 

@@ -4,10 +4,13 @@ import argparse
 import hashlib
 import json
 import os
+import subprocess
 
 import pytest
 
 from webvm import site
+
+from .conftest import PROJECT, build
 
 
 def times(folder):
@@ -37,18 +40,18 @@ def test_pages_name_no_other_host(fake_site):
 
 def test_second_build_changes_no_file(fake_site, fake_source):
     before = times(fake_site)
-    site.build(fake_site, fake_source)
+    build(fake_site, fake_source)
     after = times(fake_site)
     assert after == before | {key: after[key] for key in after if key.name == "site.json"}
 
 
 def test_changed_source_replaces_wheel_and_snapshot(fake_source, tmp_path):
-    site.build(tmp_path, fake_source, snapshot=False)
+    build(tmp_path, fake_source, snapshot=False)
     old = {path.name for path in tmp_path.glob("wheels-*")}
     extra = fake_source / "webvm/extra.py"
     extra.write_text('"""New."""\n')
     try:
-        site.build(tmp_path, fake_source, snapshot=False)
+        build(tmp_path, fake_source, snapshot=False)
     finally:
         extra.unlink()
     assert len(list(tmp_path.glob("wheels-*"))) == 1 and old.isdisjoint({path.name for path in tmp_path.glob("wheels-*")})
@@ -57,17 +60,17 @@ def test_changed_source_replaces_wheel_and_snapshot(fake_source, tmp_path):
 def test_disk_is_cut_again_only_when_the_image_changed(fake_source, tmp_path):
     image, out = tmp_path / "image", tmp_path / "site"
     image.write_bytes(os.urandom(200_000))
-    site.build(out, fake_source, image, snapshot=False)
+    build(out, fake_source, image, snapshot=False)
     before = times(out / "disk")
-    site.build(out, fake_source, image, snapshot=False)
+    build(out, fake_source, image, snapshot=False)
     assert times(out / "disk") == before
     image.write_bytes(os.urandom(200_001))
-    site.build(out, fake_source, image, snapshot=False)
+    build(out, fake_source, image, snapshot=False)
     assert json.loads((out / "disk/manifest.json").read_text())["size"] == 200_001
 
 
 def test_disk_elsewhere_is_named_and_not_copied(fake_source, tmp_path):
-    site.build(tmp_path, fake_source, "https://example.org/disk/", snapshot=False)
+    build(tmp_path, fake_source, "https://example.org/disk/", snapshot=False)
     assert json.loads((tmp_path / "site.json").read_text())["disk"] == "https://example.org/disk/"
     assert not (tmp_path / "disk").exists()
 
@@ -79,12 +82,12 @@ def test_disk_elsewhere_is_named_and_not_copied(fake_source, tmp_path):
 def test_incomplete_checkout_is_told(tmp_path, spoil, told):
     spoil(tmp_path)
     with pytest.raises(site.SiteError, match=told):
-        site.build(tmp_path / "out", tmp_path)
+        build(tmp_path / "out", tmp_path)
 
 
 def test_missing_image_is_told(fake_source, tmp_path):
     with pytest.raises(site.SiteError, match="no such image"):
-        site.build(tmp_path, fake_source, tmp_path / "none.ext4", snapshot=False)
+        build(tmp_path, fake_source, tmp_path / "none.ext4", snapshot=False)
 
 
 def test_command_line_gives_a_line_and_status_1_when_it_cannot(tmp_path, capsys):
@@ -92,3 +95,14 @@ def test_command_line_gives_a_line_and_status_1_when_it_cannot(tmp_path, capsys)
     site.add_arguments(parser)
     assert site.main(parser.parse_args([str(tmp_path), "--disk", str(tmp_path / "none"), "--no-snapshot"])) == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"webvm site: {tmp_path / 'none'}: no such image"
+
+
+def test_blocks_that_a_start_needs_are_listed(fake_source, tmp_path):
+    """Of the tiny image: its superblock is the first of them, and the shell's own file is among them."""
+    image = PROJECT / "build/tiny.ext4"
+    build(tmp_path, fake_source, image, snapshot=False)
+    offsets = json.loads((tmp_path / "site.json").read_text())["boot"]
+    assert offsets[0] == 0 and len(offsets) == len(set(offsets))
+    assert all(offset % 65536 == 0 and 0 <= offset < image.stat().st_size for offset in offsets)
+    extents = subprocess.run(["debugfs", "-R", "blocks /bin/bash", image], capture_output=True, text=True, check=True).stdout.split()
+    assert int(extents[0]) * 4096 // 65536 * 65536 in offsets

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from webvm import site
+from .conftest import build
 
 
 @pytest.fixture(scope="module")
 def plain_address(fake_source, tmp_path_factory, serve):
     out = tmp_path_factory.mktemp("plain")
-    site.build(out, fake_source, snapshot=False)
+    build(out, fake_source, snapshot=False)
     return serve(out)
 
 
