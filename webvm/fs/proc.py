@@ -286,7 +286,7 @@ class RootDir(Dir):
         if name == b"thread-self":
             return Link(self.fs, 3, self.fs.boot, b"%d/task/%d" % system.caller())
         if name in SYSTEM:
-            return TableDir.fs_entry(self.fs, name, SYSTEM[name])
+            return TableDir.fs_entry(self.fs, b"/" + name, SYSTEM[name])
         if name.isdigit():
             return PidDir(self.fs, self.fs.process(int(name)))
         raise Errno(ENOENT)
@@ -317,9 +317,8 @@ class PidDir(Dir):
         owner = p.uids[1], p.gids[1]
         if name in PROCESS:
             mode, make, store = PROCESS[name]
-            number = list(PROCESS).index(name) + 2
             keep = (lambda data: store(p, data)) if store else None
-            return Content(fs, _ino(p.tid, number), mode, now(), lambda: make(fs.system, p), keep, *owner)
+            return Content(fs, _number(p.tid, name), mode, now(), lambda: make(fs.system, p), keep, *owner)
         if name in (b"fd", b"fdinfo"):
             return FdDir(fs, p, name)
         if name == b"task" and not self.is_task:
@@ -328,26 +327,35 @@ class PidDir(Dir):
             return TableDir(fs, b"net", NET)
         if name == b"ns":
             return TableDir(fs, b"ns", NS)
-        if name in (b"exe", b"cwd", b"root"):
+        if name in LINKS:
             link = p.link(name)
             if link is None:
                 raise Errno(ENOENT)
-            return Link(fs, _ino(p.tid, 64 + len(name)), now(), *link, *owner)
+            return Link(fs, _number(p.tid, name), now(), *link, *owner)
         raise Errno(ENOENT)
 
     async def readdir(self):
         tid = self.process.tid
-        found = [Dirent(name, _ino(tid, at + 2), DT_REG) for at, name in enumerate(PROCESS)]
-        found += [Dirent(name, _ino(tid, 64 + len(name)), DT_LNK) for name in (b"exe", b"cwd", b"root")]
-        dirs = [b"fd", b"fdinfo", b"net", b"ns"] + [b"task"] * (not self.is_task)
-        return found + [Dirent(name, _ino(tid, 80 + at), DT_DIR) for at, name in enumerate(dirs)]
+        kinds = [(PROCESS, DT_REG), (LINKS, DT_LNK), (DIRS[: -1 if self.is_task else None], DT_DIR)]
+        found = [Dirent(name, _number(tid, name), kind) for names, kind in kinds for name in names]
+        shared = [Dirent(name, self.fs.ino_of(name), DT_DIR) for name in (b"net", b"ns")]
+        return found + shared
+
+
+LINKS = (b"exe", b"cwd", b"root")
+DIRS = (b"fd", b"fdinfo", b"task")
+
+
+def _number(tid, name):
+    """The inode number of /proc/TID/name."""
+    return _ino(tid, 2 + [*PROCESS, *LINKS, *DIRS].index(name))
 
 
 class TaskDir(Dir):
     __slots__ = ("process",)
 
     def __init__(self, fs, process):
-        super().__init__(fs, _ino(process.tid, 90), now(), process.uids[1], process.gids[1])
+        super().__init__(fs, _number(process.tid, b"task"), now(), process.uids[1], process.gids[1])
         self.process = process
         self.nlink = 2 + len(process.threads)
 
@@ -366,7 +374,7 @@ class FdDir(Dir):
     __slots__ = ("process", "links")
 
     def __init__(self, fs, process, name):
-        super().__init__(fs, _ino(process.tid, 91 + len(name)), now(), process.uids[1], process.gids[1], 0o500)
+        super().__init__(fs, _number(process.tid, name), now(), process.uids[1], process.gids[1], 0o500)
         self.process, self.links = process, name == b"fd"
         self.size = len(process.files())
 
