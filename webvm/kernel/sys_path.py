@@ -19,7 +19,7 @@ from webvm.kernel.path import (
     resolve,
     walk,
 )
-from webvm.kernel.syscall import Fd, Flags, Int, Mode, OpenMode, Path, Ptr, Size, Struct, UInt, syscall
+from webvm.kernel.syscall import Fd, Flags, Int, Mode, OpenMode, Path, Ptr, Size, Struct, UInt, constants, syscall
 from webvm.linux.errno import (
     E2BIG,
     EACCES,
@@ -151,10 +151,17 @@ async def openat2(task, dirfd: Fd, path: Path, how: Ptr, size: Size):
 
 def _stat_text(data):
     mode, size = int.from_bytes(data[24:28], "little"), int.from_bytes(data[48:56], "little")
-    return f"{{st_mode={mode:#o}, st_size={size}, ...}}"
+    rdev = int.from_bytes(data[40:48], "little")
+    kind = KINDS.get(mode & S_IFMT)
+    what = f"st_rdev=makedev({major(rdev):#x}, {minor(rdev):#x})" if kind in ("S_IFCHR", "S_IFBLK") else f"st_size={size}"
+    shown = f"{kind}|{mode & 0o7777:#05o}" if kind else f"{mode:#o}"
+    return f"{{st_mode={shown.replace('0o', '0')}, {what}, ...}}"
 
 
+KINDS = {value: name for name, value in constants("S_IF", "stat") if name != "S_IFMT"}
 Stat = Struct(144, _stat_text, out=True)
+Access = Flags(("F_OK", "R_OK", "W_OK", "X_OK"), "fcntl")
+AccessFlags = Flags(("AT_EACCESS", "AT_SYMLINK_NOFOLLOW", "AT_EMPTY_PATH"), "fcntl")
 
 
 async def _stat(task, inode: Inode, address):
@@ -224,17 +231,17 @@ async def _access(task, dirfd, path, mode, flags):
 
 
 @syscall(21)
-async def access(task, path: Path, mode: Flags("_OK", "fcntl")):
+async def access(task, path: Path, mode: Access):
     return await _access(task, AT_FDCWD, path, mode, 0)
 
 
 @syscall(269)
-async def faccessat(task, dirfd: Fd, path: Path, mode: Flags("_OK", "fcntl")):
+async def faccessat(task, dirfd: Fd, path: Path, mode: Access):
     return await _access(task, dirfd, path, mode, 0)
 
 
 @syscall(439)
-async def faccessat2(task, dirfd: Fd, path: Path, mode: Flags("_OK", "fcntl"), flags: Flags("AT_", "fcntl")):
+async def faccessat2(task, dirfd: Fd, path: Path, mode: Access, flags: AccessFlags):
     return await _access(task, dirfd, path, mode, flags)
 
 
