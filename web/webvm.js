@@ -253,6 +253,7 @@ export class WebVM extends EventTarget {
             cursorBlink: true,
             fontFamily: 'ui-monospace, "Cascadia Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
             fontSize: 14,
+            lineHeight: 1.15, // less cuts off the underscores of some fonts
             scrollback: SCROLLBACK,
             theme: theme(),
         }));
