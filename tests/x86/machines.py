@@ -146,6 +146,8 @@ class Unicorn:
         for n in range(8):
             uc.reg_write(u.UC_X86_REG_FP0 + n, (state.x87[n] & (1 << 64) - 1, 0xFFFF))
         uc.reg_write(u.UC_X86_REG_MXCSR, state.mxcsr)
+        uc.reg_write(u.UC_X86_REG_FPCW, state.fcw)
+        uc.reg_write(u.UC_X86_REG_FPSW, state.fsw)
         uc.reg_write(u.UC_X86_REG_FS_BASE, state.fs_base)
         uc.reg_write(u.UC_X86_REG_EFLAGS, state.flags | state.df << 10 | state.rest | 0x202)
         try:

@@ -1,4 +1,4 @@
-"""What the x87 instructions mean (Intel SDM volume 1, chapter 8). Run by the oracle alone.
+"""What the x87 instructions mean (Intel SDM volume 1, chapter 8). All but a few of control are run by the oracle alone.
 
 Knows the register stack, the control, status and tag words and how they lie in memory. Numbers are float80's.
 
@@ -11,7 +11,7 @@ from . import float80 as f
 from . import transcendental
 from .float80 import C0, C1, C2, C3, DE, ES, IE, INDEFINITE, OE, PE, SF, UE, ZE
 from .insn import Mem
-from .meaning import ARITHMETIC, CF, PF, ZF
+from .meaning import ARITHMETIC, CF, PF, ZF, meaning
 from .oracle import python_meaning
 
 BUSY = 0x8000                                          # always as ES
@@ -436,35 +436,41 @@ def fxam(m):
 # ---------------------------------------------------------------------------------------------- control
 
 
-@python_meaning()
+# These have generated forms: the C library saves and sets the control word around much that it prints.
+
+@meaning()
 def fnop(m): pass
 
 
-@python_meaning()
+@meaning()
 def fninit(m):
-    s = m.state
-    s.fcw, s.fsw, s.ftw = FCW_RESET, 0, 0
+    for cell, bits, value in (("fcw", 16, FCW_RESET), ("fsw", 16, 0), ("ftw", 8, 0)):
+        m.set_cell(cell, m.int(value, bits))
 
 
-@python_meaning()
-def fnclex(m): m.state.fsw &= CC | TOP
+@meaning()
+def fnclex(m): m.set_cell("fsw", m.cell("fsw") & (CC | TOP))
 
 
-@python_meaning()
-def fldcw(m): _control(m.state, m.dst.raw)
+@meaning()
+def fldcw(m):
+    fcw = m.dst & FCW_BITS | FCW_ONE
+    fsw = m.cell("fsw")
+    pending = (fsw & ~fcw & EXCEPTIONS) != 0
+    m.set_cell("fcw", fcw)
+    m.set_cell("fsw", fsw & (0xFFFF ^ ES ^ BUSY) | pending.select(m.int(ES | BUSY, 16), 0))
 
 
-def _control(s, fcw):
-    s.fcw = fcw & FCW_BITS | FCW_ONE
-    _summary(s)
+@meaning()
+def fnstcw(m): m.dst = m.cell("fcw")
 
 
-@python_meaning()
-def fnstcw(m): m.dst = m.int(m.state.fcw, 16)
+@meaning()
+def fnstsw(m): m.dst = m.cell("fsw")
 
 
-@python_meaning()
-def fnstsw(m): m.dst = m.int(m.state.fsw, 16)
+@meaning()
+def emms(m): m.set_cell("ftw", m.int(0, 8))
 
 
 @python_meaning()
@@ -487,10 +493,6 @@ def ffree(m): m.state.ftw &= ~(1 << _st(m.state, m.insn.operands[0].number))
 def ffreep(m):
     ffree(m)
     _pop(m.state)
-
-
-@python_meaning()
-def emms(m): m.state.ftw = 0
 
 
 # The environment in its 32-bit form, the one of 64-bit mode: seven words of 32 bits, four of them the pointers.
@@ -518,7 +520,8 @@ def _load_environment(s, raw: bytes) -> None:
     fcw, fsw, tags, *_ = _ENVIRONMENT.unpack_from(raw)
     s.fsw = fsw & 0xFFFF
     s.ftw = sum(1 << r for r in range(8) if tags >> 2 * r & 3 != 3)
-    _control(s, fcw)
+    s.fcw = fcw & FCW_BITS | FCW_ONE
+    _summary(s)
 
 
 def _stack(s) -> list[int]:
