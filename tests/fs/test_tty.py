@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import os
 import random
-import select
 import struct
 
 import pytest
