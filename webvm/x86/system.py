@@ -41,15 +41,25 @@ def cpuid_leaf(leaf: int, subleaf: int, features: frozenset[str]) -> tuple[int, 
 
 
 class Processor:
-    """What the oracle's CPUID tells; set by whoever composes the machine."""
+    """What CPUID tells; to be set before the interpreter is generated."""
     features: frozenset[str] = frozenset({"lahf_lm"})
 
 
-@python_meaning()
+_LEAVES = (0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000008)
+
+
+@meaning()
 def cpuid(m):
-    g = m.state.gpr
-    leaf = cpuid_leaf(g[RAX] & 0xFFFFFFFF, g[RCX] & 0xFFFFFFFF, Processor.features)
-    g[RAX], g[3], g[RCX], g[RDX] = leaf
+    """Not left to the oracle: the dynamic linker asks thirty times in each program."""
+    leaf, first = m.reg(RAX, 32), m.reg(RCX, 32).is_zero()
+    answer = [m.int(0, 32)] * 4
+    for number in _LEAVES:
+        asked = leaf == number
+        asked = asked & first if number == 7 else asked
+        values = cpuid_leaf(number, 0, Processor.features)
+        answer = [asked.select(m.int(value, 32), old) for value, old in zip(values, answer)]
+    for register, value in zip((RAX, 3, RCX, RDX), answer):
+        m.set_reg(register, value)
 
 
 def _time_stamp(m):
