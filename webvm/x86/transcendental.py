@@ -7,7 +7,7 @@ processors do it, with a pi of 66 bits (8.3.8).
 from functools import cache
 from math import isqrt
 
-from .float80 import (BIAS, C2, DE, DENORMAL, FULL, IE, INDEFINITE, INFINITE, INFINITY, ONE, PE, QUIET, SIGN,
+from .float80 import (BIAS, C2, DE, DENORMAL, FULL, IE, INDEFINITE, INFINITE, INFINITY, ONE, QUIET, SIGN,
                       SIGNIFICAND, UNIT, ZE, ZERO, exponent, kind, nan, pack)
 
 W = 256                                                # bits after the point
