@@ -249,7 +249,7 @@ CASES = SEEN_AT_THE_END | COREUTILS | TEXT | PERL | PYTHON_CASES | ARCHIVES | GI
 
 def steady(text: bytes) -> bytes:
     """Without process numbers, which depend on what ran before."""
-    return re.sub(rb"(line \d+:) +\d+ ", rb"\1 PID ", text)
+    return re.sub(rb"(line \d+:) +\d+ |kill: \(\d+\) - ", rb"\1 PID ", text)
 
 
 @pytest.mark.parametrize("name", CASES)
