@@ -11,7 +11,7 @@ from webvm.block.directory import DirectoryStore
 
 
 class Image(BytesDevice):
-    name, identity, run = "image", "one", 1 << 20
+    name, identity, run, packs = "image", "one", 1 << 20, {}
 
 
 async def native():

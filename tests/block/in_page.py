@@ -33,7 +33,7 @@ async def check_store(name):
 
 
 class Image(BytesDevice):
-    name, identity, run = "image", "one", 1 << 20
+    name, identity, run, packs = "image", "one", 1 << 20, {}
 
     def __init__(self):
         super().__init__(bytes(i * 7 & 255 for i in range(65536)) * 20 + b"end")

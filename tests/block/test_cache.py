@@ -14,10 +14,12 @@ SIZE = 65536
 class Source:
     """An image whose reads are written down, can be held back, and fail as told."""
 
-    def __init__(self, data: bytes, run: int = 1 << 20, identity: str = "one"):
+    def __init__(self, data: bytes, run: int = 1 << 20, identity: str = "one", packs: tuple[tuple[int, ...], ...] = ()):
+        """`packs`: the blocks in each; needs a run of one block."""
         self.data, self.size, self.run = data, len(data), run
+        self.packs = {number * SIZE: tuple(other * SIZE for other in pack) for pack in packs for number in pack}
         self.name, self.identity = "image", identity
-        self.asked: list[tuple[int, int]] = []          # (first block, blocks) of each read
+        self.asked: list[tuple[int, ...]] = []          # (first block, blocks) of each read; the blocks of each pack
         self.gate: asyncio.Event | None = None
         self.bad: dict[int, BlockError] = {}            # by block
 
@@ -32,6 +34,15 @@ class Source:
             if number in self.bad:
                 raise self.bad[number]
         return self.data[offset:offset + length]
+
+    async def read_pack(self, offset):
+        pack = self.packs[offset]
+        self.asked.append(tuple(at // SIZE for at in pack))
+        if self.gate:
+            await self.gate.wait()
+        if offset // SIZE in self.bad:
+            raise self.bad[offset // SIZE]
+        return {at: self.data[at:at + SIZE] for at in pack}
 
     def close(self): ...
 

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from webvm.block import ChunkDevice, Fetcher, Manifest, Stats, write_chunks
-from webvm.block.chunks import chunk_name
+from webvm.block.names import content_name
 from webvm.block.errors import BadManifest, Changed, Damaged, NotFound, OutOfRange, TooLong, Unreachable
 from webvm.block.native import FileTransport, HttpTransport
 
@@ -154,7 +154,7 @@ def test_trouble_and_recovery(chunked, fetcher, image):
     assert asyncio.run(device.read(0, 1)) == image[:1]
 
 
-SOUND = {"format": "webvm chunks 1", "size": 100, "chunk_size": 4096, "compression": "zlib", "chunks": [chunk_name(b"x")]}
+SOUND = {"format": "webvm chunks 1", "size": 100, "chunk_size": 4096, "compression": "zlib", "chunks": [content_name(b"x")]}
 
 
 @pytest.mark.parametrize("text, sentence", [

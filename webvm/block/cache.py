@@ -51,6 +51,8 @@ class CachedDevice:
         self._shift = block_size.bit_length() - 1
         self._mask = block_size - 1
         self._on_trouble = on_trouble
+        packs = source.packs if source.run == block_size else {}
+        self._packs = {offset >> self._shift: tuple(at >> self._shift for at in pack) for offset, pack in packs.items()}
 
         self._memory: OrderedDict[int, bytes] = OrderedDict()               # least recently used first
         self._capacity = max(memory // block_size, 1)
@@ -133,19 +135,27 @@ class CachedDevice:
             self._flight[number].append(future)
             wanted.append(future)
         ahead = self._ahead(first, last, bool(missing)) if self._longest_ahead else []
-        for number in ahead:
+        beside = self._beside(missing)
+        for number in ahead + beside:
             self._flight[number] = []
-        self.stats.blocks_ahead += len(ahead)
+        self.stats.blocks_ahead += len(ahead) + len(beside)
         if missing or ahead:
-            self._start(self._get(missing + ahead, set(missing)))
+            self._start(self._get(missing + ahead + beside, set(missing)))
         return wanted
+
+    def _absent(self, number: int) -> bool:
+        return number not in self._memory and number not in self._flight
+
+    def _beside(self, missing: list[int]) -> list[int]:
+        """The blocks that come in one pack with those missing, not yet here nor on their way."""
+        return list(dict.fromkeys(other for number in missing for other in self._packs.get(number, ()) if self._absent(other)))
 
     def _ahead(self, first: int, last: int, missed: bool) -> list[int]:
         """The blocks to read ahead now that first..last are used.
 
         A miss leaves a mark on the block after it. A use of a marked block is a sequential reader: read on from there,
         twice as far each time, and move the mark to the first block read ahead, so that the next stretch is on its way
-        before this one is used up.
+        before this one is used up. Blocks in packs are left out: what uses one of a pack uses all, and gets them at once.
         """
         mark = next((number for number in range(first, last + 1) if number in self._streams), None)
         if mark is None:
@@ -156,7 +166,7 @@ class CachedDevice:
         begin, count = max(begin, last + 1), min(count, self._longest_ahead)
         end = min(begin + count, -(-self.size // self._block_size))
         self._mark(begin, end, 2 * count)
-        return [number for number in range(begin, end) if number not in self._memory and number not in self._flight]
+        return [number for number in range(begin, end) if self._absent(number) and number not in self._packs]
 
     def _mark(self, block: int, begin: int, count: int) -> None:
         self._streams[block] = begin, count
@@ -176,7 +186,9 @@ class CachedDevice:
         flights = {number: self._flight[number] for number in numbers}
         try:
             missing = await self._from_store(numbers)
-            await asyncio.gather(*(self._fetch(run, demanded) for run in self._runs(missing)))
+            packs = self._packed(missing)
+            alone = [number for number in missing if number not in self._packs]
+            await asyncio.gather(*(self._fetch(run, demanded) for run in self._runs(alone)), *map(self._fetch_pack, packs))
         finally:
             for number, waiters in flights.items():
                 if self._flight.get(number) is waiters:     # only after a bug, which asyncio reports: still nobody waits for ever
@@ -213,6 +225,29 @@ class CachedDevice:
                 runs.append(range(number, number + 1))
         return runs
 
+    def _packed(self, missing: list[int]) -> list[list[int]]:
+        """Those missing that come in packs, by pack; a pack that nobody waits for is not worth fetching and is let go."""
+        packs: dict[tuple[int, ...], list[int]] = {}
+        for number in missing:
+            if number in self._packs:
+                packs.setdefault(self._packs[number], []).append(number)
+        wanted = [numbers for numbers in packs.values() if any(self._flight[number] for number in numbers)]
+        for numbers in packs.values():
+            if numbers not in wanted:
+                for number in numbers:
+                    del self._flight[number]
+        return wanted
+
+    async def _fetch_pack(self, numbers: list[int]) -> None:
+        try:
+            async with self._turn:
+                pieces = await self._source.read_pack(numbers[0] * self._block_size)
+        except BlockError as error:
+            for number in numbers:
+                self._arrive(number, error)
+            return
+        self._fetched({number: pieces[number * self._block_size] for number in numbers})
+
     async def _fetch(self, run: range, demanded: set[int]) -> None:
         offset = run.start * self._block_size
         try:
@@ -226,9 +261,11 @@ class CachedDevice:
                 else:                           # its neighbours must not spoil a sound block
                     await self._fetch(range(number, number + 1), demanded)
             return
-        self.stats.blocks_fetched += len(run)
-        for index, number in enumerate(run):
-            block = data[index * self._block_size:(index + 1) * self._block_size]
+        self._fetched({number: data[index * self._block_size:(index + 1) * self._block_size] for index, number in enumerate(run)})
+
+    def _fetched(self, blocks: dict[int, bytes]) -> None:
+        self.stats.blocks_fetched += len(blocks)
+        for number, block in blocks.items():
             if self._saving:
                 self._unsaved[number] = block
             self._arrive(number, block)

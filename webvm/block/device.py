@@ -5,6 +5,7 @@ Knows nothing of what the bytes mean.
 
 import os
 import stat
+from collections.abc import Mapping
 from typing import Protocol
 
 from webvm.block.errors import NotFound, OutOfRange, Refused, Truncated
@@ -29,9 +30,13 @@ class Source(Protocol):
     name: str       # where it is; images of one name replace each other
     identity: str   # differs whenever the content may differ
     run: int        # the most bytes worth asking for in one read
+    packs: Mapping[int, tuple[int, ...]]    # offset of a piece of `run` bytes: of all that come in one request with it, itself included
 
     async def read(self, offset: int, length: int) -> bytes:
         """As of a BlockDevice, but only from within asyncio tasks."""
+
+    async def read_pack(self, offset: int) -> dict[int, bytes]:
+        """The pieces `packs[offset]`, by offset; not there where there are no packs."""
 
     def close(self) -> None: ...
 

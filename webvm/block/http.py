@@ -54,6 +54,7 @@ class HttpDevice:
         self.name = url
         self.size = size
         self.run = RUN
+        self.packs = {}
         self.identity = "\n".join((url, str(size), version, hashlib.blake2b(head, digest_size=16).hexdigest()))
         self._version = version
         self._fetcher = fetcher
