@@ -20,7 +20,7 @@ from webvm.block.native import HttpTransport
 from webvm.fs.ext4 import BadImage
 from webvm.fs.hostfs import HostFs
 from webvm.linux.errno import EACCES, ENOENT, Errno
-from webvm.machine import CHUNK, Machine, exit_status
+from webvm.machine import CHUNK, LOGIN_UID, Machine, exit_status
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126         # a shell's exit statuses
 IMAGE = Path(__file__).parent.parent / "build" / "standard.ext4"
@@ -122,16 +122,17 @@ def _log(text: str) -> None:
 
 
 async def _start(machine: Machine, arguments: argparse.Namespace, streams: "Streams"):
-    argv, name = arguments.argv[arguments.argv[:1] == ["--"]:], None
-    account = await machine.account(arguments.user if arguments.user is not None else 0 if argv else 1000)
-    if not argv:
-        argv, name = [account.shell], "-" + account.shell.rpartition("/")[2]
-        machine.console.print(await machine.motd())
+    argv = arguments.argv[arguments.argv[:1] == ["--"]:]
+    options = {"env": dict(arguments.env), "cwd": arguments.cwd}
+    user = arguments.user if arguments.user is not None else 0 if argv else LOGIN_UID
+    account = await machine.account(user)
     try:
-        return await machine.spawn(argv, account=account, name=name, env=dict(arguments.env), cwd=arguments.cwd,
-                                   files=await streams.files(machine), tty=machine.tty if streams.interactive else None)
+        if not argv and streams.interactive:
+            return await machine.login(account, **options)
+        return await machine.spawn(argv or [account.shell], account=account, files=await streams.files(machine),
+                                   tty=machine.tty if streams.interactive else None, **options)
     except Errno as error:
-        raise Refused(*_why_not(argv[0], error))
+        raise Refused(*_why_not(argv[0] if argv else account.shell, error))
 
 
 def _why_not(program: str, error: Errno) -> tuple[str, int]:
@@ -237,7 +238,7 @@ class RawTerminal:
         if not self._interactive:
             return
         self._saved = termios.tcgetattr(0)
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSADRAIN)            # what is typed already is kept
         loop = asyncio.get_running_loop()
         loop.add_reader(0, self._typed)
         loop.add_signal_handler(signal.SIGWINCH, self._resized)

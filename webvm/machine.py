@@ -138,7 +138,8 @@ class Machine:
                                 files=await self.terminal_files(), tty=self.tty)
         return exit_status(await self.kernel.wait(task))
 
-    async def _motd(self) -> bytes:
+    async def motd(self) -> bytes:
+        """The message of the day, for a terminal."""
         try:
             return (await self.read_file("/etc/motd")).replace(b"\n", b"\r\n")
         except Errno:
@@ -205,7 +206,7 @@ class Machine:
         except Errno as error:
             for end in (our_in, our_out, our_err):
                 end.release()
-            status, what = (126, "permission denied") if error.number == EACCES else (127, "not found")
+            status, what = (127, "not found") if error.number == ENOENT else (126, error.text.lower())
             return status, b"", f"webvm: {argv[0]}: {what}\n".encode()
         feeding = asyncio.ensure_future(feed(our_in, stdin))
         out, err = await asyncio.gather(drain(our_out), drain(our_err))
@@ -214,6 +215,12 @@ class Machine:
         return status, out, err
 
     # ---- files, as root
+
+    async def is_folder(self, path: str) -> bool:
+        try:
+            return (await self._lookup(_bytes(path))).inode.is_dir
+        except Errno:
+            return False
 
     def _host_task(self, uid: int = 0, gid: int = 0) -> "HostTask":
         return HostTask(self.kernel, self.mounts.root, uid, gid)
