@@ -19,7 +19,7 @@ from webvm.kernel.filesystems import equip, mount_at, mount_standard
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import FsContext, Mounts, resolve
 from webvm.kernel.task import Cred
-from webvm.linux.errno import EACCES, EISDIR, ENOENT, Errno
+from webvm.linux.errno import EACCES, EISDIR, ENOENT, STRERROR, Errno
 from webvm.linux.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from webvm.linux.stat import S_IFDIR, S_IFMT
 
@@ -133,13 +133,16 @@ class Machine:
 
     async def shell(self) -> int:
         """A login shell on the console, as a getty gives it; its exit status."""
-        account = await self.account()
-        task = await self.spawn([account.shell], account=account, name="-" + account.shell.rpartition("/")[2],
-                                files=await self.terminal_files(), tty=self.tty)
+        task = await self.login(await self.account())
         return exit_status(await self.kernel.wait(task))
 
-    async def motd(self) -> bytes:
-        """The message of the day, for a terminal."""
+    async def login(self, account: Account, **options):
+        """The task of a login shell on the console, after the message of the day. `options` are those of `spawn`."""
+        self.console.print(await self._motd())
+        return await self.spawn([account.shell], account=account, name="-" + account.shell.rpartition("/")[2],
+                                files=await self.terminal_files(), tty=self.tty, **options)
+
+    async def _motd(self) -> bytes:
         try:
             return (await self.read_file("/etc/motd")).replace(b"\n", b"\r\n")
         except Errno:
@@ -206,7 +209,7 @@ class Machine:
         except Errno as error:
             for end in (our_in, our_out, our_err):
                 end.release()
-            status, what = (127, "not found") if error.number == ENOENT else (126, error.text.lower())
+            status, what = (127, "not found") if error.number == ENOENT else (126, STRERROR[error.number])
             return status, b"", f"webvm: {argv[0]}: {what}\n".encode()
         feeding = asyncio.ensure_future(feed(our_in, stdin))
         out, err = await asyncio.gather(drain(our_out), drain(our_err))
