@@ -19,7 +19,7 @@ from webvm.block.directory import DirectoryStore
 from webvm.block.native import HttpTransport
 from webvm.fs.ext4 import BadImage
 from webvm.fs.hostfs import HostFs
-from webvm.linux.errno import EACCES, ENOENT, Errno
+from webvm.linux.errno import EACCES, ENOENT, STRERROR, Errno
 from webvm.machine import CHUNK, LOGIN_UID, Machine, exit_status
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126         # a shell's exit statuses
@@ -74,14 +74,20 @@ def main(arguments: argparse.Namespace) -> int:
 async def _run(arguments: argparse.Namespace) -> int:
     stats = Stats()
     device = await _device(arguments.disk, stats)
-    mounts = []
+    root, mounts = None, []
     for host, guest, read_only in arguments.mount:
         if not host.is_dir():
             raise Refused(f"{host}: no such folder on this machine", NOT_FOUND)
-        mounts.append((guest.encode(), HostFs(host, read_only=read_only), read_only))
+        fs = HostFs(host, read_only=read_only)
+        if guest.strip("/"):
+            mounts.append((guest.encode(), fs, read_only))
+        elif device is not None:
+            raise Refused(f"--mount {host}:/ takes the place of the disk: add --disk none", NOT_EXECUTABLE)
+        else:
+            root = fs
     streams = Streams()
     try:
-        machine = await Machine.boot(device=device, output=streams.output, mounts=mounts, log=_log)
+        machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log)
     except BadImage as error:
         raise Refused(f"{arguments.disk or IMAGE}: {error}", NOT_EXECUTABLE)
     except BlockError as error:
@@ -126,6 +132,8 @@ async def _start(machine: Machine, arguments: argparse.Namespace, streams: "Stre
     options = {"env": dict(arguments.env), "cwd": arguments.cwd}
     user = arguments.user if arguments.user is not None else 0 if argv else LOGIN_UID
     account = await machine.account(user)
+    if arguments.cwd and not await machine.is_folder(arguments.cwd):
+        raise Refused(f"{arguments.cwd}: no such folder in the machine", NOT_FOUND)
     try:
         if not argv and streams.interactive:
             return await machine.login(account, **options)
@@ -141,7 +149,7 @@ def _why_not(program: str, error: Errno) -> tuple[str, int]:
             return f"{program}: no such program, or the interpreter it asks for is missing", NOT_FOUND
         case _ if error.number == EACCES:
             return f"{program}: permission denied", NOT_EXECUTABLE
-    return f"{program}: cannot be executed: {error.strerror} (programs must be x86-64 ELF files or scripts)", NOT_EXECUTABLE
+    return f"{program}: cannot be executed: {STRERROR[error.number]} (programs must be x86-64 ELF files or scripts)", NOT_EXECUTABLE
 
 
 class Streams:
