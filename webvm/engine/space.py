@@ -32,6 +32,8 @@ FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxH16xII")   # FCW FSW FTW(short) FOP, FIP and FDP (not kept), MXCSR, MXCSR_MASK
 FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
 
+BYTES = [bytes([b]) for b in range(256)]
+
 Hook = Callable[[], bool]
 FaultHook = Callable[[int, int], bool]
 
@@ -56,13 +58,10 @@ class Engine(ABC):
         self.raised: BaseException | None = None   # by a hook, until run() has left the Wasm frames
         self._kept: list[Space] = []
         layout = image.layout
-        code = bytes(b for b in range(256) if b & layout.CODE)
-        self.code_byte = re.compile(b"[" + re.escape(code) + b"]")
+        executable = bytes(b for b in range(256) if b & layout.EXECUTE)
+        self.executable = re.compile(b"[" + re.escape(executable) + b"]")
         self.stored = bytes(                   # the kernel's view of a permission byte -> the byte stored
             b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE | layout.MAY_WRITE if b & layout.WRITE else 0)
-            for b in range(256))
-        self.viewed = bytes(                   # the byte stored -> the kernel's view
-            b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE if b & layout.MAY_WRITE else 0)
             for b in range(256))
         self.fresh = b""                       # the state below DECODE of a space nobody has used
 
@@ -133,6 +132,9 @@ class Space(ABC):
         self._permissions = layout.PERMISSIONS
         self.limit = WASM_LIMIT - layout.BIAS - WASM_PAGE
         self._backed = 0                 # guest addresses below this lie in the Memory, and a wasm page above it does too
+        # The kernel's permissions, by page. Only the kernel changes them, so they need not be fetched from the Memory, where
+        # the module adds marks of its own.
+        self._pages = bytearray()
         self._rip = layout.RIP >> 2
         self._strays: list[tuple[int, int]] = []   # guest ranges written while a page of them was absent
         self._strays_limit = STRAYS
@@ -332,16 +334,21 @@ class Space(ABC):
 
     def protect(self, first_page: int, n_pages: int, perm: int) -> None:
         """Set the kernel's permissions of pages, dropping code decoded from them."""
-        if self._has_code(self.peek(self._permissions + first_page, n_pages)):
+        end = first_page + n_pages
+        if perm and end * PAGE > self._backed:
+            self._back(end * PAGE)
+        if self._executable(first_page, end):
             self._call("protect", first_page, n_pages, perm)
         else:
             self.blank(self._permissions + first_page, n_pages, self._engine.stored[perm])
-        if perm and (first_page + n_pages) * PAGE > self._backed:
-            self._back((first_page + n_pages) * PAGE)
+        pages = self._pages
+        if end > len(pages):
+            pages.extend(bytes(end - len(pages)))
+        pages[first_page:end] = BYTES[perm] * n_pages
 
     def perms(self, first_page: int, n_pages: int) -> bytes:
         """The kernel's permissions of pages, a byte each."""
-        return self.peek(self._permissions + first_page, n_pages).translate(self._engine.viewed)
+        return bytes(self._pages[first_page:first_page + n_pages]).ljust(n_pages, b"\0")
 
     def release(self) -> None:
         """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
@@ -355,7 +362,7 @@ class Space(ABC):
         engine, layout = self._engine, self._layout
         self._released = False
         used = [(match.start() * PAGE, (match.end() - match.start()) * PAGE + OVERREACH)
-                for match in re.finditer(rb"[^\0]+", self.peek(self._permissions, self._backed // PAGE))]
+                for match in re.finditer(rb"[^\0]+", self._pages)]
         used += self._absent()
         if not engine._take_back(sum(n for _, n in used)):
             self._destroy()
@@ -363,7 +370,8 @@ class Space(ABC):
         for addr, n in used:
             self.blank(self._bias + addr, n, 0)
         self._strays, self._strays_limit = [], STRAYS
-        self.blank(self._permissions, self._backed // PAGE, 0)
+        self.blank(self._permissions, len(self._pages), 0)
+        self._pages = bytearray()
         blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
         if arena_end > layout.RECORDS:
             self.blank(layout.HASH, layout.BLOCKS - layout.HASH, 0)
@@ -375,24 +383,25 @@ class Space(ABC):
     def _absent(self) -> list[tuple[int, int]]:
         """The strays that no permission byte accounts for even now."""
         return [(addr, n) for addr, n in self._strays
-                if 0 in self.peek(self._permissions + addr // PAGE, (addr + n + PAGE - 1) // PAGE - addr // PAGE)]
+                if 0 in self.perms(addr // PAGE, (addr + n + PAGE - 1) // PAGE - addr // PAGE)]
 
     def _written(self, addr: int, n: int) -> None:
         """Before the kernel writes: the range is backed, its code forgotten, and release will find it."""
         if addr + n > self._backed:
             self._back(addr + n)
         first, end = addr // PAGE, (addr + n + PAGE - 1) // PAGE
-        permissions = self.peek(self._permissions + first, end - first)
-        if self._has_code(permissions):
+        if self._executable(first, end):
             self._call("forget", first, end - first)
-        if 0 in permissions:
+        pages = self._pages
+        if end > len(pages) or pages.find(0, first, end) >= 0:
             self._strays.append((addr, n))
             if len(self._strays) >= self._strays_limit:
                 self._strays = self._absent()
                 self._strays_limit = 2 * len(self._strays) + STRAYS
 
-    def _has_code(self, permissions: bytes) -> bool:
-        return self._engine.code_byte.search(permissions) is not None
+    def _executable(self, first: int, end: int) -> bool:
+        """Whether code may have been decoded from any of the pages: it comes from executable ones only."""
+        return self._engine.executable.search(self._pages, first, end) is not None
 
     def _back(self, end: int) -> None:
         """Grow the Memory so that guest addresses below `end` exist, and a wasm page more: the check of an access looks at
