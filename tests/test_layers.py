@@ -20,7 +20,8 @@ LAYERS = {
     "fs":       "linux block",
     "kernel":   "linux fs",         # and so neither the JIT nor the engine
     "disk":     "",
-    "site":     "block machine",    # starts the machine once, to see which blocks that takes
+    "site":     "block rehearsal",
+    "rehearsal": "block machine",   # runs the machine, to see which parts of a disk that takes
     "browser":  "machine",          # a machine in a page
     "headless": EVERYTHING,         # a machine on a terminal
     "machine":  EVERYTHING,

@@ -2,6 +2,7 @@
 //
 // from the page: boot, input, resize, drawn, call    to the page: progress, phase, ready, output, stats, notice, failed, answer
 
+import * as ahead from "./ahead.js";
 import * as engine from "./engine.js";
 
 const STALL = 30_000; // milliseconds without a byte until a download counts as failed
@@ -79,6 +80,8 @@ async function boot({ site, disk, columns, rows }) {
 
     const description = await (await get("site.json", { cache: "no-cache" })).json();
     post("progress", { loaded, sizes: description.sizes });
+    const address = disk ?? (description.disk && here(description.disk));
+    if (address) beginDisk(address, disk ? null : description.boot, here);
     self.fetch = (input, options) => {
         const url = here(input.url ?? input);
         return url.startsWith(base.href) ? get(url.slice(base.href.length)) : nativeFetch(input, options);
@@ -87,21 +90,29 @@ async function boot({ site, disk, columns, rows }) {
     interpreter?.catch(fail);
     const python = await Promise.race([failed, loadPython(description, here, get, fail)]);
     const module = await Promise.race([failed, interpreter]);
-    self.fetch = nativeFetch;
+    self.fetch = ahead.fetch;
     marks.python = Date.now();
     post("progress", { loaded });
     post("phase", { name: "machine" });
 
     python.registerJsModule("webvm_engine", engine);
-    const address = disk ?? (description.disk && here(description.disk));
     session = python.pyimport("webvm.browser.boot").Session({ output, prompt, notice, failed: fatal });
     setInterval(() => post("stats", { stats: counters() }), STATS);
-    const ahead = disk ? [] : description.boot;
-    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows, ahead))) return;
+    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows))) return;
     marks.machine = Date.now();
     ready = true;
     for (const message of waiting.splice(0)) receive[message.type](message);
     post("ready");
+}
+
+/** Have what a start reads of the disk under way: its manifest, and the packs (path in the site: last block) not kept here. */
+function beginDisk(address, boot, here) {
+    if (!address.endsWith("/")) return;
+    const manifest = `${address}manifest.json`;
+    ahead.begin(manifest, { cache: "no-cache" });
+    for (const [path, block] of Object.entries(boot?.packs ?? {})) {
+        ahead.isKept(manifest, boot.identity, block).then((kept) => kept || ahead.begin(here(path)));
+    }
 }
 
 async function loadPython({ pyodide, lock, snapshot }, here, get, fail) {

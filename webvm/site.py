@@ -9,7 +9,7 @@ Names carry a hash of what made them where a browser may hold an older file unde
     wheels-HASH/           micropip, the project's wheel, and a lock file that lists these two
     interpreter-HASH.wasm  the interpreter tier, so that it loads beside Python and not after it
     snapshot-HASH.bin.gz   memory of a Python that has imported the wheel (see web/snapshot.mjs)
-    disk/                  the image as chunk files
+    disk/                  the image as chunk files, those wanted together in packs
 
 Nothing in the folder is made at serving time, and the page asks no other host.
 """
@@ -27,11 +27,10 @@ import urllib.parse
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from webvm.block import BlockDevice, FileDevice
 from webvm.block.chunks import CHUNK_SIZE, MANIFEST, write_chunks
-from webvm.machine import BadImage, Machine
+from webvm.rehearsal import wanted_together
 
-PAGES = ("index.html", "page.js", "webvm.js", "worker.js", "engine.js", "features.js", "style.css")
+PAGES = ("index.html", "page.js", "webvm.js", "worker.js", "engine.js", "ahead.js", "features.js", "style.css")
 
 #         in the site         in web/node_modules
 VENDOR = (
@@ -49,9 +48,7 @@ PYODIDE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.
 MICROPIP = ("0.11.1", "768de165adb8e66906039d8fec4127a57f522dfdf8e6fbff877a4616941ecfd3")
 PYTHON = "3.14"
 
-STAMP = ".made-from.json"           # in the disk's folder: the image it was made from, and the blocks a start needs
-QUIET = 0.5                         # seconds without a system call: the shell waits at its prompt
-PATIENCE = 30                       # seconds that a start may take
+STAMP = ".made-from.json"           # in the disk's folder: what it was made from, and the packs that a start needs
 INTERPRETER = "webvm/_generated/interpreter.wasm"
 
 Say = Callable[[str], None]
@@ -61,10 +58,12 @@ class SiteError(Exception):
     """The site cannot be built; the message is one sentence."""
 
 
-def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: bool = True, say: Say = lambda line: None) -> None:
+def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: bool = True, packs: bool = True,
+          say: Say = lambda line: None) -> None:
     """Make `out` the site of the project at `source`; what is already there and still right is kept.
 
-    `disk`: an image to publish beside the page, or the address of one published elsewhere. Raises SiteError.
+    `disk`: an image to publish beside the page, or the address of one published elsewhere. `packs`: whether its chunks that
+    are wanted together go into one file. Raises SiteError.
     """
     modules = source / "web" / "node_modules"
     if not modules.is_dir():
@@ -81,14 +80,14 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
     wheels = _wheels(out, source, modules, say)
     interpreter = _interpreter(out, source)
     memory = _snapshot(out, source, pyodide, wheels, say) if snapshot else None
-    address, blocks = _disk(out, disk, say)
+    address, start = _disk(out, disk, packs, say)
     fields = {
         "pyodide": pyodide + "/",
         "lock": f"{wheels}/pyodide-lock.json",
         "snapshot": memory,
         "interpreter": interpreter,
         "disk": address,
-        "boot": blocks,
+        "boot": start,
     }
     keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, interpreter) if name)}
     _remove(path for pattern in ("pyodide-*", "wheels-*", "interpreter-*", "snapshot-*")
@@ -164,64 +163,34 @@ def _snapshot(out: Path, source: Path, pyodide: str, wheels: str, say: Say) -> s
     return name
 
 
-def _disk(out: Path, disk: Path | str | None, say: Say) -> tuple[str | None, list[int]]:
-    """Where the page finds the disk, relative to itself, and where on it the blocks are that a start reads, in that order."""
+def _disk(out: Path, disk: Path | str | None, packs: bool, say: Say) -> tuple[str | None, dict | None]:
+    """Where the page finds the disk, relative to itself; and what a start needs of it, for the page to begin fetching early.
+
+    That is the disk's `identity`, and `packs`: the last chunk in each, by path.
+    """
     if disk is None:
-        return None, []
+        return None, None
     if urllib.parse.urlsplit(str(disk)).scheme in ("http", "https"):
-        return str(disk), []
+        return str(disk), None
     folder, image = out / "disk", Path(disk)
     if not image.is_file():
         raise SiteError(f"{image}: no such image")
     status = image.stat()
-    made_from = [str(image.resolve()), status.st_size, status.st_mtime_ns]
+    made_from = [str(image.resolve()), status.st_size, status.st_mtime_ns, packs]
     stamp = folder / STAMP
-    if (folder / MANIFEST).exists() and stamp.exists() and (known := json.loads(stamp.read_text()))["image"] == made_from:
+    if (folder / MANIFEST).exists() and stamp.exists() and (known := json.loads(stamp.read_text())).get("from") == made_from:
         return "disk/", known["boot"]
+    groups = []
+    if packs:
+        say(f"starting programs of {image} once, to see which parts of it go together")
+        groups = asyncio.run(wanted_together(image, CHUNK_SIZE, say))
     say(f"cutting {image} into chunk files")
     stamp.unlink(missing_ok=True)
-    write_chunks(image, folder)
-    say("starting the machine once, to see which blocks that takes")
-    boot = asyncio.run(_boot_blocks(image, say))
-    stamp.write_text(json.dumps({"image": made_from, "boot": boot}))
+    manifest = write_chunks(image, folder, together=groups)
+    start = {f"disk/{pack.path}": pack.chunks[-1] for pack in manifest.packs if pack.chunks[0] in groups[0]}
+    boot = {"identity": manifest.identity, "packs": start}
+    stamp.write_text(json.dumps({"from": made_from, "boot": boot}))
     return "disk/", boot
-
-
-class Recorder:
-    """A device that remembers which blocks of it were read, in order."""
-
-    def __init__(self, device: BlockDevice):
-        self.size = device.size
-        self.blocks: dict[int, None] = {}
-        self._device = device
-
-    async def read(self, offset: int, length: int) -> bytes:
-        self.blocks |= dict.fromkeys(range(offset // CHUNK_SIZE, (offset + max(length, 1) - 1) // CHUNK_SIZE + 1))
-        return await self._device.read(offset, length)
-
-    def close(self) -> None:
-        self._device.close()
-
-
-async def _boot_blocks(image: Path, say: Say) -> list[int]:
-    """Offsets of the blocks read from nothing to the login shell's prompt; none for what is not a file system."""
-    device = Recorder(FileDevice(image))
-    try:
-        machine = await Machine.boot(device=device)
-    except BadImage as error:
-        say(f"{image}: {error}")
-        return []
-    shell = asyncio.ensure_future(machine.shell())
-    calls = -1
-    for _ in range(int(PATIENCE / QUIET)):
-        await asyncio.wait([shell], timeout=QUIET)
-        if shell.done() or calls == (calls := machine.stats()["system_calls"]) > 0:
-            break
-    if shell.done():
-        say(f"{image}: its login shell does not start")
-    await machine.halt()
-    device.close()
-    return [number * CHUNK_SIZE for number in device.blocks]
 
 
 def _pip(command: str, *arguments: str | Path) -> None:
@@ -268,6 +237,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--disk", metavar="IMAGE|URL", help="an ext4 image to publish with the page, or the address of one")
     parser.add_argument("--no-snapshot", dest="snapshot", action="store_false",
                         help="let the page start Python afresh and install the wheel each time (smaller, slower)")
+    parser.add_argument("--no-packs", dest="packs", action="store_false",
+                        help="give every part of the disk a file of its own (a hundred requests where packs need one)")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -276,7 +247,7 @@ def main(options: argparse.Namespace) -> int:
         print("webvm site: needs a checkout of the project (the page is in web/)", file=sys.stderr)
         return 1
     try:
-        build(options.out, source, options.disk, options.snapshot, say=lambda line: print(line, file=sys.stderr))
+        build(options.out, source, options.disk, options.snapshot, options.packs, say=lambda line: print(line, file=sys.stderr))
     except SiteError as error:
         print(f"webvm site: {error}", file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from webvm import site
+from webvm.block import Manifest
 
 from .conftest import PROJECT, build
 
@@ -97,12 +98,24 @@ def test_command_line_gives_a_line_and_status_1_when_it_cannot(tmp_path, capsys)
     assert capsys.readouterr().err.splitlines()[-1] == f"webvm site: {tmp_path / 'none'}: no such image"
 
 
-def test_blocks_that_a_start_needs_are_listed(fake_source, tmp_path):
-    """Of the tiny image: its superblock is the first of them, and the shell's own file is among them."""
+def test_packs_that_a_start_needs_are_listed(fake_source, tmp_path):
+    """Of the tiny image: its superblock is in the first of them, and so is the shell's own file."""
     image = PROJECT / "build/tiny.ext4"
     build(tmp_path, fake_source, image, snapshot=False)
-    offsets = json.loads((tmp_path / "site.json").read_text())["boot"]
-    assert offsets[0] == 0 and len(offsets) == len(set(offsets))
-    assert all(offset % 65536 == 0 and 0 <= offset < image.stat().st_size for offset in offsets)
+    manifest = Manifest.parse((tmp_path / "disk/manifest.json").read_bytes())
+    boot = json.loads((tmp_path / "site.json").read_text())["boot"]
+    assert boot["identity"] == manifest.identity
+    start = [pack for pack in manifest.packs if f"disk/{pack.path}" in boot["packs"]]
+    assert [pack.chunks[-1] for pack in start] == list(boot["packs"].values())
+    chunks = [number for pack in start for number in pack.chunks]
     extents = subprocess.run(["debugfs", "-R", "blocks /bin/bash", image], capture_output=True, text=True, check=True).stdout.split()
-    assert int(extents[0]) * 4096 // 65536 * 65536 in offsets
+    assert 0 in chunks and int(extents[0]) * 4096 // 65536 in chunks
+    assert sum(pack.stat().st_size for pack in (tmp_path / "disk/packs").iterdir()) > sum(sum(pack.lengths) for pack in start) > 1_000_000
+
+
+def test_a_site_without_packs_has_every_chunk_in_a_file(fake_source, tmp_path):
+    image = PROJECT / "build/tiny.ext4"
+    build(tmp_path, fake_source, image, snapshot=False, packs=False)
+    manifest = Manifest.parse((tmp_path / "disk/manifest.json").read_bytes())
+    assert manifest.packs == () and json.loads((tmp_path / "site.json").read_text())["boot"]["packs"] == {}
+    assert all((tmp_path / "disk" / manifest.path(name)).exists() for name in manifest.chunks if name)

@@ -17,7 +17,6 @@ from webvm.browser.transport import FetchTransport
 from webvm.browser.turn import Turn
 from webvm.machine import BadImage, BlockError, Errno, Machine, Stats, open_device
 
-STREAMS = 6         # blocks read ahead at a time: as many connections as a browser opens to a host
 RESPAWN = 1.0       # seconds: a login shell that lives shorter than this is not started again
 
 
@@ -35,18 +34,14 @@ class Session:
         self._tasks = []
         self._calls = {"run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
 
-    async def boot(self, disk: str | None, interpreter, columns: int, rows: int, ahead) -> bool:
+    async def boot(self, disk: str | None, interpreter, columns: int, rows: int) -> bool:
         """Whether the machine is up; the page has been told why when it is not.
 
-        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own;
-        `ahead`: where on the disk the blocks are that a start is known to need, in that order.
+        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own.
         """
         random.seed()       # a restored snapshot comes with the generator's state of the moment it was taken
         try:
             device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None
-            if device:
-                offsets = iter(ahead.to_py())
-                self._tasks += [asyncio.ensure_future(read_ahead(device, offsets)) for _ in range(STREAMS)]
             self._machine = await Machine.boot(
                 interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows, yield_=Turn())
         except (BlockError, BadImage) as error:
@@ -119,13 +114,3 @@ class Session:
 
     async def _clear_cache(self):
         await self._store.clear()
-
-
-
-async def read_ahead(device, offsets) -> None:
-    """Have `device` get the blocks at what the iterator gives, for whoever will need them."""
-    for offset in offsets:
-        try:
-            await device.read(offset, 1)
-        except BlockError:
-            return      # whoever needs it will hear
