@@ -136,7 +136,7 @@ class Scheduler:
                 if stop == cpu.FUEL:
                     self._adapt(perf_counter_ns() - started)
                 elif stop == cpu.LEFT:
-                    if task.dead or task.coroutine is not None:
+                    if task.dead or task.coroutine is not None and not self._look_up(task):
                         return
                 else:
                     self._trap(task, stop)
@@ -277,9 +277,13 @@ class Scheduler:
 
     def _resume(self, task):
         """Go on in the parked coroutine; True when it is finished and the task may run."""
-        if not task.waiting.done():
-            return task.attention and self._settle_waiting(task)
-        return self._step(task, None)
+        if task.waiting.done() and self._step(task, None):
+            return True
+        return self._look_up(task)
+
+    def _look_up(self, task):
+        """What is left to do in a slice whose task waits, perhaps anew: its signals. True: it waits no longer."""
+        return task.coroutine is not None and task.attention and self._settle_waiting(task)
 
     def _step(self, task, exception):
         """Send or throw into the parked coroutine and take its result. True: finished."""
