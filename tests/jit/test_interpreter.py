@@ -139,6 +139,8 @@ def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
         if a.end == "DE":                                # an exception leaves its mark on the next case
             assert machines.Unicorn().run(code, state, data, insn.length).end == "DE", (code.hex(), insn)
             continue
+        if row.meaning in ("bsf", "bsr") and a.state.flags >> ZF & 1:
+            continue                                     # of zero: processors leave all 64 bits, unicorn clears 32
         b = unicorn.run(code, state, data, insn.length)
         wrong = difference(a, b, _ALL & ~UNDEFINED.get(row.meaning, 0), x87=any(o.place in "PQN" for o in row.operands))
         if wrong:

@@ -21,7 +21,7 @@ def build(*arguments, **options):
         pool.submit(site.build, *arguments, **options).result()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     """A Chromium for all tests; each opens contexts of its own."""
     with sync_playwright() as playwright:
@@ -30,7 +30,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serve():
     """Serve a folder as any static host does, with nothing but Python's own server; answers the address."""
     servers = []
@@ -48,7 +48,7 @@ def serve():
         server.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fake_source(tmp_path_factory):
     """The project, with fake_machine.py for its machine."""
     source = tmp_path_factory.mktemp("project")
@@ -60,7 +60,7 @@ def fake_source(tmp_path_factory):
     return source
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fake_site(fake_source, tmp_path_factory):
     """The folder of a site whose machine is the fake one."""
     out = tmp_path_factory.mktemp("site")
@@ -68,7 +68,7 @@ def fake_site(fake_source, tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fake_address(fake_site, serve):
     return serve(fake_site)
 
@@ -82,7 +82,7 @@ def watch(page):
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def open_page_in():
     """Open an address in a context: answers the page, once `until` holds there (not at all when None)."""
     def start(context, address, until="window.vm"):
