@@ -374,6 +374,19 @@ def test_copying_takes_contents_only(make):
     assert child.read(0x3000_0000, 4096) == bytes(4096)
 
 
+def test_adopting_takes_the_chosen_pages_and_their_permissions(make):
+    parent = program(make, (INT3,))
+    parent.protect(0x20, 6, R | W | PRESENT)
+    parent.write(0x20000, b"".join(bytes([n]) * 4096 for n in range(1, 7)))
+    chosen = bytes([0, R | PRESENT, R | W | PRESENT, 0, 0, PRESENT, 0, 0])
+    child = parent._engine.space()
+    child.adopt(parent, 0x1F, chosen)
+    assert child.perms(0x1F, 8) == chosen
+    assert [child.read(0x20000 + n * 4096, 4096) for n in range(6)] == [bytes([n]) * 4096 for n in (1, 2, 0, 0, 5, 0)]
+    stored = [L.READ | L.PRESENT, L.READ | L.WRITE | L.MAY_WRITE | L.PRESENT]
+    assert list(child.peek(L.PERMISSIONS + 0x20, 2)) == stored
+
+
 def test_contexts_switch_all_registers(make):
     space = program(make)
     fresh = space.context()

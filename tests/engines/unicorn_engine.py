@@ -201,6 +201,12 @@ class UnicornSpace:
                         self.uc.mem_write(page * PAGE, bytes(self.hidden.pop(page)))
         self.permissions[first:first + pages] = bytes([permissions]) * pages
 
+    def adopt(self, other, first, permissions):
+        for page, permission in enumerate(permissions, first):
+            if permission:
+                self.copy(other, page * PAGE, PAGE)
+                self.protect(page, 1, permission)
+
     def perms(self, first, pages):
         return bytes(self.permissions[first:first + pages])
 

@@ -156,6 +156,12 @@ class ScriptedSpace:
     def protect(self, first, pages, permissions):
         self.permissions[first:first + pages] = bytes([permissions]) * pages
 
+    def adopt(self, other, first, permissions):
+        for page, permission in enumerate(permissions, first):
+            if permission:
+                self.copy(other, page * PAGE, PAGE)
+                self.protect(page, 1, permission)
+
     def perms(self, first, pages):
         return bytes(self.permissions[first:first + pages])
 

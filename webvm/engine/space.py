@@ -32,10 +32,16 @@ FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxH16xII")   # FCW FSW FTW(short) FOP, FIP and FDP (not kept), MXCSR, MXCSR_MASK
 FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
 
+_USED = re.compile(rb"\0*([^\0]+)")          # the next pages in use; the zeroes before them are skipped fast
 BYTES = [bytes([b]) for b in range(256)]
 
 Hook = Callable[[], bool]
 FaultHook = Callable[[int, int], bool]
+
+
+def _used(perms: bytes) -> list[tuple[int, int]]:
+    """The runs (first, end) of pages that have a permission."""
+    return [match.span(1) for match in _USED.finditer(perms.rstrip(b"\0"))]     # a match at each step: linear time
 
 
 def _no_hook(*args: int) -> bool:
@@ -350,6 +356,21 @@ class Space(ABC):
         """The kernel's permissions of pages, a byte each."""
         return bytes(self._pages[first_page:first_page + n_pages]).ljust(n_pages, b"\0")
 
+    def adopt(self, other: "Space", first_page: int, perms: bytes) -> None:
+        """Fork, into a space nobody has used: copy the pages of another space where `perms` has their permission (0: not
+        this page), and set it."""
+        perms = perms.rstrip(b"\0")
+        end = first_page + len(perms)
+        if end * PAGE > self._backed:
+            self._back(end * PAGE)
+        for first, last in _used(perms):
+            self._copy(other, self._bias + (first_page + first) * PAGE, (last - first) * PAGE)
+        pages = self._pages
+        if end > len(pages):
+            pages.extend(bytes(end - len(pages)))
+        pages[first_page:end] = perms
+        self.poke(self._permissions + first_page, perms.translate(self._engine.stored))
+
     def release(self) -> None:
         """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
         (exit and execve do) and return False: memory goes once run() has left it."""
@@ -361,8 +382,7 @@ class Space(ABC):
     def _give_back(self) -> None:
         engine, layout = self._engine, self._layout
         self._released = False
-        used = [(match.start() * PAGE, (match.end() - match.start()) * PAGE + OVERREACH)
-                for match in re.finditer(rb"[^\0]+", self._pages)]
+        used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
         if not engine._take_back(sum(n for _, n in used)):
             self._destroy()

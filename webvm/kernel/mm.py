@@ -13,7 +13,7 @@ Invariants (cpu.py's Space keeps the permission bytes, there is no second list o
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from webvm.kernel.cpu import PAGE, PRESENT, R, W, X
@@ -26,11 +26,11 @@ LOWEST = 0x10000                # vm.mmap_min_addr
 IMAGE_BASE = 0x400000
 STACK_TOP = 0x8000000
 STACK_SIZE = 8 << 20
+UNLIMITED = (1 << 64) - 1
 FAULT_AROUND = 16               # pages
 ACCESS = R | W | X
 
 _PRESENT_RUN = re.compile(rb"[\x20-\x27]+")
-_EQUAL_RUN = re.compile(rb"([\x20-\x27])\1*", re.S)
 _WITH = {bit: bytes(p for p in range(256) if p & bit) for bit in (R, W, X)}
 
 
@@ -59,6 +59,11 @@ class Vma:
     def page_index(self, page):
         return page - (self.start >> 12) + self.pgoff
 
+    def part(self, start, end):
+        """A VMA like this one, for [start, end) within it."""
+        return Vma(start, end, self.prot, self.shared, self.pages, self.page_index(start >> 12) if self.pages else 0,
+                   self.file, self.name, self.may_write)
+
     def continued_by(self, other):
         return (self.end == other.start and self.prot == other.prot and self.shared == other.shared
                 and self.pages is other.pages and self.file is other.file and self.name == other.name
@@ -82,7 +87,7 @@ class AddressSpace:
         self.arg_start = self.arg_end = self.env_start = self.env_end = 0
         self.exe = None                 # the open file of the program
         self.auxv = b""
-        self.as_limit = self.data_limit = (1 << 64) - 1
+        self.as_limit = self.data_limit = UNLIMITED
         self.faults = 0
 
     # -- looking up ---------------------------------------------------------------------------------------------------
@@ -156,16 +161,18 @@ class AddressSpace:
         cut = []
         for vma in self.overlapping(start, end):
             self._remove(vma)
-            for low, high, inside in ((vma.start, start, False), (max(vma.start, start), min(vma.end, end), True),
-                                      (end, vma.end, False)):
-                if low < high:
-                    part = replace(vma, start=low, end=high, pgoff=vma.page_index(low >> 12) if vma.pages else 0)
-                    if part.file is not None:
-                        part.file.retain()
-                    if inside:
-                        cut.append(part)
-                    else:
-                        self._insert(part)
+            inside = vma.part(max(vma.start, start), min(vma.end, end))
+            parts = [inside]
+            if vma.start < start:
+                parts.append(vma.part(vma.start, start))
+            if end < vma.end:
+                parts.append(vma.part(end, vma.end))
+            for part in parts:
+                if part.file is not None:
+                    part.file.retain()
+                if part is not inside:
+                    self._insert(part)
+            cut.append(inside)
             _drop(vma)
         return cut
 
@@ -177,7 +184,7 @@ class AddressSpace:
         if start < LOWEST or end > self.space.limit or start & PAGE - 1:
             raise Errno(ENOMEM)
         self.unmap(start, length)
-        if self.total() + length > self.as_limit:
+        if self.as_limit < UNLIMITED and self.total() + length > self.as_limit:
             raise Errno(ENOMEM)
         if pages is None and shared:
             pages, pgoff = SharedPages(), 0
@@ -283,7 +290,7 @@ class AddressSpace:
         """MADV_DONTNEED: private pages are as first mapped again, shared ones are read again."""
         self.sync_shared()
         self._discard([v if v.start >= start and v.end <= start + length
-                       else replace(v, start=max(v.start, start), end=min(v.end, start + length))
+                       else v.part(max(v.start, start), min(v.end, start + length))
                        for v in self.overlapping(start, start + length)])
 
     def _discard(self, vmas):
@@ -301,18 +308,7 @@ class AddressSpace:
 
     async def fault(self, address, access):
         """Populate the page of ADDRESS (and some around it) so that ACCESS is permitted, or raise GuestFault."""
-        self.faults += 1
-        while True:
-            vma = self.find(address)
-            if vma is None:
-                if address >> 47:       # not canonical (or the kernel's): #GP, which carries no address
-                    raise GuestFault(SIGSEGV, SI_KERNEL, 0)
-                raise GuestFault(SIGSEGV, SEGV_MAPERR, address)
-            if access & ~vma.prot:
-                raise GuestFault(SIGSEGV, SEGV_ACCERR, address)
-            missing = self._populate(vma, address >> 12, access)
-            if missing is None:
-                return
+        while missing := self.fault_now(address, access):
             pages, index = missing
             if index >= pages.page_count:
                 raise GuestFault(SIGBUS, BUS_ADRERR, address)
@@ -320,6 +316,19 @@ class AddressSpace:
                 await pages.load(index // CHUNK_PAGES)
             except Errno:
                 raise GuestFault(SIGBUS, BUS_ADRERR, address) from None
+
+    def fault_now(self, address, access):
+        """The same as far as it goes without waiting; returns (pages, index) that must be loaded first, or None."""
+        vma = self.find(address)
+        if vma is None:
+            if address >> 47:           # not canonical (or the kernel's): #GP, which carries no address
+                raise GuestFault(SIGSEGV, SI_KERNEL, 0)
+            raise GuestFault(SIGSEGV, SEGV_MAPERR, address)
+        if access & ~vma.prot:
+            raise GuestFault(SIGSEGV, SEGV_ACCERR, address)
+        missing = self._populate(vma, address >> 12, access)
+        self.faults += missing is None
+        return missing
 
     def _populate(self, vma, page, access):
         """Fill and permit PAGE and what can be had around it.  Returns (pages, index) that must be loaded first, or None."""
@@ -482,7 +491,7 @@ class AddressSpace:
         child.shared_files = self.shared_files
         child.exe = self.exe.retain() if self.exe is not None else None
         child.starts = list(self.starts)
-        child.vmas = [replace(vma) for vma in self.vmas]
+        child.vmas = [vma.part(vma.start, vma.end) for vma in self.vmas]
         for vma in child.vmas:
             if vma.file is not None:
                 vma.file.retain()
@@ -493,10 +502,7 @@ class AddressSpace:
         for vma in self.vmas:
             if vma.shared:
                 perms[(vma.start >> 12) - first:(vma.end >> 12) - first] = bytes(vma.end - vma.start >> 12)
-        for run in _PRESENT_RUN.finditer(perms):
-            space.copy(self.space, first + run.start() << 12, run.end() - run.start() << 12)
-        for run in _EQUAL_RUN.finditer(perms):
-            space.protect(first + run.start(), run.end() - run.start(), run[0][0])
+        space.adopt(self.space, first, bytes(perms))
         return child
 
     def drop(self):
@@ -524,7 +530,8 @@ class AddressSpace:
     async def read(self, address, length):
         """LENGTH bytes at ADDRESS; EFAULT unless all are readable."""
         if length > 0:
-            await self.touch(address, length, R)
+            if not self._allows(address, length, R):
+                await self.touch(address, length, R)
             return self.space.read(address, length)
         return b""
 
@@ -532,7 +539,8 @@ class AddressSpace:
         """Store DATA at ADDRESS; EFAULT unless all of it is writable."""
         length = len(data)
         if length:
-            await self.touch(address, length, W)
+            if not self._allows(address, length, W):
+                await self.touch(address, length, W)
             self.space.write(address, data)
 
     async def cstring(self, address, limit=PAGE):
@@ -541,7 +549,9 @@ class AddressSpace:
         step = 128
         while limit > 0:
             step = min(step, PAGE - address % PAGE, limit)
-            data = await self.read(address, step)
+            if not self._allows(address, step, R):
+                await self.touch(address, step, R)
+            data = self.space.read(address, step)
             end = data.find(0)
             if end >= 0:
                 return b"".join(parts) + data[:end] if parts else data[:end]
@@ -551,16 +561,19 @@ class AddressSpace:
             step = PAGE
         return b"".join(parts)
 
+    def _allows(self, address, length, access):
+        """Whether all of [address, address+length) is accessible as it is."""
+        if address + length > self.space.limit:
+            return False
+        first = address >> 12
+        perms = self.space.perms(first, (address + length - 1 >> 12) - first + 1)
+        return not perms.translate(None, _WITH[access])
+
     async def touch(self, address, length, access):
         """Make [address, address+length) accessible, or EFAULT."""
-        first = address >> 12
-        count = (address + length - 1 >> 12) - first + 1
         if address + length > self.space.limit:
             raise Errno(EFAULT)
-        perms = self.space.perms(first, count)
-        if not perms.translate(None, _WITH[access]):
-            return
-        for page in range(first, first + count):
+        for page in range(address >> 12, (address + length - 1 >> 12) + 1):
             if not self.space.perms(page, 1)[0] & access:
                 try:
                     await self.fault(max(page << 12, address), access)

@@ -240,11 +240,14 @@ class Scheduler:
     def on_fault(self, address, access):
         task = self.task
         self.faults += 1
-        coroutine = task.mem.fault(address, access)
         try:
-            waiting = coroutine.send(None)
-        except StopIteration:
-            return True
+            if task.mem.fault_now(address, access) is None:
+                return True
+            coroutine = task.mem.fault(address, access)
+            try:
+                waiting = coroutine.send(None)
+            except StopIteration:
+                return True
         except GuestFault as fault:
             self._segv(task, fault)
             return False
