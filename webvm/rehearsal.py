@@ -4,7 +4,7 @@ Knows what people do first with such a machine; does not know what becomes of th
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,8 @@ class Recorder:
         self._device.close()
 
 
-async def wanted_together(image: Path, chunk_size: int, say: Say = lambda line: None) -> list[list[int]]:
+async def wanted_together(image: Path, chunk_size: int, say: Say = lambda line: None,
+                          scenarios: Iterable[Scenario] = SCENARIOS) -> list[list[int]]:
     """Numbers of the chunks that belong together, in groups that do not overlap: first what a start to the prompt reads.
 
     Then what more than one program reads beyond that, and then what each does alone. Nothing for what is not a file system.
@@ -82,7 +83,10 @@ async def wanted_together(image: Path, chunk_size: int, say: Say = lambda line: 
     except BadImage as error:
         say(f"{image}: {error}")
         return []
-    programs = {name: await _rehearse(image, chunk_size, rows, say) - start for name, rows in _by_program()}
+    by_program: dict[str, list[Scenario]] = {}
+    for row in scenarios:
+        by_program.setdefault(row.program, []).append(row)
+    programs = {name: await _rehearse(image, chunk_size, rows, say) - start for name, rows in by_program.items()}
     users: dict[int, int] = {}
     for chunks in programs.values():
         for number in chunks:
@@ -90,11 +94,6 @@ async def wanted_together(image: Path, chunk_size: int, say: Say = lambda line: 
     shared = {number for number, count in users.items() if count > 1}
     groups = [start, shared, *(chunks - shared for chunks in programs.values())]
     return [sorted(group) for group in groups if group]
-
-
-def _by_program() -> Iterator[tuple[str, list[Scenario]]]:
-    for name in dict.fromkeys(row.program for row in SCENARIOS):
-        yield name, [row for row in SCENARIOS if row.program == name]
 
 
 async def _rehearse(image: Path, chunk_size: int, rows: list[Scenario], say: Say) -> set[int]:

@@ -505,3 +505,105 @@ def test_a_store_that_became_full_still_gives_what_it_has(source, image):
         assert blocks(source) == [0, 1]
 
     asyncio.run(main())
+
+
+# ---- packs
+
+PACKS = ((0, 3, 4, 9), (6, 7, 50))
+
+
+@pytest.fixture
+def packed(image):
+    return Source(image, run=SIZE, packs=PACKS)
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": 2 * SIZE}, {"read_ahead": 1 << 20}], ids=str)
+@pytest.mark.parametrize("kept", [False, True])
+def test_packs_do_not_change_what_is_read(image, options, kept):
+    async def main(source):
+        device = await cached(source, FakeStore() if kept else None, **options)
+        rng = random.Random(3)
+        places = [(at := rng.randrange(len(image)), rng.randrange(min(len(image) - at, 4 * SIZE) + 1)) for _ in range(60)]
+        return places, await asyncio.gather(*(device.read(*place) for place in places))
+
+    with_packs, without = (asyncio.run(main(Source(image, run=SIZE, packs=packs))) for packs in (PACKS, ()))
+    assert with_packs == without
+    assert all(data == image[at:at + length] for (at, length), data in zip(*without))
+
+
+def test_a_miss_brings_the_whole_pack_in_one_request_and_concurrent_misses_share_it(packed, image):
+    async def main():
+        packed.gate = asyncio.Event()
+        device = await cached(packed, stats=(stats := Stats()))
+        reads = [asyncio.ensure_future(device.read(number * SIZE, 5)) for number in (3, 9, 3, 1)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        packed.gate.set()
+        assert await asyncio.gather(*reads) == [image[number * SIZE:number * SIZE + 5] for number in (3, 9, 3, 1)]
+        assert await device.read(0, 5) == image[:5]
+        assert sorted(packed.asked) == [(0, 3, 4, 9), (1, 1)]
+        assert stats.blocks_fetched == 5 and stats.memory_hits == 1
+
+    asyncio.run(main())
+
+
+def test_a_kept_pack_comes_from_the_store_at_once(packed, image):
+    async def main():
+        store = FakeStore()
+        device = await cached(packed, store)
+        await device.read(0, 1)
+        await device.flush()
+        assert sorted(store.records) == [0, 3, 4, 9]
+        device = await cached(packed, store, stats=(stats := Stats()))
+        packed.asked.clear()
+        store.gets.clear()
+        for number in (4, 0, 3):
+            assert await device.read(number * SIZE, 9) == image[number * SIZE:number * SIZE + 9]
+        assert packed.asked == [] and len(store.gets) == 1
+        assert stats.store_hits == 4 and stats.blocks_fetched == 0
+
+    asyncio.run(main())
+
+
+def test_a_pack_kept_in_part_is_fetched_only_for_what_is_missing(packed, image):
+    async def main():
+        store = FakeStore()
+        device = await cached(packed, store)
+        await device.read(0, 1)
+        await device.flush()
+        del store.records[9]
+        device = await cached(packed, store, stats=(stats := Stats()))
+        packed.asked.clear()
+        await device.read(0, 1)
+        assert packed.asked == []                           # for nobody wants the one that is missing
+        assert await device.read(9 * SIZE, SIZE) == image[9 * SIZE:10 * SIZE]
+        assert packed.asked == [(0, 3, 4, 9)]
+        assert stats.store_hits == 3 and stats.blocks_fetched == 1
+
+    asyncio.run(main())
+
+
+def test_a_pack_that_cannot_be_had_is_an_error_for_all_who_wait_and_asked_for_again_later(packed, image):
+    async def main():
+        packed.gate = asyncio.Event()
+        packed.bad = {number: Damaged("no") for number in PACKS[0]}
+        device = await cached(packed)
+        reads = [asyncio.ensure_future(device.read(number * SIZE, 1)) for number in (3, 4, 2)]
+        packed.gate.set()
+        three, four, two = await asyncio.gather(*reads, return_exceptions=True)
+        assert isinstance(three, Damaged) and isinstance(four, Damaged) and two == image[2 * SIZE:2 * SIZE + 1]
+        packed.bad = {}
+        assert await device.read(3 * SIZE, 1) == image[3 * SIZE:3 * SIZE + 1]
+
+    asyncio.run(main())
+
+
+def test_reading_ahead_fetches_no_pack_that_nobody_wants(packed, image):
+    async def main():
+        device = await cached(packed, read_ahead=1 << 20)
+        for number in (10, 11, 12, 5):
+            await device.read(number * SIZE, SIZE)
+        await device.read(1 * SIZE, 2 * SIZE)               # 3 and 4 would be next
+        assert all(len(asked) == 2 for asked in packed.asked)
+
+    asyncio.run(main())

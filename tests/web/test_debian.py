@@ -68,6 +68,11 @@ def test_prompt_comes_with_little_of_the_disk(first_visit):
     assert 0 < stats["boot"]["python"] <= stats["boot"]["machine"] <= stats["boot"]["prompt"]
 
 
+def test_prompt_comes_with_few_requests_of_the_disk(first_visit):
+    """Those that the packs for a start leave, which were made on another day."""
+    assert first_visit.at_first_prompt["requests"] < 10
+
+
 def test_nothing_is_asked_of_another_host(first_visit, address):
     assert {urlsplit(url).netloc for url in first_visit.requests if not url.startswith("data:")} == {urlsplit(address).netloc}
 
@@ -166,5 +171,5 @@ def test_reload_gives_a_pristine_machine_and_fetches_no_block_again(page):
     page.reload()
     at_prompt(page)
     assert do(page, "cat mine") == "cat: mine: No such file or directory"
-    assert [url for url in page.requests if url.endswith(".zlib")] == []
+    assert [url for url in page.requests if url.endswith((".zlib", ".pack"))] == []
     assert page.evaluate("vm.stats()")["store_hits"] > 50

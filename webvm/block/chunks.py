@@ -238,7 +238,7 @@ def write_chunks(image: str | os.PathLike, folder: str | os.PathLike, chunk_size
             progress(min(len(names) * chunk_size, size), size)
     packs = list(pack_up(together, names, stored))
     manifest = Manifest(size, chunk_size, form.compression, tuple(names), tuple(pack for pack, _ in packs))
-    (folder / PACKS).mkdir(parents=True, exist_ok=True)
+    (folder / PACKS if packs else folder).mkdir(parents=True, exist_ok=True)
     for pack, content in packs:
         if not (folder / pack.path).exists():
             replace_file(folder / pack.path, content)
