@@ -10,7 +10,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-PUBLIC_MIRROR = "http://deb.debian.org/debian"
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 
 
@@ -70,6 +69,7 @@ def for_suite(suite: str, sources: list[Source], release: dict[str, str], keyrin
     """`sources` of a Debian machine, turned to another Debian suite.
 
     release: the fields of the machine's os-release. A machine that has -updates and -security gets those of `suite` too.
+    Empty for a machine that is not Debian: mmdebstrap then goes to Debian's public mirror by itself.
     """
     keyring = next((path for path in keyrings if Path(path).is_file()), None)
     own = {release.get("VERSION_CODENAME"), "stable", "testing", "unstable", "sid"} if release.get("ID") == "debian" else set()
@@ -79,8 +79,7 @@ def for_suite(suite: str, sources: list[Source], release: dict[str, str], keyrin
         if base in own and "main" in source.components and pocket in ("", "updates", "security"):
             wanted = suite + dash + pocket
             found.setdefault(wanted, Source(source.uri, wanted, ("main",), source.signed_by or keyring))
-    found.setdefault(suite, Source(PUBLIC_MIRROR, suite, ("main",), keyring))
-    return list(found.values())
+    return list(found.values()) if suite in found else []
 
 
 def os_release(file: Path = Path("/etc/os-release")) -> dict[str, str]:
