@@ -607,3 +607,14 @@ def test_reading_ahead_fetches_no_pack_that_nobody_wants(packed, image):
         assert all(len(asked) == 2 for asked in packed.asked)
 
     asyncio.run(main())
+
+
+def test_reading_a_pack_in_sequence_reads_nothing_ahead(image):
+    async def main():
+        source = Source(image, run=SIZE, packs=((0, 1, 2, 3, 4),))
+        device = await cached(source, read_ahead=1 << 20)
+        for number in range(5):
+            await device.read(number * SIZE, SIZE)
+        assert source.asked == [(0, 1, 2, 3, 4)]
+
+    asyncio.run(main())

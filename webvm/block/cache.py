@@ -134,7 +134,8 @@ class CachedDevice:
             future = asyncio.get_running_loop().create_future()
             self._flight[number].append(future)
             wanted.append(future)
-        ahead = self._ahead(first, last, bool(missing)) if self._longest_ahead else []
+        alone = any(number not in self._packs for number in missing)
+        ahead = self._ahead(first, last, alone) if self._longest_ahead else []
         beside = self._beside(missing)
         for number in ahead + beside:
             self._flight[number] = []
@@ -155,7 +156,7 @@ class CachedDevice:
 
         A miss leaves a mark on the block after it. A use of a marked block is a sequential reader: read on from there,
         twice as far each time, and move the mark to the first block read ahead, so that the next stretch is on its way
-        before this one is used up. Blocks in packs are left out: what uses one of a pack uses all, and gets them at once.
+        before this one is used up. Blocks in packs neither leave marks nor are read ahead: whoever uses one gets them all.
         """
         mark = next((number for number in range(first, last + 1) if number in self._streams), None)
         if mark is None:
