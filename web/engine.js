@@ -42,6 +42,7 @@ export function create(module, wasmPages, maximum, syscall, fault, escape) {
             syscall: () => syscall(),
             fault: (low, high, access) => fault(low >>> 0, high >>> 0, access),
             escape: () => escape(),
+            clock: () => performance.now() * 1e6,
         },
     });
     let u8 = new Uint8Array(memory.buffer);

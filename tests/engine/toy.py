@@ -23,6 +23,7 @@ WAT = f"""(module
   (import "env" "syscall" (func $syscall (result i32)))
   (import "env" "fault" (func $fault (param i32 i32 i32) (result i32)))
   (import "env" "escape" (func $escape (result i32)))
+  (import "env" "clock" (func $clock (result f64)))
   (data (i32.const {L.DECODE}) "{DECODE_TABLE.decode()}")
 
   (func $permitted (param $addr i64) (param $bit i32) (result i32)    ;; whether the access may go on, 0: leave

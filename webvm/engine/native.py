@@ -11,9 +11,10 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from ctypes import POINTER, addressof, byref, c_int32, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, addressof, byref, c_double, c_int32, c_size_t, c_uint32, c_void_p
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter_ns
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -26,11 +27,12 @@ SLOT = ctypes.sizeof(ffi.wasmtime_val_raw_t)
 WASM_STACK = 1 << 20
 MEMORY_GUARD = 128 << 20       # covers the offset immediates of loads and stores (BIAS), so that no bounds are checked
 
-I32 = "i32"
+I32, F64 = "i32", "f64"
 IMPORTS = {                    # parameters, results
     "syscall":    ((), (I32,)),
     "fault":      ((I32, I32, I32), (I32,)),
     "escape":     ((), (I32,)),
+    "clock":      ((), (F64,)),
 }
 EXPORTS = {
     "run":        ((I32,), (I32,)),
@@ -115,6 +117,7 @@ class NativeEngine(space.Engine):
             "syscall": _CALLBACK(self._syscall),
             "fault": _CALLBACK(self._fault),
             "escape": _CALLBACK(self._escape),
+            "clock": _CALLBACK(self._clock),
         }
 
     def _check_types(self) -> None:
@@ -149,6 +152,10 @@ class NativeEngine(space.Engine):
 
     def _escape(self, env, caller, slots, n) -> int:
         c_int32.from_address(slots).value = self.escape()
+        return 0
+
+    def _clock(self, env, caller, slots, n) -> int:
+        c_double.from_address(slots).value = perf_counter_ns()
         return 0
 
 

@@ -8,6 +8,7 @@ The interpreter module
              env.syscall  () -> i32                   1: go on at the state's rip; 0: leave
              env.fault    (lo, hi, access i32) -> i32 1: the page is permitted now; 0: leave
              env.escape   () -> i32                   0: go on at the state's rip; else a stop code
+             env.clock    () -> f64                   nanoseconds, from any moment on
     exports  run          (fuel i32) -> i32           a stop code
              protect      (first, n, kernel's permissions i32)   forgets code decoded from the pages
              forget       (first, n)                  drops records decoded from the pages, WRITE comes back

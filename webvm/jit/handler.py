@@ -68,6 +68,7 @@ class Runtime:
     escape: int     # (record i32) -> record: the oracle runs the instruction
     syscall: int    # (record i32) -> record
     flags: int      # () -> i32: the arithmetic flags, packed
+    clock: int      # () -> f64: nanoseconds
 
 
 def field(op: str, offset: int) -> bytes:
@@ -229,6 +230,9 @@ class Handler(Emitter):
     def writable(self, address, bits): self._check(address.raw, bits, at.WRITE)
 
     # ---- control registers
+    def time_stamp(self):
+        return Int(self, self.let("i64", w.call(self.runtime.clock) + w.OP["i64.trunc_sat_f64_u"]), 64)
+
     def base(self, segment): return Int(self, self.let("i64", state("i64.load", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment])), 64)
 
     def set_base(self, segment, value):

@@ -27,6 +27,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       fault(low i32, high i32, access i32) -> i32   1: the access to that guest address is permitted now, 0: leave
       escape() -> i32                         the instruction at RIP has been executed elsewhere: 0 go on at RIP,
                                               else a stop code
+      clock() -> f64                          nanoseconds, from any moment on
     Exports:
       run(fuel i32) -> i32                    executes up to fuel instructions; a stop code
       protect(page i32, n i32, permission i32)      sets the permission bytes of n pages, forgets code decoded there
@@ -40,13 +41,14 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     ask_syscall = m.import_function("env", "syscall", "", "i32")
     ask_fault = m.import_function("env", "fault", "i32 i32 i32", "i32")
     ask_escape = m.import_function("env", "escape", "", "i32")
+    clock = m.import_function("env", "clock", "", "f64")
 
     flush = m.declare("flush", "")
     decode = m.declare("decode", "i32", "i32")
     runtime = Runtime(fault=m.declare("fault", "i64 i32 i32 i32", "i32"), link=m.declare("link", "i32 i32", "i32"),
                       lookup=m.declare("lookup", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
                       escape=m.declare("escape", "i32", "i32"), syscall=m.declare("syscall", "i32", "i32"),
-                      flags=m.declare("flags", "", "i32"))
+                      flags=m.declare("flags", "", "i32"), clock=clock)
     forget = m.declare("forget", "i32 i32", "", export=True)
 
     _flush(m, flush)

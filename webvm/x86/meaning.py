@@ -314,6 +314,9 @@ class Machine:
         raise NotImplementedError
     def base(self, segment: str) -> Int:            raise NotImplementedError   # "fs", "gs"
     def set_base(self, segment: str, value: Int):   raise NotImplementedError
+    def time_stamp(self) -> Int:
+        """The time-stamp counter, which counts nanoseconds here."""
+        raise NotImplementedError
     def cell(self, name: str) -> Int:
         """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1)."""
         raise NotImplementedError

@@ -5,6 +5,7 @@ whose meaning is Python (`python_meaning`: x87, CPUID and their like), odd prefi
 """
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
@@ -225,6 +226,7 @@ class Oracle(Machine):
     def load_vec(self, address): return Vec(self, self._load(address.raw, 128))
     def store_vec(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(16, "little"))
     def writable(self, address, bits): self.memory.check_write(address.raw, bits // 8)
+    def time_stamp(self): return Int(self, time.perf_counter_ns(), 64)
     def base(self, segment): return Int(self, getattr(self.state, segment + "_base"), 64)
     def set_base(self, segment, value): setattr(self.state, segment + "_base", value.raw)
     def cell(self, name): return Int(self, getattr(self.state, name), {"fcw": 16, "fsw": 16, "ftw": 8}.get(name, 32))

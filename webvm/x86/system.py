@@ -1,6 +1,4 @@
-"""What CPUID, time stamps and the state-saving instructions mean. Run by the oracle alone: they are rare."""
-import time
-
+"""What CPUID, time stamps, segment registers and other rare instructions mean; most are run by the oracle alone."""
 from .meaning import RAX, RBP, RCX, RDX, RSP, meaning
 from .oracle import Trap, python_meaning
 from .primitives import M64
@@ -63,18 +61,19 @@ def cpuid(m):
 
 
 def _time_stamp(m):
-    now = time.perf_counter_ns()
-    m.state.gpr[RAX], m.state.gpr[RDX] = now & 0xFFFFFFFF, now >> 32 & 0xFFFFFFFF
+    now = m.time_stamp()
+    m.set_reg(RAX, now.low(32))
+    m.set_reg(RDX, (now >> 32).low(32))
 
 
-@python_meaning()
+@meaning()
 def rdtsc(m): _time_stamp(m)
 
 
-@python_meaning()
+@meaning()
 def rdtscp(m):
     _time_stamp(m)
-    m.state.gpr[RCX] = 0
+    m.set_reg(RCX, m.int(0, 32))
 
 
 @python_meaning()
