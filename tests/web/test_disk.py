@@ -124,14 +124,14 @@ def of_disk(page, folder):
 
 def test_packs_begin_beside_python_and_are_fetched_kept_and_counted_once(open_page, context, packed_folder, serve, image):
     start, other = (f"packs/{pack['name']}.pack" for pack in json.loads((packed_folder / "disk/manifest.json").read_text())["packs"])
-    asked, held = [], []        # Python's memory is held until the pack is asked for: a page that first loads Python never starts
+    begun, held = [], []        # Python's memory is held until the pack is asked for: a page that first loads Python never starts
 
     def hold(route):
-        route.continue_() if asked else held.append(route)
+        route.continue_() if begun else held.append(route)
 
     def release(request):
         if request.url.endswith(start):
-            asked.append(request)
+            begun.append(request)
             for route in held:
                 route.continue_()
 
