@@ -28,6 +28,7 @@ STACK_TOP = 0x8000000
 STACK_SIZE = 8 << 20
 UNLIMITED = (1 << 64) - 1
 FAULT_AROUND = 16               # pages
+FAULTS_PER_LOOK = 128           # page faults between two looks at how much memory the machine has left
 ACCESS = R | W | X
 
 _PRESENT_RUN = re.compile(rb"[\x20-\x27]+")
@@ -55,6 +56,7 @@ class Vma:
     file: object = None         # the open file it was mapped from: keeps it open, names it in /proc/PID/maps
     name: bytes = b""
     may_write: bool = True
+    hot: set | None = None      # pages of the file at which mappings made like this one faulted (see FilePages.hot)
 
     def page_index(self, page):
         return page - (self.start >> 12) + self.pgoff
@@ -62,7 +64,7 @@ class Vma:
     def part(self, start, end):
         """A VMA like this one, for [start, end) within it."""
         return Vma(start, end, self.prot, self.shared, self.pages, self.page_index(start >> 12) if self.pages else 0,
-                   self.file, self.name, self.may_write)
+                   self.file, self.name, self.may_write, self.hot)
 
     def continued_by(self, other):
         return (self.end == other.start and self.prot == other.prot and self.shared == other.shared
@@ -74,8 +76,10 @@ class Vma:
 class AddressSpace:
     """The mm of one process (or of several tasks: threads, a vfork child)."""
 
-    def __init__(self, space):
+    def __init__(self, space, make_room=lambda mem, more: None):
+        """`make_room(mem, bytes)` hears that memory grows, now and then; it raises MemoryError when there is none left."""
         self.space = space
+        self.make_room = make_room
         self.users = 1
         self.loaded = None              # the task whose registers are in the space
         self.vmas, self.starts = [], []
@@ -197,9 +201,19 @@ class AddressSpace:
                     self.shared_files = True
         if file is not None:
             file.retain()
-        self._insert(Vma(start, end, expand(prot), shared, pages, pgoff, file, name, may_write))
+        hot = pages.hot(prot, pgoff, length >> 12) if pages is not None and not shared else None
+        self._insert(Vma(start, end, expand(prot), shared, pages, pgoff, file, name, may_write, hot))
         self._withhold_before(start >> 12)
+        if hot:
+            self._populate_hot(hot, (start >> 12) - pgoff)
         return start
+
+    def _populate_hot(self, hot, base):
+        """Fill the pages that faulted in earlier mappings of this kind, as far as nothing must be loaded for it."""
+        for index in hot:
+            vma = self.find(base + index << 12)
+            if vma is not None and vma.prot & R:
+                self._populate(vma, base + index, R)
 
     def unmap(self, start, length):
         """munmap: drop the VMAs and zero what was populated."""
@@ -327,7 +341,12 @@ class AddressSpace:
         if access & ~vma.prot:
             raise GuestFault(SIGSEGV, SEGV_ACCERR, address)
         missing = self._populate(vma, address >> 12, access)
-        self.faults += missing is None
+        if missing is None:
+            self.faults += 1
+            if not self.faults % FAULTS_PER_LOOK:
+                self.make_room(self, 0)
+            if vma.hot is not None:
+                vma.hot.add(vma.page_index(address >> 12))
         return missing
 
     def _populate(self, vma, page, access):
@@ -483,8 +502,9 @@ class AddressSpace:
 
     def fork(self, space):
         """A copy in SPACE: private pages copied, shared ones shared."""
+        self.make_room(self, self.resident() * PAGE)
         self.sync_shared()
-        child = AddressSpace(space)
+        child = AddressSpace(space, self.make_room)
         for name in ("start_brk", "brk", "mmap_base", "start_stack", "arg_start", "arg_end", "env_start", "env_end", "auxv",
                      "as_limit", "data_limit"):
             setattr(child, name, getattr(self, name))
