@@ -139,7 +139,7 @@ async def _load(task, file, argv, envp, execfn, path):
 
 async def _build(task, file, program, interpreter_file, interpreter, argv, envp, execfn, path):
     try:
-        mem = AddressSpace(task.kernel.new_space())
+        mem = AddressSpace(task.kernel.new_space(), task.kernel.make_room)
     except MemoryError:
         raise Errno(EAGAIN) from None
     try:

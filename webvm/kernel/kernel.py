@@ -19,6 +19,8 @@ from webvm.kernel.scheduler import Scheduler
 from webvm.kernel.task import Cred, Group, Session, Task
 from webvm.linux import unistd
 from webvm.linux.resource import RLIMIT_NOFILE
+from webvm.linux.signal import SIGKILL
+from webvm.linux.wait import killed
 
 PID_MAX = 32768
 
@@ -186,8 +188,28 @@ class Kernel:
 
     def memory_used(self):
         """Bytes of guest memory in use."""
-        spaces = {id(t.mem): t.mem for t in self.tasks.values()}
-        return min(sum(mem.resident() for mem in spaces.values()) * PAGE, self.memory)
+        return min(sum(self._residents().values()) * PAGE, self.memory)
+
+    def _residents(self):
+        """Pages present, by address space."""
+        return {mem: mem.resident() for mem in {task.mem for task in self.tasks.values()}}
+
+    def make_room(self, mem, more):
+        """MEM has grown, or is to have MORE bytes. If the machine's memory is used up the process that uses most is killed:
+        MemoryError where that is MEM itself, or where MORE cannot be had."""
+        used = self._residents()
+        if sum(used.values()) * PAGE + more <= self.memory:
+            return
+        greediest = max(used, key=used.get)
+        if more or greediest is mem:
+            raise MemoryError
+        for task in [task for task in self.tasks.values() if task.mem is greediest and task.tid == task.pid]:
+            self.out_of_memory(task)
+
+    def out_of_memory(self, task):
+        """The Linux OOM killer's part."""
+        self.log(f"out of memory: killed process {task.pid} ({task.name.decode(errors='replace')})")
+        life.end_group(task.group, killed(SIGKILL))
 
     def cancel_timers(self, group):
         if group.real_timer is not None:

@@ -19,7 +19,7 @@ from webvm.kernel.sys_signal import show_siginfo
 from webvm.kernel.task import KillableWait
 from webvm.linux import siginfo, wait
 from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
-from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
+from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
 
 SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn
 CALLS_PER_LOOK = 32             # system calls between two looks at the time
@@ -252,14 +252,10 @@ class Scheduler:
             self._segv(task, fault)
             return False
         except MemoryError:
-            self._out_of_memory(task)
+            self.kernel.out_of_memory(task)
             return False
         self._park(task, coroutine, waiting, None)
         return False
-
-    def _out_of_memory(self, task):
-        self.kernel.log(f"out of memory: killed process {task.pid} ({task.name.decode(errors='replace')})")
-        life.end_group(task.group, wait.killed(SIGKILL))
 
     def _segv(self, task, fault):
         if self.kernel.log_faults:
@@ -300,7 +296,7 @@ class Scheduler:
         except MemoryError:
             if entry is None:
                 task.coroutine = task.waiting = None
-                self._out_of_memory(task)
+                self.kernel.out_of_memory(task)
                 return True
             result = -ENOMEM
         except Interrupted:
