@@ -11,18 +11,28 @@ from webvm.machine import Machine
 PROMPT = "user@webvm:~$"
 
 
+class Screen(pyte.Screen):
+    """pyte's, deaf to sequences it takes for others: xterm's CSI > 4 ; 2 m asks for keys, not for colours."""
+
+    def select_graphic_rendition(self, *attributes, private=False):
+        if not private:
+            super().select_graphic_rendition(*attributes)
+
+
 class Person:
     """A machine with its login shell at the prompt; waiting is on the screen's content, never on time."""
 
     def __init__(self, columns=80, rows=24):
         self.runner = asyncio.Runner()
-        self.screen = pyte.Screen(columns, rows)
+        self.log = []           # what the kernel complained of
+        self.screen = Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
         self.machine = self.runner.run(self._boot(columns, rows))
         self.see(PROMPT)
 
     async def _boot(self, columns, rows):
-        machine = await Machine.boot(device=await open_device(str(BUILD / "standard.ext4")), output=self.stream.feed, columns=columns, rows=rows)
+        machine = await Machine.boot(device=await open_device(str(BUILD / "standard.ext4")), output=self.stream.feed, columns=columns, rows=rows,
+                                     log=self.log.append)
         self.shell = asyncio.ensure_future(machine.shell())
         return machine
 
@@ -46,7 +56,7 @@ class Person:
         end = asyncio.get_running_loop().time() + LIMIT
         while not holds(self.lines):
             if asyncio.get_running_loop().time() > end:
-                raise Hung(f"not seen: {what}\n" + "\n".join(self.lines))
+                raise Hung(f"not seen: {what}\n" + "\n".join(self.lines + self.log))
             await asyncio.sleep(0.001)
 
     def see(self, text: str) -> None:
@@ -67,6 +77,14 @@ class Person:
         self.enter(line)
         self.prompt()
         return self.lines[1:-1]
+
+    def do_until(self, line: str, holds) -> None:
+        """Does a command again and again, until what it says is right; Hung when it never is."""
+        for _ in range(200):
+            said = self.do(line)
+            if holds(said):
+                return
+        raise Hung(f"{line} says {said}")
 
     def resize(self, columns: int, rows: int) -> None:
         self.screen.resize(rows, columns)
