@@ -139,8 +139,10 @@ class Machine:
     async def login(self, account: Account, **options):
         """The task of a login shell on the console, after the message of the day. `options` are those of `spawn`."""
         self.console.print(await self._motd())
+        files = await self.terminal_files()
+        await files[0].inode.setattr(uid=account.uid)
         return await self.spawn([account.shell], account=account, name="-" + account.shell.rpartition("/")[2],
-                                files=await self.terminal_files(), tty=self.tty, **options)
+                                files=files, tty=self.tty, **options)
 
     async def _motd(self) -> bytes:
         try:

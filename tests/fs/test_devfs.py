@@ -75,3 +75,10 @@ async def test_a_pty_appears_in_dev_pts_while_its_master_is_open(task):
     await task("close", master)
     assert await task.names(b"/dev/pts") == [b".", b"..", b"ptmx"]
     assert await task.read(slave, 10) == b""
+
+
+@on_task
+async def test_a_pty_belongs_to_who_made_it(task):
+    task.cred.fsuid = 1000
+    await task.open(b"/dev/ptmx", O_RDWR | O_NONBLOCK)
+    assert (await task.kernel.devices.pts.root.lookup(b"0")).uid == 1000

@@ -115,8 +115,8 @@ class Devices:
         self.on_new_tty = lambda tty: None
         self._openers = {makedev(1, minor): file for _, minor, _, file in MEMORY_DEVICES}
 
-    async def open(self, inode: Inode, flags: int, tty: Tty | None) -> File:
-        """`tty`: the caller's controlling terminal, for /dev/tty. ENXIO: no such device."""
+    async def open(self, inode: Inode, flags: int, tty: Tty | None, uid: int = 0) -> File:
+        """`tty`: the caller's controlling terminal, for /dev/tty; `uid`: the caller, who owns a new pty. ENXIO: no such device."""
         rdev = inode.rdev
         if inode.mode & S_IFCHR != S_IFCHR or inode.mode & S_IFDIR:
             raise Errno(ENXIO)
@@ -129,7 +129,7 @@ class Devices:
                 raise Errno(ENXIO)
             return TtyFile(inode, flags, tty)
         if rdev == PTMX:
-            return self.pts.open_master(inode, flags, self.on_new_tty)
+            return self.pts.open_master(inode, flags, self.on_new_tty, uid)
         pty = self.pts.by_rdev(rdev)
         if pty is None:
             raise Errno(EIO if rdev >> 8 & 0xFFF == PTS_MAJOR else ENXIO)
@@ -178,12 +178,12 @@ class DevPts(Filesystem):
     def by_rdev(self, rdev) -> Pty | None:
         return next((pty for pty, inode in self.ptys.values() if inode.rdev == rdev), None)
 
-    def open_master(self, inode, flags, on_new_tty) -> PtyMaster:
+    def open_master(self, inode, flags, on_new_tty, uid) -> PtyMaster:
         number = next((n for n in range(MAX_PTYS) if n not in self.ptys), None)
         if number is None:
             raise Errno(ENOSPC)
         pty = Pty(number, makedev(PTS_MAJOR, number))
-        node = KeptInode(self, number + 3, S_IFCHR | 0o620, 0, TTY_GID, pty.tty.rdev)
+        node = KeptInode(self, number + 3, S_IFCHR | 0o620, uid, TTY_GID, pty.tty.rdev)
         self.ptys[number] = pty, node
         on_new_tty(pty.tty)
         return PtyMaster(inode, flags, pty, lambda pty: self.ptys.pop(pty.number))

@@ -140,7 +140,7 @@ async def _open(task, dentry: Dentry, flags: int) -> File:
     kept = flags & ~ONLY_FOR_OPEN | O_LARGEFILE
     match inode.mode & S_IFMT:
         case kind if kind == S_IFCHR or kind == S_IFBLK:
-            file = await task.kernel.devices.open(inode, flags | O_LARGEFILE, task.group.tty)
+            file = await task.kernel.devices.open(inode, flags | O_LARGEFILE, task.group.tty, task.cred.fsuid)
             file.flags &= ~ONLY_FOR_OPEN
         case kind if kind == S_IFIFO:
             file = await open_fifo(inode, kept)
