@@ -58,7 +58,7 @@ async def prepare(task, file, path, argv, envp):
     """A Program running FILE, an executable opened by `open_program` (its reference is taken over)."""
     execfn, depth = path, 0
     try:
-        while line := script_line(await file.pread(BINPRM_BUF_SIZE, 0)):
+        while line := script_line((head := await file.pread(PAGE, 0))[:BINPRM_BUF_SIZE]):
             if depth == SCRIPT_DEPTH:
                 raise Errno(ELOOP)
             depth += 1
@@ -68,7 +68,7 @@ async def prepare(task, file, path, argv, envp):
             following = await open_program(task, interpreter)
             file.release()
             file = following
-        return await _load(task, file, argv, envp, execfn, path)
+        return await _load(task, file, head, argv, envp, execfn, path)
     finally:
         file.release()
 
@@ -107,28 +107,29 @@ def script_line(head):
 
 # -- the image ------------------------------------------------------------------------------------------------------------
 
-async def _read_elf(file):
-    head = await file.pread(BINPRM_BUF_SIZE, 0)
-    offset, size = elf.header_extent(head)
-    headers = head[offset:offset + size]
-    if len(headers) < size:
-        headers = await file.pread(size, offset)
-    return elf.parse(head, headers)
+async def _part(file, head, offset, size):
+    """Part of FILE, which begins with HEAD: mostly that has it, and nothing need be read."""
+    data = head[offset:offset + size]
+    return data if len(data) == size else await file.pread(size, offset)
 
 
-async def _load(task, file, argv, envp, execfn, path):
-    program = await _read_elf(file)
+async def _read_elf(file, head):
+    return elf.parse(head, await _part(file, head, *elf.header_extent(head)))
+
+
+async def _load(task, file, head, argv, envp, execfn, path):
+    program = await _read_elf(file, head)
     interpreter_file = interpreter = None
     extent = elf.interpreter_extent(program)
     if extent:
-        name = await file.pread(extent[1], extent[0])
+        name = await _part(file, head, *extent)
         if len(name) < extent[1] or name[-1]:
             raise Errno(ENOEXEC)
         interpreter_file = await open_program(task, name.rstrip(b"\0"))
     try:
         if interpreter_file is not None:
             try:
-                interpreter = await _read_elf(interpreter_file)
+                interpreter = await _read_elf(interpreter_file, await interpreter_file.pread(PAGE, 0))
             except Errno as error:
                 raise Errno(ELIBBAD if error.number == ENOEXEC else error.number) from None
         return await _build(task, file, program, interpreter_file, interpreter, argv, envp, execfn, path)
