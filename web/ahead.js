@@ -7,8 +7,17 @@ const PREFIX = "webvm disk "; // of the database of each image
 const nativeFetch = self.fetch.bind(self);
 const begun = new Map(); // URL: promise of the answer, whole
 
-export function begin(url, options) {
-    const answer = nativeFetch(url, options).then(async (response) => new Response(await response.arrayBuffer(), response));
+/** `tell`: called with the number of bytes whenever some came. */
+export function begin(url, options, tell = () => {}) {
+    const answer = nativeFetch(url, options).then(async (response) => {
+        const count = new TransformStream({
+            transform(part, controller) {
+                tell(part.byteLength);
+                controller.enqueue(part);
+            },
+        });
+        return new Response(await new Response(response.body.pipeThrough(count)).arrayBuffer(), response);
+    });
     answer.catch(() => {}); // told to whoever asks
     begun.set(url, answer);
 }

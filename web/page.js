@@ -34,6 +34,12 @@ function showProgress({ loaded, sizes: known }) {
         bar.value = done;
         row.querySelector(".amount").textContent = `${mega(done)} of ${mega(all)} MB`;
     }
+    const packs = Object.keys(loaded).filter((name) => name.startsWith("disk/")); // none when this browser keeps them
+    if (packs.length) {
+        const sum = (amounts) => packs.reduce((total, name) => total + (amounts[name] ?? 0), 0);
+        $("#disk-note").textContent = "first blocks";
+        $('[data-part="disk"] .amount').textContent = `${mega(sum(loaded))} of ${mega(sum(sizes))} MB`;
+    }
 }
 
 function showPhase(phase) {

@@ -111,7 +111,11 @@ function beginDisk(address, boot, here) {
     const manifest = `${address}manifest.json`;
     ahead.begin(manifest, { cache: "no-cache" });
     for (const [path, block] of Object.entries(boot?.packs ?? {})) {
-        ahead.isKept(manifest, boot.identity, block).then((kept) => kept || ahead.begin(here(path)));
+        const tell = (bytes) => {
+            loaded[path] = (loaded[path] ?? 0) + bytes;
+            report();
+        };
+        ahead.isKept(manifest, boot.identity, block).then((kept) => kept || ahead.begin(here(path), {}, tell));
     }
 }
 

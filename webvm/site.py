@@ -92,7 +92,7 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
     keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, interpreter) if name)}
     _remove(path for pattern in ("pyodide-*", "wheels-*", "interpreter-*", "snapshot-*")
             for path in out.glob(pattern) if path.relative_to(out) not in keep)
-    loads = sorted(keep - {Path(wheels)} if memory else keep)
+    loads = [*sorted(keep - {Path(wheels)} if memory else keep), *(start["packs"] if start else ())]
     sizes = {path.relative_to(out).as_posix(): path.stat().st_size for name in loads for path in _files(out / name)}
     _write(out / "site.json", json.dumps(fields | {"sizes": sizes}, indent=1).encode())
     say(f"{out}: {sum(path.stat().st_size for path in _files(out)) / 1e6:.1f} MB")
