@@ -56,7 +56,6 @@ class Vma:
     file: object = None         # the open file it was mapped from: keeps it open, names it in /proc/PID/maps
     name: bytes = b""
     may_write: bool = True
-    hot: set | None = None      # pages of the file at which mappings made like this one faulted (see FilePages.hot)
 
     def page_index(self, page):
         return page - (self.start >> 12) + self.pgoff
@@ -64,7 +63,7 @@ class Vma:
     def part(self, start, end):
         """A VMA like this one, for [start, end) within it."""
         return Vma(start, end, self.prot, self.shared, self.pages, self.page_index(start >> 12) if self.pages else 0,
-                   self.file, self.name, self.may_write, self.hot)
+                   self.file, self.name, self.may_write)
 
     def continued_by(self, other):
         return (self.end == other.start and self.prot == other.prot and self.shared == other.shared
@@ -201,19 +200,9 @@ class AddressSpace:
                     self.shared_files = True
         if file is not None:
             file.retain()
-        hot = pages.hot(prot, pgoff, length >> 12) if pages is not None and not shared else None
-        self._insert(Vma(start, end, expand(prot), shared, pages, pgoff, file, name, may_write, hot))
+        self._insert(Vma(start, end, expand(prot), shared, pages, pgoff, file, name, may_write))
         self._withhold_before(start >> 12)
-        if hot:
-            self._populate_hot(hot, (start >> 12) - pgoff)
         return start
-
-    def _populate_hot(self, hot, base):
-        """Fill the pages that faulted in earlier mappings of this kind, as far as nothing must be loaded for it."""
-        for index in hot:
-            vma = self.find(base + index << 12)
-            if vma is not None and vma.prot & R:
-                self._populate(vma, base + index, R)
 
     def unmap(self, start, length):
         """munmap: drop the VMAs and zero what was populated."""
@@ -345,8 +334,6 @@ class AddressSpace:
             self.faults += 1
             if not self.faults % FAULTS_PER_LOOK:
                 self.make_room(self, 0)
-            if vma.hot is not None:
-                vma.hot.add(vma.page_index(address >> 12))
         return missing
 
     def _populate(self, vma, page, access):

@@ -13,7 +13,6 @@ from webvm.kernel.cpu import PAGE
 CHUNK_PAGES = 16
 CHUNK = CHUNK_PAGES * PAGE
 CACHE_CHUNKS = 1024             # 64 MiB
-HOT_SHAPES = 64                 # ways of mapping a file whose faults are remembered
 CLOCK_STEP = 20_000_000         # ns: coarser than any host's clock, browsers' included
 
 
@@ -25,17 +24,6 @@ class FilePages:
         self.stamp, self.racy = None, False
         self.chunks = {}
         self.shared = weakref.WeakSet()         # address spaces with a MAP_SHARED mapping of this
-        self._hot = {}                          # (prot, page offset, pages) of a private mapping -> pages that faulted in it
-
-    def hot(self, prot, pgoff, count):
-        """The pages that faulted in private mappings of this shape, for the next one to fill ahead and to add to: programs
-        and libraries are mapped the same way each time, and touched in much the same places. None: not remembered."""
-        if not self.cache.fault_ahead:
-            return None
-        shape = prot, pgoff, count
-        if shape not in self._hot and len(self._hot) < HOT_SHAPES:
-            self._hot[shape] = set()
-        return self._hot.get(shape)
 
     def refresh(self):
         """Forget the content if the file was written since it was read; True then."""
@@ -109,8 +97,7 @@ class SharedPages:
 class PageCache:
     """FilePages by inode, and which of their chunks are dropped when there are too many."""
 
-    def __init__(self, fault_ahead=True):
-        self.fault_ahead = fault_ahead          # fill what faulted in earlier mappings when a file is mapped again
+    def __init__(self):
         self._files = weakref.WeakKeyDictionary()
         self._recent = OrderedDict()
 
