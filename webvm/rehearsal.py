@@ -12,7 +12,7 @@ from webvm.block import BlockDevice, FileDevice
 from webvm.machine import BadImage, Errno, Machine
 
 QUIET = 0.3             # seconds without a system call: the shell waits at its prompt
-PATIENCE = 20           # seconds that a start, or a scenario, may take
+PATIENCE = 60           # seconds that a start, or a scenario, may take
 
 Say = Callable[[str], None]
 
