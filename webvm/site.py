@@ -50,6 +50,7 @@ PYTHON = "3.14"
 
 STAMP = ".made-from.json"           # in the disk's folder: what it was made from, and the packs that a start needs
 INTERPRETER = "webvm/_generated/interpreter.wasm"
+GENERATOR = "webvm/jit/build.py"
 
 Say = Callable[[str], None]
 
@@ -77,6 +78,7 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
     pyodide = f"pyodide-{version}"
     for name in PYODIDE:
         _copy(modules / "pyodide" / name, out / pyodide / name)
+    _generate(source)
     wheels = _wheels(out, source, modules, say)
     interpreter = _interpreter(out, source)
     memory = _snapshot(out, source, pyodide, wheels, say) if snapshot else None
@@ -96,6 +98,14 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
     sizes = {path.relative_to(out).as_posix(): path.stat().st_size for name in loads for path in _files(out / name)}
     _write(out / "site.json", json.dumps(fields | {"sizes": sizes}, indent=1).encode())
     say(f"{out}: {sum(path.stat().st_size for path in _files(out)) / 1e6:.1f} MB")
+
+
+def _generate(source: Path) -> None:
+    """Have the interpreter made from the sources as they are now."""
+    if (source / GENERATOR).exists():
+        made = subprocess.run([sys.executable, "-m", GENERATOR.removesuffix(".py").replace("/", ".")], cwd=source, capture_output=True, text=True)
+        if made.returncode:
+            raise SiteError(f"the interpreter could not be generated:\n{made.stderr.strip()}")
 
 
 def _wheels(out: Path, source: Path, modules: Path, say: Say) -> str:
