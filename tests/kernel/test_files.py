@@ -159,6 +159,12 @@ async def test_an_unlinked_working_directory_has_no_name(task):
 
 
 @on_task
+async def test_a_pipe_can_be_given_to_another_user(task):
+    r, w = await task.pipe()
+    assert await task("fchown", w, 7, 8) == 0 == await task("fchmod", w, 0o640)
+
+
+@on_task
 async def test_a_pipe_holds_64_kib_and_small_writes_are_whole(task):
     r, w = await task.pipe(O_NONBLOCK)
     assert await task("fcntl", w, F_GETPIPE_SZ, 0) == 65536

@@ -164,9 +164,11 @@ class Mounts:
         at.parent.children[at.name] = mount.covered
         self.list.remove(mount)
 
-    def of(self, dentry: Dentry) -> Mount:
-        """The mount a dentry belongs to."""
+    def of(self, dentry: Dentry) -> Mount | None:
+        """The mount a dentry belongs to; None for what is in no tree, as pipes are."""
         while dentry.mount is None:
+            if dentry.parent is dentry:
+                return None
             dentry = dentry.parent
         return dentry.mount
 
@@ -224,7 +226,8 @@ def check(cred, inode: Inode, want: int):
 
 def check_writable(task, dentry: Dentry):
     """EROFS when the file system or its mount is read-only."""
-    if dentry.inode.fs.read_only or task.kernel.mounts.of(dentry).read_only:
+    mount = task.kernel.mounts.of(dentry)
+    if dentry.inode.fs.read_only or mount is not None and mount.read_only:
         raise Errno(EROFS)
 
 
