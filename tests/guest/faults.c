@@ -88,7 +88,7 @@ int main(void)
     TRY("null write", *(volatile int *)8 = 1, 1);
     TRY("not canonical", zero = *(volatile int *)0x8000000000000000, 0);
     TRY("far away", zero = *(volatile int *)0x7ffffffff000, 1);
-    TRY("above 4 GiB, same low half", zero = *(volatile int *)((uintptr_t)area + (1ul << 45)), 0);
+    TRY("above 4 GiB, same low half", zero = *(volatile int *)((uintptr_t)area ^ (1ul << 40)), 0);
     TRY("call of null", ((void (*)(void))0)(), 1);
     TRY("call of data", ((void (*)(void))area)(), 1);
 

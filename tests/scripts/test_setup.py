@@ -10,7 +10,7 @@ import pytest
 
 SETUP = Path(__file__).parent.parent.parent / "scripts/setup"
 COMMON = "bash cat cut dirname echo env find flock grep mkdir sed sha256sum sort xargs".split()
-DEBIAN = ("mke2fs", "debugfs", "mmdebstrap", "newuidmap", "gcc", "chromium", "apt-get")
+DEBIAN = ("mke2fs", "debugfs", "mmdebstrap", "newuidmap", "gcc", "g++", "chromium", "apt-get")
 
 
 @pytest.fixture
@@ -55,6 +55,7 @@ def wanted(done: subprocess.CompletedProcess) -> list[str]:
     ("mmdebstrap", "mmdebstrap"),
     ("newuidmap",  "uidmap"),
     ("gcc",        "gcc"),
+    ("g++",        "g++"),
 ])  # fmt: skip
 def test_a_user_is_told_the_one_command_that_installs_what_is_missing(machine, command, package):
     (machine / command).unlink()

@@ -22,7 +22,7 @@ def build(tmp_path_factory):
         if shutil.which(compiler) is None:
             pytest.skip(f"needs {compiler}")
         if not path.exists():
-            flags = ["-static"] if static else []
+            flags = ["-static"] if static else ["-static-libstdc++", "-static-libgcc"]       # the image has no C++ library
             subprocess.run([compiler, "-O1", "-w", "-pthread", *flags, "-o", path, SOURCES / source, "-lm"], check=True)
         return path
     return compiled
