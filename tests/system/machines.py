@@ -44,7 +44,7 @@ class Guest:
             return await asyncio.wait_for(coroutine(self.machine), limit)
         except TimeoutError:
             machine, self.machine = self.machine, None
-            running = [(group.pid, task.name) for group in machine.kernel.groups.values() for task in group.tasks]
+            running = [(task.tid, task.name, task.state, task.call and task.call.name) for task in machine.kernel.tasks.values()]
             await machine.halt()
             raise Hung(f"not done after {limit} s; tasks: {running}") from None
 
