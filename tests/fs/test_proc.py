@@ -194,3 +194,13 @@ def test_a_reader_in_small_steps_sees_one_state(proc):
 
     before, after = asyncio.run(main())
     assert before == b"5.00 1.00\n" and after == b"1005.00 1.00\n"
+
+
+def test_a_file_opened_before_its_process_ended_says_so(proc):
+    async def main():
+        file = await (await (await proc.root.lookup(b"42")).lookup(b"cmdline")).open(os.O_RDONLY)
+        proc.system.process = lambda tid: None
+        await file.read(5)
+
+    with pytest.raises(Errno, match="ESRCH"):
+        asyncio.run(main())

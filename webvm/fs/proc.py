@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from webvm.fs.vfs import Dirent, Filesystem, Inode, RegularFile, StatFs, now
 from webvm.linux.dirent import DT_DIR, DT_LNK, DT_REG
-from webvm.linux.errno import EACCES, EINVAL, EIO, ENOENT, EPERM, Errno
+from webvm.linux.errno import EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH, Errno
 from webvm.linux.stat import S_IFDIR, S_IFLNK, S_IFREG, major, minor
 from webvm.linux.statfs import PROC_SUPER_MAGIC
 
@@ -154,10 +154,10 @@ class ProcFs(Filesystem):
         """A number for a path below the root: the same each time."""
         return self._inos.setdefault(path, 0xF0000000 + len(self._inos))
 
-    def process(self, tid) -> Process:
+    def process(self, tid, gone=ENOENT) -> Process:
         process = self.system.process(tid)
         if process is None:
-            raise Errno(ENOENT)
+            raise Errno(gone)
         return process
 
 
@@ -318,7 +318,7 @@ class PidDir(Dir):
         if name in PROCESS:
             mode, make, store = PROCESS[name]
             keep = (lambda data: store(p, data)) if store else None
-            return Content(fs, _number(p.tid, name), mode, now(), lambda: make(fs.system, p), keep, *owner)
+            return Content(fs, _number(p.tid, name), mode, now(), lambda: make(fs.system, fs.process(p.tid, ESRCH)), keep, *owner)
         if name in (b"fd", b"fdinfo"):
             return FdDir(fs, p, name)
         if name == b"task" and not self.is_task:
