@@ -325,8 +325,8 @@ async def walk_damaged(data: bytes):
 
 def fuzz(data: bytes, places: list[int], check) -> int:
     """Damages an image at random for SECONDS seconds, mostly one place at a time; how many images were tried."""
-    seed = int(os.environ.get("SEED") or time.time_ns() & 0xFFFFFFFF)
-    print(f"SEED={seed}")
+    seed = int(os.environ.get("WEBVM_SEED", 1))
+    print(f"WEBVM_SEED={seed}")
     rng = random.Random(seed)
     end, tried = time.monotonic() + SECONDS, 0
     old = signal.signal(signal.SIGALRM, _alarm)

@@ -17,11 +17,11 @@ from webvm.jit import image, layout
 from webvm.jit.decoder import BLOCK_LIMIT, TERMINATORS, Tables
 from webvm.jit.interpreter import BASELINE
 from webvm.x86.decode import Truncated, Undefined, decode
-from webvm.x86.insn import Imm, Mem, Reg, Rel
+from webvm.x86.insn import Imm, Reg, Rel
 from webvm.x86.meaning import MEANINGS
 
 CODE, PAGE = 0x400000, 4096
-SEED = int(os.environ.get("WEBVM_SEED", random.randrange(1 << 32)))
+SEED = int(os.environ.get("WEBVM_SEED", 1))
 ROOT = Path(__file__).parent.parent.parent / "build" / "standard.root"
 PROGRAMS = [ROOT / name for name in ("usr/bin/bash", "usr/bin/ls", "usr/bin/perl", "usr/bin/gawk", "usr/lib64/ld-linux-x86-64.so.2",
                                      "usr/lib/x86_64-linux-gnu/libc.so.6")]

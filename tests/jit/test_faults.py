@@ -14,7 +14,7 @@ from webvm.engine.native import NativeEngine
 from webvm.jit import image, layout
 from webvm.x86.meaning import MEANINGS
 
-SEED = int(os.environ.get("WEBVM_SEED", random.randrange(1 << 32)))
+SEED = int(os.environ.get("WEBVM_SEED", 1))
 CODE, DATA = machines.CODE, machines.DATA
 RX, RW, RWX = 5 | 32, 3 | 32, 7 | 32
 RAX, RCX, RDX, RBX, RSP, RSI, RDI = 0, 1, 2, 3, 4, 6, 7

@@ -17,9 +17,9 @@ NAMED_ROWS = [row for row in ROWS if row.feature not in ("vex", "evex")]
 
 
 def seed():
-    """A seed, printed so that a failure can be repeated with SEED=n."""
-    value = int(os.environ.get("SEED") or int.from_bytes(os.urandom(4), "little"))
-    print(f"SEED={value}")
+    """A seed, printed so that a failure can be repeated with WEBVM_SEED=n."""
+    value = int(os.environ.get("WEBVM_SEED", 1))
+    print(f"WEBVM_SEED={value}")
     return Random(value)
 
 

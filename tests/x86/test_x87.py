@@ -19,7 +19,7 @@ from webvm.x86.decode import decode
 from webvm.x86.opcodes import ROWS
 from webvm.x86.oracle import PYTHON_MEANINGS, MEANINGS, Oracle, State
 
-SEED = int(os.environ.get("WEBVM_SEED", random.randrange(1 << 32)))
+SEED = int(os.environ.get("WEBVM_SEED", 1))
 ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 1))
 ARITHMETIC = 0x8D5
 

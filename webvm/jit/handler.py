@@ -69,6 +69,7 @@ class Runtime:
     syscall: int    # (record i32) -> record
     flags: int      # () -> i32: the arithmetic flags, packed
     clock: int      # () -> f64: nanoseconds
+    divide: int     # (high i64, low i64, divisor i64) -> i64: the quotient of 128 bits by 64, unsigned, which must fit
 
 
 def field(op: str, offset: int) -> bytes:
@@ -284,10 +285,11 @@ class Handler(Emitter):
         self.out.append(w.if_(condition.raw, REC + w.call(self.runtime.escape) + w.RETURN))
 
     def divide_wide(self, high, low, divisor, signed):
-        """Where the dividend fits 64 bits, here; else the oracle does it."""
+        """Signed dividends that do not fit 64 bits are left to the oracle."""
         if not signed:
-            self.slow_if(~high.is_zero())
-            return low.div_u(divisor), low.rem_u(divisor)
+            self.trap_if(~high.lt_u(divisor), "DE")
+            q = Int(self, self.let("i64", high.raw + low.raw + divisor.raw + w.call(self.runtime.divide)), 64)
+            return q, low - q * divisor
         self.slow_if((high != low.sar(63)) | (divisor == -1))
         return low.div_s(divisor), low.rem_s(divisor)
 

@@ -48,7 +48,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     runtime = Runtime(fault=m.declare("fault", "i64 i32 i32 i32", "i32"), link=m.declare("link", "i32 i32", "i32"),
                       lookup=m.declare("lookup", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
                       escape=m.declare("escape", "i32", "i32"), syscall=m.declare("syscall", "i32", "i32"),
-                      flags=m.declare("flags", "", "i32"), clock=clock)
+                      flags=m.declare("flags", "", "i32"), clock=clock,
+                      divide=m.declare("divide", "i64 i64 i64", "i64"))
     forget = m.declare("forget", "i32 i32", "", export=True)
 
     _flush(m, flush)
@@ -61,6 +62,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     _forget(m, forget)
     _protect(m, forget)
     _flags(m, runtime.flags)
+    _divide(m, runtime.divide)
     eflags = _eflags(m, runtime)
     _syscall(m, runtime.syscall, ask_syscall, runtime.lookup, eflags)
 
@@ -262,6 +264,26 @@ def _flags(m, index):
     for k in (flags.ADD, flags.RESULT, flags.INC, flags.DEC, flags.EXPLICIT, flags.SUB):
         inner = e.nested_value(lambda: flags.packed_flags(e, k, a, b, shift))
         f.out.append(w.if_((kind == k).raw, inner + w.OP["i32.wrap_i64"] + w.RETURN))
+    f.done()
+
+
+def _divide(m, index):
+    """128 bits by 64: a bit of the quotient a time, which shifts into `low` as the dividend shifts out of it."""
+    f = Function(m, "divide", "i64 i64 i64", "i64", index=index)
+    high, low, divisor = f.params
+    with f.if_(high.is_zero()):
+        f.ret(X("i64", low.raw + divisor.raw + w.OP["i64.div_u"]))
+    rounds, carry = f.local(value=64), f.local("i64")
+    with f.loop() as bit:
+        f.set(carry, high >> 63)
+        f.set(high, (high << 1) | (low >> 63))
+        f.set(low, low << 1)
+        with f.if_((carry != 0) | (high >= divisor)):
+            f.set(high, high - divisor)
+            f.set(low, low | 1)
+        f.set(rounds, rounds - 1)
+        f.br(bit, rounds)
+    f.ret(low)
     f.done()
 
 
