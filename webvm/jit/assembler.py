@@ -35,11 +35,9 @@ class X:
     def __le__(self, o): return self._test("le_u", o)
     __hash__ = None
 
-    def sar(self, o): return self._op("shr_s", o)
     def is_zero(self): return X("i32", self.raw + w.OP[f"{self.type}.eqz"])
     def wide(self): return X("i64", self.raw + w.OP["i64.extend_i32_u"])
     def low(self): return X("i32", self.raw + w.OP["i32.wrap_i64"])
-    def sext(self, bits): return X(self.type, self.raw + w.OP[f"{self.type}.extend{bits}_s"])
     def load(self, op, offset=0): return X(op[:3], self.raw + w.access(op, offset))
 
     def pick(self, yes, no):
@@ -89,8 +87,6 @@ class Function:
     def ret(self, value=None):
         raw = b"" if value is None else (w.i32(value) if isinstance(value, int) else value.raw)
         self.out.append(raw + w.RETURN)
-
-    def unreachable(self): self.out.append(w.UNREACHABLE)
 
     @contextmanager
     def _nest(self, opening: bytes):

@@ -240,9 +240,9 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     first = L(value=c32(0).load("i32.load", at.ARENA_NEXT))
     rec, ip, page, count = L(value=first), L(value=rip), L(value=-1), L(value=0)
     p, b, kind, modrm, cls, row, mod = L(), L(), L(), L(), L(), L(), L()
-    rex, rep, osz, a32, lock, seg, noseg = L(), L(), L(), L(), L(), L(), L()
+    rex, rep, osz, a32, lock, seg = L(), L(), L(), L(), L(), L()
     map_, opcode, form, sizes, rm, reg, base, idx, scale, length, code, n = (L() for _ in range(12))
-    disp, imm, masked = L("i64"), L("i64"), L("i64")
+    disp, imm = L("i64"), L("i64")
     flags = L()
 
     def need_page(address: X, out: int):
@@ -395,7 +395,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
                 f.set(n, (reg == SOURCE_REG).pick(((modrm >> 3) & 7) | ((rex & 4) << 1), n))
                 f.set(n, (reg == SOURCE_RM).pick((modrm & 7) | ((rex & 1) << 3), n))
                 f.set(n, (reg == SOURCE_OPCODE).pick((opcode & 7) | ((rex & 1) << 3), n))
-                with f.block() as placed:
+                with f.block():
                     f.store("i32.store16", rec, (n << 3), field)
                     with f.if_((kind >> 4) == FILE_GPR8):
                         with f.if_(rex.is_zero() & ((n >= 4) & (n < 8))):        # ah ch dh bh

@@ -6,16 +6,14 @@ contract with an engine (imports, exports) stands in the docstring of `build`.
 from ..wasm import encoding as w
 from ..wasm.module import Module
 from ..x86 import flags, integer
-from ..x86.meaning import ARITHMETIC, DF, IF, Int
+from ..x86.meaning import Int
 from . import decoder
 from . import layout as at
-from .assembler import Function, Local, X, c32, c64, invoke
+from .assembler import Function, X, c32, invoke
 from .decoder import HASH_MASK, Tables, hash_slot
-from .emit import Emitter
 from .handler import (R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_TARGET, RECORD, Handler, Runtime, Shape, generate)
 
 BASELINE = frozenset({"lahf_lm"})      # CPUID features beyond x86-64 with SSE2 that the guest is shown
-PAGE_KINDS = at.READ | at.WRITE | at.EXECUTE
 
 
 def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
