@@ -35,7 +35,7 @@ def process(tid=42, **changes):
         uids=(1000, 1000, 1000, 1000), gids=(100,) * 4, groups=(100, 27), umask=0o22, nice=0, threads=[42, 43], started=10**9,
         user_time=15 * 10**7, system_time=10**8, child_user_time=0, child_system_time=0, faults=12, vm_size=1 << 20,
         vm_rss=1 << 19, vm_text=4096, vm_data=8192, vm_stack=4096, pending=0, shared_pending=0, blocked=1, ignored=2, caught=4,
-        no_new_privs=False, limits=[((1 << 64) - 1,) * 2] * 16, oom_score_adj=0, auxv=bytes(32), start_stack=0x7FFF000,
+        no_new_privs=False, limits=[((1 << 64) - 1,) * 2] * 16, oom_score_adj=0, auxv=bytes(32), waits_in=(), start_stack=0x7FFF000,
         code=(0x400000, 0x401000), arguments=(0, len(CONTENT)), environment=(0, 0),
     )  # fmt: skip
     return FakeProcess(**values | changes)

@@ -85,6 +85,7 @@ class Process(Protocol):
     limits: list  # (soft, hard) by RLIMIT_*
     oom_score_adj: int
     auxv: bytes
+    waits_in: tuple  # the system call it waits in: number, six arguments, rsp, rip; or ()
     start_stack: int
     code: tuple  # (start, end)
     arguments: tuple  # (start, end)
@@ -428,6 +429,13 @@ def statm(system, p) -> bytes:
     return " ".join(str(size // PAGE) for size in pages).encode() + b"\n"
 
 
+def syscall(system, p) -> bytes:
+    if not p.waits_in:
+        return b"running\n"
+    number, *rest = p.waits_in
+    return b" ".join([b"%d" % number, *(b"%#x" % value for value in rest)]) + b"\n"
+
+
 def status(system, p) -> bytes:
     kilobytes = {
         "VmPeak": p.vm_size, "VmSize": p.vm_size, "VmLck": 0, "VmPin": 0, "VmHWM": p.vm_rss, "VmRSS": p.vm_rss,
@@ -560,7 +568,7 @@ PROCESS = {
     b"stat":           (0o444, stat,                                                None),
     b"statm":          (0o444, statm,                                               None),
     b"status":         (0o444, status,                                              None),
-    b"syscall":        (0o400, lambda s, p: b"running\n",                           None),
+    b"syscall":        (0o400, syscall,                                             None),
     b"wchan":          (0o444, lambda s, p: b"0",                                   None),
 }
 # fmt: on

@@ -158,6 +158,7 @@ class ProcessView:
 
     arguments = property(lambda self: self._of_mem("arg_start", "arg_end"))
     environment = property(lambda self: self._of_mem("env_start", "env_end"))
+    waits_in = property(lambda self: self.task.waits_in if self.task is not None and self.task.coroutine is not None else ())
     auxv = property(lambda self: self.mem.auxv if self.mem is not None else b"")
     start_stack = property(lambda self: self.mem.start_stack if self.mem is not None else 0)
 

@@ -211,6 +211,7 @@ class Scheduler:
                 except StopIteration as stop:
                     result = stop.value
                 else:
+                    task.waits_in = number, a, b, c, d, e, f, space.get(cpu.RSP), space.rip
                     self._park(task, result, waiting, entry)
                     return False
         except Errno as error:
@@ -254,6 +255,7 @@ class Scheduler:
         except MemoryError:
             self.kernel.out_of_memory(task)
             return False
+        task.waits_in = ()
         self._park(task, coroutine, waiting, None)
         return False
 

@@ -142,6 +142,7 @@ class Task:
         self.context = None             # registers while another task's are in the space
         self.coroutine = None           # what it waits in,
         self.waiting = None             # on what,
+        self.waits_in = ()              # in which call: number, arguments, rsp, rip; () for a page fault
         self.call = None                # and the Syscall, or None for a page fault
         self.interrupted = None         # the Syscall a handler has just interrupted
         self.trace = None
