@@ -52,7 +52,7 @@ class Decoder:
             first, _, record, length = struct.unpack("<IIII", space.peek(layout.BLOCKS + 16 * count, 16))
             if first == CODE:
                 break
-        return [FIELDS.unpack_from(space.peek(record + at, h.RECORD)) for at in range(0, length, h.RECORD)]
+        return [FIELDS.unpack_from(space.peek(record + at, h.RECORD)) for at in range(h.RECORD, length, h.RECORD)]
 
 
 @pytest.fixture(scope="module")

@@ -115,9 +115,18 @@ class Function:
         depth = self.depth - label
         self.out.append(w.br(depth) if condition is None else condition.raw + w.br_if(depth))
 
+    def tail(self, type_index: int, element: X, *args: X, table: int = 0) -> None:
+        """Returns what the function in an element of a table returns; this one's frame is gone by then."""
+        self.out.append(b"".join(a.raw for a in args) + element.raw + w.return_call_indirect(type_index, table))
+
     def done(self):
         """Closes the function. A function with a result must have returned by then."""
         self.module.define(self.index, self.locals, b"".join(self.out) + (w.UNREACHABLE if self.results else b""))
+
+
+def invoke_indirect(type_index: int, element: X, *args: X, table: int = 0, type: str = "i32") -> X:
+    """A call of the function in an element of a table, as an expression."""
+    return X(type, b"".join(a.raw for a in args) + element.raw + w.call_indirect(type_index, table))
 
 
 def invoke(index: int, *args: X, type: str = "i32") -> X:

@@ -10,8 +10,8 @@ from ..x86 import integer, opcodes, sse, system, x87    # noqa: F401  register t
 from ..x86.meaning import MEANINGS
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke
-from .handler import (R_A32, R_BASE, R_D, R_DISP, R_HANDLER, R_IMM, R_INDEX, R_LENGTH, R_RIP, R_S, R_SCALE, R_SEGMENT,
-                      R_TARGET, RECORD, Shape)
+from .handler import (R_A32, R_BASE, R_COUNT, R_D, R_DISP, R_HANDLER, R_IMM, R_INDEX, R_LENGTH, R_NEXT, R_RIP, R_S, R_SCALE,
+                      R_SEGMENT, R_TARGET, RECORD, UNLINKED, Shape)
 
 MAPS = 4                       # one byte, 0F, 0F38, 0F3A; VEX and EVEX encodings are #UD here
 BLOCK_LIMIT = 64               # instructions in a block
@@ -64,9 +64,10 @@ _MEMORY = frozenset("EWQM")        # places that are memory when ModRM says so
 class Tables:
     """The opcode maps flattened, and the shapes that handlers are needed for.
 
-    shapes[i] has handler index i + RESERVED; handler 0 is the escape, which leaves the instruction to the oracle.
+    shapes[i] has handler index i + RESERVED. The handlers before those: the escape, which leaves the instruction to the
+    oracle, and the records that are no instructions.
     """
-    ESCAPE, STALE, GOTO, RESERVED = 0, 1, 2, 3
+    ESCAPE, STALE, GOTO, COUNT, ENTER, RESERVED = range(6)
 
     def __init__(self, features: frozenset[str], fuse: bool = True):
         self.shapes: list[Shape] = []
@@ -224,8 +225,14 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
     return Shape(row.meaning, size, tuple(kinds), tuple(bits), row.cc)
 
 
+INDEX_LIMIT = 0x1FFF0          # entries of the block index in use, from which on it is full
+
+
 def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import: int, flush: int) -> None:
-    """Defines function `index`: (rip i32) -> the first record of the block decoded there, or 0 (STOP and RIP set)."""
+    """Defines function `index`: (rip i32) -> the first record of the block decoded there, or 0 (STOP and RIP set).
+
+    The first record counts arrivals; those of the instructions follow it, and where the block was cut short a GOTO.
+    """
     f = Function(module, "decode", "i32", "i32", index=index)
     rip, = f.params
     L = f.local
@@ -233,12 +240,12 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     def guest8(a): return a.load("i32.load8_u", at.BIAS)
     def permission(a): return (a >> 12).load("i32.load8_u", at.PERMISSIONS)
 
-    with f.if_((c32(0).load("i32.load", at.ARENA_NEXT) > at.BIAS - (BLOCK_LIMIT + 2) * RECORD)
-               | (c32(0).load("i32.load", at.BLOCK_COUNT) >= 0x1FFF0) | c32(0).load("i32.load", at.ARENA_NEXT).is_zero()):
+    with f.if_((c32(0).load("i32.load", at.ARENA_NEXT) > at.BIAS - (BLOCK_LIMIT + 3) * RECORD)
+               | (c32(0).load("i32.load", at.BLOCK_COUNT) >= INDEX_LIMIT) | c32(0).load("i32.load", at.ARENA_NEXT).is_zero()):
         f.call(flush)
 
     first = L(value=c32(0).load("i32.load", at.ARENA_NEXT))
-    rec, ip, page, count = L(value=first), L(value=rip), L(value=-1), L(value=0)
+    rec, ip, page, count = L(value=first + RECORD), L(value=rip), L(value=-1), L(value=0)
     p, b, kind, modrm, cls, row, mod = L(), L(), L(), L(), L(), L(), L()
     rex, rep, osz, a32, lock, seg = L(), L(), L(), L(), L(), L()
     map_, opcode, form, sizes, rm, reg, base, idx, scale, length, code, n = (L() for _ in range(12))
@@ -249,7 +256,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
         """Leaves the block `out` unless the page of `address` may be executed; asks for the first instruction's."""
         with f.loop() as ask:
             with f.if_((permission(address) & at.EXECUTE).is_zero()):
-                f.br(out, (rec == first).is_zero())
+                f.br(out, count)
                 f.br(ask, invoke(fault_import, address, c32(0), c32(at.EXECUTE)))
                 f.ret(0)
         f.store("i32.store8", address >> 12,
@@ -257,6 +264,10 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
 
     f.store("i64.store", 0, rip.wide(), at.RIP)              # where we stand, should the page be refused
     f.store("i32.store", 0, at.LEFT, at.STOP)
+    f.store("i32.store", first, Tables.COUNT, R_HANDLER)
+    f.store("i32.store", first, rip, R_RIP)
+    f.store("i32.store8", first, 0, R_LENGTH)
+    f.store("i32.store", first, c32(0).load("i32.load", at.WARM), R_COUNT)
     with f.block() as out:
         with f.loop() as instruction:
             with f.if_(page != (ip >> 12)):
@@ -367,6 +378,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
             f.set(length, p - ip)
             with f.if_((kind == IMM_JB) | (kind == IMM_JD)):
                 f.set(imm, imm + p.wide())
+                f.set(disp, c64(UNLINKED))
             with f.if_(mod == 4):
                 f.set(disp, disp + p.wide())
             with f.if_(((flags & F_POP) != 0) & ((mod < 3) & (base == at.GPR + 4 * 8))):
@@ -419,7 +431,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
             f.store("i32.store8", rec, a32, R_A32)
             f.store("i32.store8", rec, seg, R_SEGMENT)
             f.store("i32.store8", rec, length, R_LENGTH)
-            f.store("i32.store", rec, 0, R_TARGET)
+            f.store("i32.store", rec, UNLINKED, R_TARGET)
             f.store("i64.store", rec, disp, R_DISP)
             f.store("i64.store", rec, imm, R_IMM)
             f.set(rec, rec + RECORD)
@@ -436,8 +448,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     f.store("i32.store", rec, Tables.GOTO, R_HANDLER)
     f.store("i32.store", rec, ip, R_RIP)
     f.store("i32.store8", rec, 0, R_LENGTH)
-    f.store("i32.store", rec, 0, R_TARGET)
-    f.store("i64.store", rec, ip.wide(), R_IMM)
+    f.store("i32.store", rec, UNLINKED, R_NEXT)
     f.set(rec, rec + RECORD)
     f.store("i32.store", 0, rec, at.ARENA_NEXT)
     _index_block(f, first, rec, rip, ip)
@@ -447,13 +458,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
 
 def _index_block(f, first, rec, rip, ip):
     """Enters a block into the block index and the hash table."""
-    entry = f.local(value=c32(0).load("i32.load", at.BLOCK_COUNT))
-    f.store("i32.store", 0, entry + 1, at.BLOCK_COUNT)
-    f.set(entry, (entry << 4) + at.BLOCKS)
-    f.store("i32.store", entry, rip, 0)
-    f.store("i32.store", entry, ip - 1, 4)
-    f.store("i32.store", entry, first, 8)
-    f.store("i32.store", entry, X("i32", (rec - first).raw), 12)
+    index_code(f, rip, ip - 1, first, X("i32", (rec - first).raw))
     slot = f.local(value=hash_slot(rip))
     with f.loop() as probe:
         with f.if_((slot.load("i32.load", at.HASH + 4) != 0) | ((slot.load("i32.load", at.HASH) != 0)
@@ -462,6 +467,17 @@ def _index_block(f, first, rec, rip, ip):
             f.br(probe)
     f.store("i32.store", slot, rip, at.HASH)
     f.store("i32.store", slot, first, at.HASH + 4)
+
+
+def index_code(f, first: X, last: X, record: X, size: X | int) -> None:
+    """Adds to the block index: `size` bytes of records from `record` on depend on the guest bytes first .. last."""
+    entry = f.local(value=c32(0).load("i32.load", at.BLOCK_COUNT))
+    f.store("i32.store", 0, entry + 1, at.BLOCK_COUNT)
+    f.set(entry, (entry << 4) + at.BLOCKS)
+    f.store("i32.store", entry, first, 0)
+    f.store("i32.store", entry, last, 4)
+    f.store("i32.store", entry, record, 8)
+    f.store("i32.store", entry, size, 12)
 
 
 HASH_BITS = 18

@@ -24,10 +24,16 @@ R_SCALE   = 16     # u8   shift of the index
 R_A32     = 17     # u8   32 where the effective address is cut to 32 bits, else 0
 R_SEGMENT = 18     # u8   state offset of the segment's base / 8
 R_LENGTH  = 19     # u8   bytes of the instruction
-R_TARGET  = 20     # u32  record of the branch target, 0 until first taken
-R_DISP    = 24     # i64  displacement; in branches u32: record of the instruction after, 0 until first reached
+R_TARGET  = 20     # u32  in branches: record of the target; a COUNT or ENTER with COUNTED added; UNLINKED until first taken
+R_DISP    = 24     # i64  displacement; in branches u32: record of the instruction after, UNLINKED until first reached
 R_NEXT    = 24
 R_IMM     = 32     # i64  immediate, cut to the operand's width; in branches the target address
+R_COUNT   = 32     # u32  in COUNT: arrivals left until the block is hot; in ENTER: 1
+R_SLOT    = 36     # u32  in ENTER: the region's place in the table of regions
+
+COUNTED, UNLINKED = 1, 1       # records are at even addresses, and none is at 0
+
+FALL, JUMP, CALL = 0, 1, 2     # ways out of a branch, for `link`
 
 STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION}
 CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32)}
@@ -62,8 +68,8 @@ class Shape:
 class Runtime:
     """Indices of the interpreter's own functions that handlers call."""
     fault: int      # (address i64, bytes i32, access i32, record i32) -> i32: 1 granted, 0 leave
-    link: int       # (record i32, taken i32) -> record: resolve a branch and remember it
-    lookup: int     # (rip i64) -> record
+    link: int       # (record i32, way i32) -> record: resolve a way out of a branch and remember it
+    arrive: int     # (rip i64) -> record: where a jump to there leads, counted
     trap: int       # (record i32, stop i32) -> 0
     escape: int     # (record i32) -> record: the oracle runs the instruction
     syscall: int    # (record i32) -> record
@@ -260,17 +266,26 @@ class Handler(Emitter):
         raw = field("i64.load32_u", R_RIP) + field("i64.load8_u", R_LENGTH) + w.OP["i64.add"]
         return Int(self, self.let("i64", raw), 64)
 
-    def goto(self, address): self.result = address.raw + w.call(self.runtime.lookup)
+    def goto(self, address): self.result = address.raw + w.call(self.runtime.arrive)
 
     def branch(self, condition=None):
         if condition is None:
-            taken, record = w.i32(1), field("i32.load", self.at + R_TARGET)
+            way = w.i32(CALL if self.shape.meaning == "call" else JUMP)
+            record = field("i32.load", self.at + R_TARGET)
         else:
-            taken = condition.raw
-            record = field("i32.load", self.at + R_TARGET) + field("i32.load", self.at + R_NEXT) + taken + w.SELECT
+            way = condition.raw                                # FALL is 0 and JUMP is 1
+            record = field("i32.load", self.at + R_TARGET) + field("i32.load", self.at + R_NEXT) + way + w.SELECT
         record = self.let("i32", record)
-        self.out.append(w.if_(record, record + w.RETURN))
-        self.result = self._record(self.at) + taken + w.call(self.runtime.link)
+        self.out.append(w.if_(record + w.i32(COUNTED) + w.OP["i32.and"] + w.OP["i32.eqz"], record + w.RETURN))
+        counted = self.nested(lambda: self._arrive(self.let("i32", record + w.i32(COUNTED) + w.OP["i32.sub"])))
+        self.out.append(w.if_(record + w.i32(UNLINKED) + w.OP["i32.ne"], counted))
+        self.result = self._record(self.at) + way + w.call(self.runtime.link)
+
+    def _arrive(self, record: bytes):
+        """To a COUNT or ENTER, which there is no need to execute unless it is more than one arrival from its turn."""
+        left = self.let("i32", record + w.access("i32.load", R_COUNT) + w.i32(1) + w.OP["i32.sub"])
+        self.out.append(w.if_(left, record + left + w.access("i32.store", R_COUNT)
+                              + record + w.i32(RECORD) + w.OP["i32.add"] + w.RETURN) + record + w.RETURN)
 
     def again(self, condition):
         self.result = REC + self.result + condition.raw + w.SELECT

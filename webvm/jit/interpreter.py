@@ -9,11 +9,14 @@ from ..x86 import flags, integer
 from ..x86.meaning import Int
 from . import decoder
 from . import layout as at
-from .assembler import Function, X, c32, invoke
-from .decoder import HASH_MASK, Tables, hash_slot
-from .handler import (R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_TARGET, RECORD, Handler, Runtime, Shape, generate)
+from .assembler import Function, X, c32, invoke, invoke_indirect
+from .decoder import HASH_MASK, INDEX_LIMIT, Tables, hash_slot, index_code
+from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
+                      UNLINKED, Handler, Runtime, Shape, generate)
 
 BASELINE = frozenset({"lahf_lm"})      # CPUID features beyond x86-64 with SSE2 that the guest is shown
+REGION_SHARE = 3                       # regions may spend fuel << this in a run
+MOST_REGION_FUEL = 1 << 30
 
 
 def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
@@ -31,6 +34,23 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       protect(page i32, n i32, permission i32)      sets the permission bytes of n pages, forgets code decoded there
       forget(page i32, n i32)                 forgets code decoded from n pages
       eflags() -> i32, set_eflags(i32)        all of RFLAGS
+      table                                   of the regions' functions; may grow
+
+    A region is translated guest code: a function (depth i32) -> i32 that begins at one rip with the registers in the CPU
+    state, and returns with them there. The answer is the rip to go on at; or 0 with RIP and STOP set: FUEL when
+    REGION_FUEL is used up, LEFT to leave `run`, RETRY to have the interpreter execute the instruction at RIP. `depth` is how
+    many guest calls it may nest. Exports for regions, and for whoever installs them:
+      find(rip i32) -> i32                    the record of the block decoded at rip, or 0
+      install(rip i32, slot i32, first i32, last i32) -> i32    from now on whoever comes to the block at rip enters the
+                                              region at that slot of the table, until a byte of first .. last changes; 0 if
+                                              no block was decoded there, or not all pages of those bytes are executable
+      enter(rip i32, depth i32) -> i32        enters the region at rip; where there is none, or depth is 0, answers rip
+      syscall_out(next i32) -> i32            SYSCALL, the instruction after which is at next; what a region returns
+      escape_out(rip i32) -> i32              executes the instruction at rip elsewhere; what a region returns. Either
+                                              way 0 if code was forgotten meanwhile: the region may not go on
+      flags() -> i32                          the arithmetic flags, packed
+      divide(high i64, low i64, divisor i64) -> i64
+      clock() -> f64                          the import
     """
     tables = Tables(features, fuse)
     data, where = tables.segments()
@@ -42,35 +62,44 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     clock = m.import_function("env", "clock", "", "f64")
 
     flush = m.declare("flush", "")
-    decode = m.declare("decode", "i32", "i32")
+    decode, lookup = m.declare("decode", "i32", "i32"), m.declare("lookup", "i64", "i32")
     runtime = Runtime(fault=m.declare("fault", "i64 i32 i32 i32", "i32"), link=m.declare("link", "i32 i32", "i32"),
-                      lookup=m.declare("lookup", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
+                      arrive=m.declare("arrive", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
                       escape=m.declare("escape", "i32", "i32"), syscall=m.declare("syscall", "i32", "i32"),
-                      flags=m.declare("flags", "", "i32"), clock=clock,
-                      divide=m.declare("divide", "i64 i64 i64", "i64"))
+                      flags=m.declare("flags", "", "i32", export=True), clock=clock,
+                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True))
+    m.export("clock", clock)
     forget = m.declare("forget", "i32 i32", "", export=True)
 
     _flush(m, flush)
     decoder.emit(m, decode, tables, where, ask_fault, flush)
-    _lookup(m, runtime.lookup, decode, ask_fault)
-    _link(m, runtime.link, runtime.lookup)
+    _lookup(m, lookup, decode, ask_fault)
+    _arrive(m, runtime.arrive, lookup)
+    _link(m, runtime.link, lookup)
     _trap(m, runtime.trap)
-    _escape(m, runtime.escape, ask_escape, runtime.lookup)
+    _escape(m, runtime.escape, ask_escape, lookup)
     _fault(m, runtime.fault, ask_fault, forget)
     _forget(m, forget)
     _protect(m, forget)
     _flags(m, runtime.flags)
     _divide(m, runtime.divide)
     eflags = _eflags(m, runtime)
-    _syscall(m, runtime.syscall, ask_syscall, runtime.lookup, eflags)
+    _syscall(m, runtime.syscall, ask_syscall, lookup, eflags)
 
-    handlers = [runtime.escape, _stale(m, runtime.lookup), _goto(m, runtime)]
+    find = _find(m)
+    _install(m, find)
+    _syscall_out(m, ask_syscall, eflags)
+    _escape_out(m, ask_escape)
+    handlers = [runtime.escape, _stale(m, lookup), _goto(m, runtime), _count(m), m.declare("enter region", "i32", "i32")]
     for shape in tables.shapes:
         index = m.declare(str(shape), "i32", "i32")
         m.define(index, *generate(shape, runtime))
         handlers.append(index)
     m.table = handlers
-    _run(m, runtime.lookup)
+    regions = m.declare_table("table", 1)                   # 0 is nobody's slot
+    _enter_region(m, handlers[Tables.ENTER], regions, lookup)
+    _enter(m, regions)
+    _run(m, lookup)
     m.data = data
     return m.encode()
 
@@ -96,23 +125,55 @@ def _flush(m, index):
     f.done()
 
 
+def _search(f, rip: X, missing: int) -> X:
+    """The record of the block decoded at rip; leaves the block `missing` where there is none."""
+    slot, key, record = f.local(value=hash_slot(rip)), f.local(), f.local()
+    with f.block() as found:
+        with f.loop() as probe:
+            f.set(key, slot.load("i32.load", at.HASH))
+            f.br(missing, key.is_zero())
+            f.br(found, key == rip)
+            f.set(slot, (slot + 8) & HASH_MASK)
+            f.br(probe)
+    f.set(record, slot.load("i32.load", at.HASH + 4))
+    f.br(missing, record.is_zero())
+    return record
+
+
+def _arrive(m, index, lookup):
+    """(rip) -> the record that a jump to rip leads to; 0 as from `lookup`. What COUNT does is done here, but for its turn."""
+    f = Function(m, "arrive", "i64", "i32", index=index)
+    rip, = f.params
+    with f.block() as missing:
+        f.br(missing, (rip >> 32).low())
+        record = _search(f, rip.low(), missing)
+        left = f.local(value=record.load("i32.load", R_COUNT) - 1)
+        with f.if_(left):
+            f.store("i32.store", record, left, R_COUNT)
+            f.ret(record + RECORD)
+        f.ret(record)
+    f.ret(invoke(lookup, rip))
+    f.done()
+
+
+def _find(m) -> int:
+    f = Function(m, "find", "i32", "i32", export=True)
+    rip, = f.params
+    with f.block() as missing:
+        f.ret(_search(f, rip, missing))
+    f.ret(0)
+    f.done()
+    return f.index
+
+
 def _lookup(m, index, decode, ask_fault):
     """(rip) -> the record there, decoded now if need be; 0 with STOP and RIP set if it may not be executed."""
     f = Function(m, "lookup", "i64", "i32", index=index)
     rip, = f.params
     low = f.local(value=rip.low())
-    slot = f.local(value=hash_slot(low))
     with f.block() as missing:
         f.br(missing, (rip >> 32).low())
-        with f.loop() as probe:
-            entry = f.local(value=slot.load("i32.load", at.HASH))
-            f.br(missing, entry.is_zero())
-            with f.if_(entry == low):
-                f.set(entry, slot.load("i32.load", at.HASH + 4))
-                f.br(missing, entry.is_zero())
-                f.ret(entry)
-            f.set(slot, (slot + 8) & HASH_MASK)
-            f.br(probe)
+        f.ret(_search(f, low, missing))
     with f.if_((rip >> 32).low().is_zero()):
         f.ret(invoke(decode, low))
     f.store("i64.store", 0, rip, at.RIP)
@@ -124,15 +185,24 @@ def _lookup(m, index, decode, ask_fault):
 
 
 def _link(m, index, lookup):
-    """(record, taken) -> the record that the branch leads to, remembered in the branch's record."""
+    """(record, way) -> the record that this way out of the branch leads to, remembered in the branch's record.
+
+    Calls and jumps backward arrive at the COUNT of a block, others behind it: a block in a loop is counted once a round.
+    """
     f = Function(m, "link", "i32 i32", "i32", index=index)
-    record, taken = f.params
+    record, way = f.params
     flushes = f.local(value=_cell("i32.load", at.FLUSHES))
-    target = f.local("i64", taken.pick(record.load("i64.load", R_IMM), _after(record)))
+    target = f.local("i64", way.pick(record.load("i64.load", R_IMM), _after(record)))
+    backward = f.local(value=target <= record.load("i64.load32_u", R_RIP))
     found = f.local(value=invoke(lookup, target))
+    with f.if_(found.is_zero()):
+        f.ret(0)
+    counted = f.local(value=(way == CALL) | ((way != FALL) & backward))
+    with f.if_(counted.is_zero()):
+        f.set(found, found + RECORD)
     with f.if_(flushes == _cell("i32.load", at.FLUSHES)):      # else the branch's record is no more
-        with f.if_(taken):
-            f.store("i32.store", record, found, R_TARGET)
+        with f.if_(way):
+            f.store("i32.store", record, counted.pick(found + COUNTED, found), R_TARGET)
         with f.else_():
             f.store("i32.store", record, found, R_NEXT)
     f.ret(found)
@@ -194,7 +264,8 @@ def _fault(m, index, ask_fault, forget):
 
 
 def _forget(m, index):
-    """(page, n): the blocks that touch these pages are dropped; writing is given back where the kernel permits it."""
+    """(page, n): the blocks and regions that touch these pages are dropped; writing is given back where the kernel permits
+    it."""
     f = Function(m, "forget", "i32 i32", index=index)
     page, n = f.params
     first, last = f.local(value=page << 12), f.local(value=((page + n) << 12) - 1)
@@ -213,31 +284,66 @@ def _forget(m, index):
         f.ret()
     entry = f.local(value=at.BLOCKS)
     end = f.local(value=(_cell("i32.load", at.BLOCK_COUNT) << 4) + at.BLOCKS)
-    record, stop, slot = f.local(), f.local(), f.local()
+    record, stop, slot, dropped = f.local(), f.local(), f.local(), f.local(value=0)
     with f.block() as done:
         with f.loop() as each:
             f.br(done, entry >= end)
             with f.if_(((entry.load("i32.load", 4) >= first) & (entry.load("i32.load", 0) <= last))
                        & (entry.load("i32.load", 8) != 0)):
-                # every record of the block leads back to a look-up, wherever execution stands in it
                 f.set(record, entry.load("i32.load", 8))
                 f.set(stop, record + entry.load("i32.load", 12))
-                f.set(slot, hash_slot(entry.load("i32.load", 0)))
-                with f.block() as unlisted:
-                    with f.loop() as probe:
-                        f.br(unlisted, slot.load("i32.load", at.HASH).is_zero())
-                        with f.if_(slot.load("i32.load", at.HASH + 4) == record):
-                            f.store("i32.store", slot, 0, at.HASH + 4)
-                            f.br(unlisted)
-                        f.set(slot, (slot + 8) & HASH_MASK)
-                        f.br(probe)
-                with f.loop() as stale:
-                    f.store("i32.store", record, Tables.STALE, R_HANDLER)
-                    f.set(record, record + RECORD)
-                    f.br(stale, record < stop)
+                with f.block() as forgotten:
+                    with f.if_((stop - record) == RECORD):          # a region; a block has more records
+                        f.br(forgotten, record.load("i32.load", R_HANDLER) != Tables.ENTER)
+                        f.store("i32.store", record, Tables.COUNT, R_HANDLER)
+                        f.store("i32.store", record, _cell("i32.load", at.WARM), R_COUNT)
+                        f.br(forgotten)
+                    f.set(slot, hash_slot(record.load("i32.load", R_RIP)))
+                    with f.block() as unlisted:
+                        with f.loop() as probe:
+                            f.br(unlisted, slot.load("i32.load", at.HASH).is_zero())
+                            with f.if_(slot.load("i32.load", at.HASH + 4) == record):
+                                f.store("i32.store", slot, 0, at.HASH + 4)
+                                f.br(unlisted)
+                            f.set(slot, (slot + 8) & HASH_MASK)
+                            f.br(probe)
+                    # every record of the block leads back to a look-up, wherever execution stands in it
+                    with f.loop() as stale:
+                        f.store("i32.store", record, Tables.STALE, R_HANDLER)
+                        f.set(record, record + RECORD)
+                        f.br(stale, record < stop)
                 f.store("i32.store", entry, 0, 8)
+                f.set(dropped, 1)
             f.set(entry, entry + 16)
             f.br(each)
+    with f.if_(dropped):
+        f.store("i32.store", 0, _cell("i32.load", at.EPOCH) + 1, at.EPOCH)
+    f.done()
+
+
+def _install(m, find):
+    f = Function(m, "install", "i32 i32 i32 i32", "i32", export=True)
+    rip, slot, first, last = f.params
+    record = f.local(value=invoke(find, rip))
+    page, end = f.local(value=first >> 12), f.local(value=(last >> 12) + 1)
+    with f.block() as refused:
+        f.br(refused, record.is_zero() | (page >= end) | (_cell("i32.load", at.BLOCK_COUNT) >= INDEX_LIMIT))
+        with f.loop() as each:
+            f.br(refused, (page.load("i32.load8_u", at.PERMISSIONS) & at.EXECUTE).is_zero())
+            f.set(page, page + 1)
+            f.br(each, page < end)
+        f.set(page, first >> 12)
+        with f.loop() as each:
+            coded = (page.load("i32.load8_u", at.PERMISSIONS) | at.CODE) & (0xFF ^ at.WRITE)
+            f.store("i32.store8", page, coded, at.PERMISSIONS)
+            f.set(page, page + 1)
+            f.br(each, page < end)
+        f.store("i32.store", record, slot, R_SLOT)
+        f.store("i32.store", record, 1, R_COUNT)
+        f.store("i32.store", record, Tables.ENTER, R_HANDLER)
+        index_code(f, first, last, record, RECORD)
+        f.ret(1)
+    f.ret(0)
     f.done()
 
 
@@ -298,55 +404,168 @@ def _eflags(m, runtime) -> int:
     return index
 
 
-def _syscall(m, index, ask_syscall, lookup, eflags):
-    f = Function(m, "syscall", "i32", "i32", index=index)
-    record, = f.params
-    f.store("i64.store", 0, _after(record), at.RIP)
+def _ask_syscall(f, after: X, ask_syscall, eflags):
+    """SYSCALL: leaves the function with 0 when the kernel says so."""
+    f.store("i64.store", 0, after, at.RIP)
     f.store("i64.store", 0, _cell("i64.load", at.RIP), at.GPR + 8 * 1)
     f.store("i64.store", 0, invoke(eflags).wide(), at.GPR + 8 * 11)
     f.store("i32.store", 0, at.LEFT, at.STOP)
     with f.if_(invoke(ask_syscall).is_zero()):
         f.ret(0)
+
+
+def _syscall(m, index, ask_syscall, lookup, eflags):
+    f = Function(m, "syscall", "i32", "i32", index=index)
+    record, = f.params
+    _ask_syscall(f, _after(record), ask_syscall, eflags)
     f.ret(invoke(lookup, _cell("i64.load", at.RIP)))
     f.done()
+
+
+# ---- for regions
+
+
+def _go_on(f, epoch: X):
+    """Back to a region, at RIP; unless code was forgotten since EPOCH was `epoch`, or RIP is none that a region can say."""
+    low = f.local(value=_cell("i32.load", at.RIP))
+    with f.if_((low == 0) | (_cell("i32.load", at.RIP + 4) != 0) | (epoch != _cell("i32.load", at.EPOCH))):
+        f.store("i32.store", 0, at.RETRY, at.STOP)
+        f.ret(0)
+    f.ret(low)
+
+
+def _syscall_out(m, ask_syscall, eflags):
+    f = Function(m, "syscall_out", "i32", "i32", export=True)
+    after, = f.params
+    epoch = f.local(value=_cell("i32.load", at.EPOCH))
+    _ask_syscall(f, after.wide(), ask_syscall, eflags)
+    _go_on(f, epoch)
+    f.done()
+
+
+def _escape_out(m, ask_escape):
+    f = Function(m, "escape_out", "i32", "i32", export=True)
+    rip, = f.params
+    epoch = f.local(value=_cell("i32.load", at.EPOCH))
+    f.store("i64.store", 0, rip.wide(), at.RIP)
+    stop = f.local(value=invoke(ask_escape))
+    with f.if_(stop):
+        f.store("i32.store", 0, stop, at.STOP)
+        f.ret(0)
+    _go_on(f, epoch)
+    f.done()
+
+
+def _enter(m, regions):
+    f = Function(m, "enter", "i32 i32", "i32", export=True)
+    rip, depth = f.params
+    with f.block() as none:
+        f.br(none, depth.is_zero())
+        record = _search(f, rip, none)
+        f.br(none, record.load("i32.load", R_HANDLER) != Tables.ENTER)
+        f.tail(m.type("i32", "i32"), record.load("i32.load", R_SLOT), depth - 1, table=regions)
+    with f.if_(rip.is_zero()):                              # which no region can say
+        f.store("i64.store", 0, rip.wide(), at.RIP)
+        f.store("i32.store", 0, at.RETRY, at.STOP)
+    f.ret(rip)
+    f.done()
+
+
+# ---- handlers of records that are no instructions. `run` takes each dispatch for one, so they end by executing what follows
+
+
+def _execute(m, f, record: X):
+    """Leaves the function for the handler of a record."""
+    f.tail(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record)
 
 
 def _stale(m, lookup) -> int:
     """The handler of a record whose bytes have changed."""
     f = Function(m, "stale", "i32", "i32")
     record, = f.params
-    f.ret(invoke(lookup, record.load("i64.load32_u", R_RIP)))
+    f.set(record, invoke(lookup, record.load("i64.load32_u", R_RIP)))
+    with f.if_(record.is_zero()):
+        f.ret(0)
+    _execute(m, f, record)
     f.done()
     return f.index
 
 
 def _goto(m, runtime) -> int:
-    """The handler that continues a block that was cut short. It is no instruction, and is not counted."""
+    """The handler that continues a block that was cut short."""
     f = Function(m, "goto", "i32", "i32")
     record, = f.params
-    target = f.local(value=record.load("i32.load", R_TARGET))
-    with f.if_(target.is_zero()):
-        f.set(target, invoke(runtime.link, record, c32(1)))
-    f.ret(target)
+    target = f.local(value=record.load("i32.load", R_NEXT))
+    with f.if_(target == UNLINKED):
+        f.set(target, invoke(runtime.link, record, c32(FALL)))
+        with f.if_(target.is_zero()):
+            f.ret(0)
+    _execute(m, f, target)
     f.done()
     return f.index
+
+
+def _count(m) -> int:
+    """The handler at the beginning of a block: counts down, and at zero reports the block in HOT."""
+    f = Function(m, "count", "i32", "i32")
+    record, = f.params
+    left = f.local(value=record.load("i32.load", R_COUNT) - 1)
+    f.store("i32.store", record, left, R_COUNT)
+    with f.if_(left.is_zero()):
+        f.store("i32.store", record, _cell("i32.load", at.REHOT), R_COUNT)
+        count = f.local(value=_cell("i32.load", at.HOT_COUNT))
+        with f.if_(count < at.HOT_MAX):
+            f.store("i32.store", count << 2, record.load("i32.load", R_RIP), at.HOT)
+            f.store("i32.store", 0, count + 1, at.HOT_COUNT)
+    _execute(m, f, record + RECORD)
+    f.done()
+    return f.index
+
+
+def _enter_region(m, index, regions, lookup):
+    """The handler of a block whose beginning is that of a region."""
+    f = Function(m, "enter region", "i32", "i32", index=index)
+    record, = f.params
+    slot = record.load("i32.load", R_SLOT)
+    rip = f.local(value=invoke_indirect(m.type("i32", "i32"), slot, c32(at.DEPTH_LIMIT), table=regions))
+    with f.if_(rip):
+        f.set(record, invoke(lookup, rip.wide()))
+        with f.if_(record):                                 # this dispatch was no instruction
+            f.store("i64.store", 0, _cell("i64.load", at.INSTRUCTIONS) - 1, at.INSTRUCTIONS)
+        f.ret(record)
+    with f.if_(_cell("i32.load", at.STOP) != at.RETRY):
+        f.ret(0)
+    f.set(record, invoke(lookup, _cell("i64.load", at.RIP)))
+    with f.if_(record.is_zero()):
+        f.ret(0)
+    handler = record.load("i32.load", R_HANDLER)
+    with f.if_((handler == Tables.ENTER) | (handler == Tables.COUNT)):
+        f.set(record, record + RECORD)
+    _execute(m, f, record)
+    f.done()
 
 
 def _run(m, lookup):
     f = Function(m, "run", "i32", "i32", export=True)
     fuel, = f.params
     left = f.local(value=fuel)
+    outer = f.local(value=_cell("i32.load", at.REGION_FUEL))         # of a run that this one is nested in
+    share = f.local(value=(fuel >= MOST_REGION_FUEL >> REGION_SHARE).pick(MOST_REGION_FUEL, fuel << REGION_SHARE))
+    f.store("i32.store", 0, share, at.REGION_FUEL)
     record = f.local(value=invoke(lookup, _cell("i64.load", at.RIP)))
     with f.block() as leave:
         f.br(leave, record.is_zero())
         with f.loop() as step:
-            call = record.raw + record.load("i32.load", R_HANDLER).raw + b"\x11" + w.uleb(m.type("i32", "i32")) + b"\x00"
+            call = invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record).raw
             f.out.append(call + w.tee(record.index) + w.OP["i32.eqz"] + w.br_if(f.depth - leave))
             f.set(left, left - 1)
             f.br(step, left)
         f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)
         f.store("i32.store", 0, at.FUEL, at.STOP)
         f.set(left, 0)
-    f.store("i64.store", 0, _cell("i64.load", at.INSTRUCTIONS) + (fuel - left).wide(), at.INSTRUCTIONS)
+    in_regions = f.local("i64", (share - _cell("i32.load", at.REGION_FUEL)).wide())
+    f.store("i32.store", 0, outer, at.REGION_FUEL)
+    f.store("i64.store", 0, _cell("i64.load", at.REGION_INSTRUCTIONS) + in_regions, at.REGION_INSTRUCTIONS)
+    f.store("i64.store", 0, _cell("i64.load", at.INSTRUCTIONS) + (fuel - left).wide() + in_regions, at.INSTRUCTIONS)
     f.ret(_cell("i32.load", at.STOP))
     f.done()

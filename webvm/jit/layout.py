@@ -30,14 +30,24 @@ STOP         = 1032     # u32, why the run in progress is to end
 FLUSHES      = 1036     # u32, how often the record arena was emptied
 ARENA_NEXT   = 1040     # u32, first free byte of the record arena (0: not set up yet)
 BLOCK_COUNT  = 1044     # u32, entries in use in the block index
+HOT_COUNT    = 1048     # u32, entries in use in HOT
+WARM         = 1052     # u32, how many counted arrivals make a new block hot (0: as good as never)
+REHOT        = 1056     # u32, how many more until it is reported again
+REGION_FUEL  = 1060     # i32, what regions may still spend in this run: each entry and loop head takes its instructions off
+EPOCH        = 1064     # u32, how often `forget` dropped code
+REGION_INSTRUCTIONS = 1072      # u64, the part of INSTRUCTIONS that regions executed
 
 # ---- tables
+HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot
 DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
 PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
 HASH         = 0x0200000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
 BLOCKS       = 0x0400000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
 RECORDS      = 0x0600000    # record arena, up to BIAS
 BIAS         = 0x3000000    # guest address 0
+
+HOT_MAX      = 4096
+DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time
 
 # ---- bits of a permission byte
 READ, WRITE, EXECUTE = 1, 2, 4   # access that generated code may make without asking
@@ -47,3 +57,4 @@ PRESENT      = 32                # the kernel's own mark
 
 # ---- why `run` came back
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
+RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP

@@ -55,6 +55,8 @@ def get(local: int) -> bytes:  return b"\x20" + uleb(local)
 def put(local: int) -> bytes:  return b"\x21" + uleb(local)
 def tee(local: int) -> bytes:  return b"\x22" + uleb(local)
 def call(function: int) -> bytes:  return b"\x10" + uleb(function)
+def call_indirect(type: int, table: int = 0) -> bytes:  return b"\x11" + uleb(type) + uleb(table)
+def return_call_indirect(type: int, table: int = 0) -> bytes:  return b"\x13" + uleb(type) + uleb(table)
 def br(depth: int) -> bytes:  return b"\x0c" + uleb(depth)
 def br_if(depth: int) -> bytes:  return b"\x0d" + uleb(depth)
 

@@ -7,7 +7,7 @@ def _type(params: str, results: str) -> bytes:
 
 
 class Module:
-    """Collects imports, functions, one table, one memory; `encode` gives the bytes.
+    """Collects imports, functions, tables, one memory; `encode` gives the bytes. Table 0 holds `table`, and never changes.
 
     Function indices are handed out by `import_function` (first) and `declare`; a declared function gets its body by
     `define`, so functions may call each other whatever the order.
@@ -21,6 +21,7 @@ class Module:
         self.exports: list[bytes] = []
         self.data: list[tuple[int, bytes]] = []
         self.table: list[int] = []                               # function indices
+        self.open_tables: list[int] = []                         # minimum sizes; these may grow
         self.names: dict[int, str] = {}
 
     def type(self, params: str, results: str = "") -> int:
@@ -29,6 +30,13 @@ class Module:
         if encoded not in self.types:
             self.types.append(encoded)
         return self.types.index(encoded)
+
+    def declare_table(self, label: str, minimum: int) -> int:
+        """A table of empty entries, exported, that may grow. The answer is its index."""
+        assert self.table, "table 0 comes first"
+        self.open_tables.append(minimum)
+        self.exports.append(name(label) + b"\x01" + uleb(len(self.open_tables)))
+        return len(self.open_tables)
 
     def import_memory(self, module: str, field: str, minimum_pages: int, maximum_pages: int) -> None:
         self.imports.append(name(module) + name(field) + b"\x02\x01" + uleb(minimum_pages) + uleb(maximum_pages))
@@ -45,8 +53,12 @@ class Module:
         index = self.imported_functions + len(self.functions) - 1
         self.names[index] = label
         if export:
-            self.exports.append(name(label) + b"\x00" + uleb(index))
+            self.export(label, index)
         return index
+
+    def export(self, label: str, index: int) -> None:
+        """Exports a function, be it an imported one."""
+        self.exports.append(name(label) + b"\x00" + uleb(index))
 
     def define(self, index: int, locals_: list[str], body: bytes) -> None:
         """Gives function `index` its extra locals (value types, in order) and its body, without the final `end`."""
@@ -70,7 +82,8 @@ class Module:
         out = [b"\0asm\1\0\0\0", section(1, vec(self.types)), section(2, vec(self.imports)),
                section(3, vec(uleb(t) for t, _ in self.functions))]
         if self.table:
-            out.append(section(4, vec([FUNCREF + b"\x01" + uleb(len(self.table)) + uleb(len(self.table))])))
+            fixed = FUNCREF + b"\x01" + uleb(len(self.table)) + uleb(len(self.table))
+            out.append(section(4, vec([fixed, *(FUNCREF + b"\x00" + uleb(minimum) for minimum in self.open_tables)])))
         out.append(section(7, vec(self.exports)))
         if self.table:
             out.append(section(9, vec([b"\x00" + i32(0) + END + vec(uleb(f) for f in self.table)])))
