@@ -18,6 +18,8 @@ from . import build
 from . import layout as at
 from .handler import STOPS
 from .interpreter import BASELINE
+from .region import Options
+from .regions import REHOT, WARM, Translator
 
 log = logging.getLogger("webvm.cpu")
 
@@ -37,6 +39,7 @@ _VECTORS = [slice(at.VECTOR + 32 * n, at.VECTOR + 32 * n + 16) for n in range(16
 _ARITHMETIC = 0x8D5
 _EXECUTE, _READ, _WRITE = at.EXECUTE, at.READ, at.WRITE
 PAGE = 4096
+TIERS = ("jit", "interp")
 DECODED = 10000                                                     # instructions remembered by an image
 
 
@@ -153,10 +156,17 @@ def write_state(space, state: State) -> None:
 
 
 class Image:
-    """What an engine needs of the processor. `features`: CPUID features beyond x86-64 with SSE2."""
+    """What an engine needs of the processor. `features`: CPUID features beyond x86-64 with SSE2; `tier`: "jit", or "interp"
+    to have no code translated."""
 
-    def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None):
+    def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None, tier: str = "jit", options: Options = Options()):
+        assert tier in TIERS, tier
         self.features = features
+        self.translator: Translator | None = None
+        if tier == "jit":
+            self.translator = Translator(features, options)
+            self.warm, self.rehot = WARM, REHOT                     # what an engine asks of an image whose code gets hot
+            self.hot, self.released = self.translator.hot, self.translator.released
         self.layout: ModuleType = at
         self.wasm = build.interpreter(features) if wasm is None else wasm
         self.escapes: dict[str, int] = {}                           # mnemonic -> how often the oracle ran it

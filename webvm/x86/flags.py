@@ -72,3 +72,32 @@ def condition_of(m, cc: int, packed: Int) -> Bool:
         case 6: holds = packed.bit(SF) ^ packed.bit(OF)
         case 7: holds = packed.bit(ZF) | (packed.bit(SF) ^ packed.bit(OF))
     return ~holds if cc & 1 else holds
+
+
+def condition_after(m, kind: int, cc: int, a: Int, b: Int) -> Bool:
+    """Condition code cc after an instruction of a known kind, a and b not shifted: integers of the operand's width, but for
+    the b of RESULT, INC, DEC and EXPLICIT."""
+    if kind == SUB:
+        return condition_after_sub(m, cc, a, b, lambda: 0)
+    if kind == EXPLICIT:
+        return condition_of(m, cc, b)
+    r = a + b if kind == ADD else a
+
+    def cf(): return r.lt_u(a) if kind == ADD else b.bit(CF)
+
+    def of():
+        if kind == ADD:
+            return ((a ^ r) & (b ^ r)).msb()
+        if kind in (INC, DEC):
+            return r == (1 << r.bits - 1) - (kind == DEC)
+        return b.bit(OF)
+    match cc >> 1:
+        case 0: holds = of()
+        case 1: holds = cf()
+        case 2: holds = r.is_zero()
+        case 3: holds = cf() | r.is_zero()
+        case 4: holds = r.msb()
+        case 5: holds = r.parity_even()
+        case 6: holds = r.msb() ^ of()
+        case 7: holds = r.is_zero() | (r.msb() ^ of())
+    return ~holds if cc & 1 else holds

@@ -118,6 +118,8 @@ class Int:
 
     def lt_s(self, o):
         o = self.m.int(o, self.bits) if isinstance(o, int) else o
+        if self.bits == 32:
+            return Bool(self.m, self.m.prim("i32.lt_s", self.m.prim("i32.wrap_i64", self.raw), self.m.prim("i32.wrap_i64", o.raw)))
         return Bool(self.m, self.m.prim("i64.lt_s", self._signed(), o._signed()))
 
     def bit(self, n):

@@ -1,0 +1,216 @@
+"""The control flow graph of a region: the blocks that can be reached from a hot entry, as the interpreter decoded them.
+
+Reads the interpreter's records, so that a region holds what has been executed, and nothing is decoded a second time.
+Knows records and effects; knows nothing of how code is emitted.
+"""
+import struct
+from collections import deque
+from dataclasses import replace
+
+from . import layout as at
+from .decoder import Tables
+from .effects import Effects, effects
+from .handler import RECORD, Shape
+
+FIELDS = struct.Struct("<IIHHHHBBBBIqq")      # a record, see handler.R_*
+MOST_OPS = 600                                # instructions in a region
+MOST_BLOCKS = 120
+JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
+         "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
+
+
+class Op:
+    """A decoded instruction, as its record has it. reads and writes are masks of registers, as in `effects`."""
+    __slots__ = ("rip", "length", "shape", "effects", "operands", "base", "index", "scale", "a32", "segment", "disp", "imm",
+                 "reads", "writes", "flags_written", "flags_live", "checks", "saved")
+
+    def __init__(self, record: tuple, shape: Shape):
+        (_, self.rip, d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length, _, self.disp, self.imm) = record
+        self.shape, self.operands = shape, (d, s)
+        self.effects: Effects = effects(shape)
+        e = self.effects
+        self.reads, self.writes, self.flags_written = e.reads, e.writes, e.flags_written
+        for k in e.operand_reads:
+            self.reads |= self._mask(k)
+        for k in e.operand_writes:
+            self.writes |= self._mask(k)
+        for k in e.operand_partial:
+            self.reads |= self._mask(k)
+        if any(kind in "mM" for kind in shape.kinds):
+            self.reads |= (1 << (self.base >> 3) if self.base < at.ZERO else 0) | (1 << (self.index >> 3) if self.index < at.ZERO else 0)
+        if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) and self.imm & (63 if shape.size == 64 else 31):
+            self.flags_written = e.flags_touched            # a shift by a constant
+        self.flags_live = -1
+        self.checks: dict = {}                              # memory access -> None (checked before), or the range to check here
+        self.saved = 0                                      # registers to store should the instruction fault
+
+    def _mask(self, k: int) -> int:
+        where = self.operands[k]
+        if where < at.ZERO:
+            return 1 << (where >> 3)
+        return 1 << 16 + (where - at.VECTOR >> 5) if at.VECTOR <= where < at.X87 else 0
+
+    @property
+    def after(self) -> int: return self.rip + self.length
+
+
+class Block:
+    """Straight-line code. `end` says how it ends:
+
+      jump (target)   branch (target, next)   call (target, next)   call_indirect, syscall, out (next)   jump_indirect   ret
+      retry (rip)     the interpreter executes what comes now
+    """
+    __slots__ = ("start", "ops", "end", "target", "next", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in", "kind_in")
+
+    def __init__(self, start, ops, end, target=None, next=None):
+        self.start, self.ops, self.end, self.target, self.next = start, ops, end, target, next
+
+    @property
+    def edges(self) -> list[int]:
+        """Where control goes inside one activation: (for a call, where it returns to)."""
+        match self.end:
+            case "jump": return [self.target]
+            case "branch": return [self.target, self.next]
+            case "call" | "call_indirect" | "syscall" | "out": return [self.next]
+        return []
+
+    @property
+    def reloads(self) -> bool:
+        """Whether its successor finds the registers in memory."""
+        return self.end in ("call", "call_indirect", "syscall", "out")
+
+    @property
+    def last(self) -> int:
+        """Its last byte."""
+        if self.end == "out":
+            return self.next - 1
+        return self.ops[-1].after - 1 if self.ops else self.start
+
+
+class Decoder:
+    """From records to Ops and Blocks, with the tables the interpreter was made from."""
+
+    def __init__(self, tables: Tables):
+        self.shapes = [None] * Tables.RESERVED + [replace(s, then=None) for s in tables.shapes]
+
+    def block(self, start: int, records: bytes) -> Block | None:
+        """The block whose records (those after the one that counts) begin here; None where they are not valid."""
+        ops = []
+        for record in FIELDS.iter_unpack(records):
+            handler, rip = record[0], record[1]
+            if handler < Tables.RESERVED:
+                if handler == Tables.GOTO:
+                    return Block(start, ops, "jump", target=record[12])
+                if handler == Tables.ESCAPE:
+                    return Block(start, ops, "out", target=rip, next=rip + record[9])
+                return None
+            op = Op(record, self.shapes[handler])
+            if op.effects.strange:
+                return Block(start, ops, "retry", target=rip)
+            ops.append(op)
+            end = JUMPS.get(op.shape.meaning)
+            if end:
+                if end == "jump" and op.shape.kinds != ("j",):
+                    end = "jump_indirect"
+                if end == "call" and op.shape.kinds != ("j",):
+                    end = "call_indirect"
+                return Block(start, ops, end, op.imm, op.after)
+        return None
+
+
+class Graph:
+    """The blocks of a region in reverse post-order, and what dominates what.
+
+    blocks   start -> Block
+    order    starts in reverse post-order; number is the inverse
+    idom     start -> immediate dominator
+    loops    heads of loops
+    """
+
+    def __init__(self, entry: int, fetch, most_ops: int = MOST_OPS):
+        """fetch: start -> Block or None where there is none."""
+        self.entry = entry
+        self.blocks = self._collect(entry, fetch, most_ops)
+        if self.blocks:
+            self._order()
+            self._dominate()
+
+    @staticmethod
+    def _collect(entry, fetch, most_ops):
+        found: dict[int, Block] = {}
+        size, work = 0, deque([entry])
+        while work and size < most_ops and len(found) < MOST_BLOCKS:
+            start = work.popleft()
+            if start in found:
+                continue
+            block = fetch(start)
+            if block is None:
+                continue
+            found[start] = block
+            size += len(block.ops)
+            work.extend(block.edges)
+        for block in list(found.values()):                  # where one runs into another, it ends
+            for k, op in enumerate(block.ops):
+                if k and op.rip in found:
+                    found[block.start] = Block(block.start, block.ops[:k], "jump", target=op.rip)
+                    break
+        return found
+
+    def edges(self, start) -> list[int]:
+        return [t for t in self.blocks[start].edges if t in self.blocks]
+
+    def _order(self):
+        order, seen, stack = [], {self.entry}, [(self.entry, iter(self.edges(self.entry)))]
+        while stack:
+            start, rest = stack[-1]
+            for t in rest:
+                if t not in seen:
+                    seen.add(t)
+                    stack.append((t, iter(self.edges(t))))
+                    break
+            else:
+                order.append(start)
+                stack.pop()
+        self.order = order[::-1]
+        self.number = {start: k for k, start in enumerate(self.order)}
+        self.blocks = {start: self.blocks[start] for start in self.order}       # cutting may have left some unreachable
+        self.preds = {start: [] for start in self.order}
+        for start in self.order:
+            for t in self.edges(start):
+                self.preds[t].append(start)
+
+    def _dominate(self):
+        number, idom = self.number, {self.entry: self.entry}
+        changed = True
+        while changed:
+            changed = False
+            for start in self.order[1:]:
+                new = None
+                for p in self.preds[start]:
+                    if p in idom:
+                        if new is None:
+                            new = p
+                        else:
+                            a, b = p, new
+                            while a != b:
+                                while number[a] > number[b]:
+                                    a = idom[a]
+                                while number[b] > number[a]:
+                                    b = idom[b]
+                            new = a
+                if idom.get(start) != new:
+                    idom[start] = new
+                    changed = True
+        self.idom = idom
+        self.children = {start: [] for start in self.order}
+        for start in self.order[1:]:
+            self.children[idom[start]].append(start)
+        back = [(s, t) for s in self.order for t in self.edges(s) if number[t] <= number[s]]
+        self.loops = {t for _, t in back}
+        self.reducible = all(self.dominates(t, s) for s, t in back)
+        self.merges = {t for t in self.order if sum(number[p] < number[t] for p in self.preds[t]) > 1}
+
+    def dominates(self, a, b) -> bool:
+        while self.number[b] > self.number[a]:
+            b = self.idom[b]
+        return a == b

@@ -1,0 +1,222 @@
+"""What an instruction of a shape reads and writes, found by running its meaning over values that stand for themselves.
+
+So there is no table of effects to keep by hand. Knows the language of meanings; knows no encodings, and emits nothing.
+
+A value is an int where the shape alone fixes it, `(where, offset)` for a 64-bit register plus a constant, else None.
+`where` is the number of a general register, or -1 - k for register operand k.
+"""
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from ..x86 import flags
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Bool, Int, Machine, Vec
+from . import layout as at
+from .handler import Shape
+
+M64 = (1 << 64) - 1
+CONDITION_FLAGS = [1 << OF, 1 << CF, 1 << ZF, 1 << CF | 1 << ZF, 1 << SF, 1 << PF, 1 << SF | 1 << OF, 1 << ZF | 1 << SF | 1 << OF]
+_BITS = {"cf": 1 << CF, "pf": 1 << PF, "af": 1 << AF, "zf": 1 << ZF, "sf": 1 << SF, "of": 1 << OF}
+
+
+@dataclass
+class Effects:
+    """Register sets are masks: general register n is bit n, xmm n is bit 16 + n."""
+    reads: int = 0                      # fixed registers
+    writes: int = 0
+    operand_reads: set = field(default_factory=set)      # of register operands, by position
+    operand_writes: set = field(default_factory=set)
+    operand_partial: set = field(default_factory=set)    # written in part, or only under a condition: the rest must be there
+    memory: dict = field(default_factory=dict)           # memory operand -> (access, bits)
+    implicit: list = field(default_factory=list)         # (value of the address, access, bits), in the order they are made
+    moves: dict = field(default_factory=dict)            # where -> (where, offset): set to a register plus a constant
+    flags_read: int = 0                 # masks of EFLAGS bits
+    flags_written: int = 0              # in any case
+    flags_touched: int = 0              # perhaps
+    flags_kind: tuple | None = None     # (kind, bits) of the lazy flags it leaves, if it always does
+    control: str | None = None          # "branch", "goto", "syscall"
+    traps: bool = False                 # may have to be executed by the interpreter instead
+    conditional: bool = False           # registers are written under a condition
+    repeats: bool = False
+    strange: bool = False               # something that regions leave to the interpreter
+
+
+class _Observer(Machine):
+    def __init__(self, shape: Shape):
+        self.shape, self.size, self.bits, self.cc, self.rep = shape, shape.size, shape.bits, shape.cc, shape.rep
+        self.kinds = tuple(k.lower()[0] if k[0] != "g" else "r" for k in shape.kinds)
+        self.asize, self.segment = 64, None
+        self.e = Effects()
+        self.inside = 0
+
+    # ---- values
+    def prim(self, op, *raws):
+        if op in ("i64.add", "i64.sub") and isinstance(raws[0], tuple) and isinstance(raws[1], int):
+            where, offset = raws[0]
+            offset = offset + raws[1] if op == "i64.add" else offset - raws[1]
+            return where, (offset + (1 << 63) & M64) - (1 << 63)
+        return None
+
+    def lane(self, op, index, *raws): return None
+    def shuffle(self, a, b, indices): return None
+    def const(self, type, n): return n
+    def keep(self, type, raw): return raw
+
+    # ---- operands
+    def _fixed(self, k):
+        kind = self.shape.kinds[k]
+        return int(kind[1:]) if len(kind) > 1 else None
+
+    def _memory(self, k, access, bits):
+        old = self.e.memory.get(k, (0, 0))
+        self.e.memory[k] = old[0] | access, max(old[1], bits)
+
+    def _read_operand(self, k, bits):
+        kind, fixed = self.kinds[k], self._fixed(k)
+        if kind == "m":
+            self._memory(k, at.READ, bits)
+        elif fixed is not None:
+            self.e.reads |= 1 << fixed + (16 if kind == "x" else 0)
+            return (fixed, 0) if kind == "r" and bits == 64 else None
+        elif kind in "rx":
+            self.e.operand_reads.add(k)
+            return (-1 - k, 0) if kind == "r" and bits == 64 else None
+        return None
+
+    def read(self, k, bits): return self._read_operand(k, bits)
+    def read_vec(self, k): return self._read_operand(k, self.bits[k])
+
+    def _write_operand(self, k, bits, raw):
+        kind, fixed = self.kinds[k], self._fixed(k)
+        if kind == "m":
+            self._memory(k, at.WRITE, bits)
+        elif fixed is not None and kind == "r":
+            self.set_reg(fixed, Int(self, raw, bits))
+        elif fixed is not None:
+            self.e.writes |= 1 << fixed + 16
+        elif kind in "rx":
+            self.e.operand_writes.add(k)
+            if bits < 32 or self.inside:
+                self.e.operand_partial.add(k)
+            elif bits == 64 and isinstance(raw, tuple):
+                self.e.moves[-1 - k] = raw
+        self.e.conditional |= self.inside > 0
+
+    def write(self, k, value): self._write_operand(k, value.bits, value.raw)
+    def write_vec(self, k, value): self._write_operand(k, self.bits[k] if self.kinds[k] == "m" else 128, None)
+
+    def reg(self, number, bits):
+        self.e.reads |= 1 << number
+        return Int(self, (number, 0) if bits == 64 else None, bits)
+
+    def set_reg(self, number, value):
+        self.e.writes |= 1 << number
+        if value.bits < 32 or self.inside:
+            self.e.reads |= 1 << number
+        elif value.bits == 64 and isinstance(value.raw, tuple):
+            self.e.moves[number] = value.raw
+        self.e.conditional |= self.inside > 0
+
+    def xmm(self, number):
+        self.e.reads |= 1 << 16 + number
+        return Vec(self, None)
+
+    def set_xmm(self, number, value): self.e.writes |= 1 << 16 + number
+
+    # ---- memory
+    def _implicit(self, address, access, bits): self.e.implicit.append((address.raw, access, bits))
+
+    def load(self, address, bits):
+        self._implicit(address, at.READ, bits)
+        return Int(self, None, bits)
+
+    def store(self, address, value): self._implicit(address, at.WRITE, value.bits)
+
+    def load_vec(self, address):
+        self._implicit(address, at.READ, 128)
+        return Vec(self, None)
+
+    def store_vec(self, address, value): self._implicit(address, at.WRITE, 128)
+    def writable(self, address, bits): self._implicit(address, at.WRITE, bits)
+    def address(self, k, segment=True): return Int(self, None, 64)
+
+    # ---- control registers
+    def time_stamp(self):
+        self.e.strange = True
+        return Int(self, None, 64)
+
+    def base(self, segment): return Int(self, None, 64)
+    def set_base(self, segment, value): pass
+    def cell(self, name): return Int(self, None, {"mxcsr": 32, "fcw": 16, "fsw": 16, "ftw": 8, "df": 32}[name])
+    def set_cell(self, name, value): pass
+
+    def stack_register(self, i):
+        self.e.strange = True
+        return Int(self, None, 64), Int(self, None, 16)
+
+    def set_stack_register(self, i, mantissa, exponent): self.e.strange = True
+
+    # ---- control
+    def next_ip(self): return Int(self, None, 64)
+    def goto(self, address): self.e.control = "goto"
+    def branch(self, condition=None): self.e.control = "branch"
+    def again(self, condition): self.e.repeats = True
+
+    def when(self, condition, body):
+        self.inside += 1
+        body()
+        self.inside -= 1
+
+    def trap_if(self, condition, vector): self.e.traps = True
+    def trap(self, vector): self.e.strange = True
+    def system_call(self): self.e.control = "syscall"
+    def slow_if(self, condition): self.e.traps = True
+
+    def divide_wide(self, high, low, divisor, signed):
+        self.e.traps = True
+        return Int(self, None, 64), Int(self, None, 64)
+
+    # ---- flags
+    def _flags(self, mask, kind=None, bits=64):
+        e = self.e
+        e.flags_touched |= mask
+        if self.inside:
+            e.flags_kind = None
+        else:
+            e.flags_written |= mask
+            e.flags_kind = None if kind is None else (kind, bits)
+
+    def flags_sub(self, x, y): self._flags(ARITHMETIC, flags.SUB, x.bits)
+    def flags_add(self, x, y): self._flags(ARITHMETIC, flags.ADD, x.bits)
+    def flags_logic(self, r): self._flags(ARITHMETIC, flags.SUB, r.bits)
+    def flags_inc(self, r): self._flags(ARITHMETIC & ~(1 << CF), flags.INC, r.bits)
+    def flags_dec(self, r): self._flags(ARITHMETIC & ~(1 << CF), flags.DEC, r.bits)
+    def flags_result(self, r, cf, of, af=None): self._flags(ARITHMETIC, flags.RESULT, r.bits)
+    def flags_set(self, **bits): self._flags(sum(_BITS[name] for name in bits), flags.EXPLICIT)
+
+    def arithmetic_flags(self):
+        self.e.flags_read |= ARITHMETIC
+        return Int(self, None, 32)
+
+    def set_arithmetic_flags(self, packed): self._flags(ARITHMETIC, flags.EXPLICIT)
+
+    def condition(self, cc):
+        self.e.flags_read |= CONDITION_FLAGS[cc >> 1]
+        return Bool(self, None)
+
+    def flags_rest(self): return Int(self, None, 32)
+    def set_flags_rest(self, value): pass
+
+
+@lru_cache(None)
+def effects(shape: Shape) -> Effects:
+    """The effects of the instructions of a shape (without the branch that may be fused to it)."""
+    observer = _Observer(shape)
+    MEANINGS[shape.meaning](observer)
+    e = observer.e
+    if shape.rep is not None:
+        # one element a time, and none when the count is zero
+        e.reads |= e.writes
+        e.implicit = [(None, access, bits) for _, access, bits in e.implicit]
+        e.moves = {}
+    assert RSP == 4
+    return e

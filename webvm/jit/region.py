@@ -1,0 +1,687 @@
+"""Tier 1: a region, one Wasm function over the control flow graph that begins at a hot entry.
+
+A region's function takes the number of further activations it may make, and answers the next rip, or 0 with RIP and STOP
+set. Guest registers live in its locals: loaded where it begins and after calls, stored where it ends and before calls. A
+memory access that its check refuses, and whatever must trap, leaves with STOP = RETRY before the instruction has changed
+anything, and the interpreter executes it.
+
+The code of instructions comes from the meanings; here is where operands live, and how control flows: loops and blocks
+from the dominator tree (N. Ramsey, "Beyond Relooper", ICFP 2022), or where the graph is irreducible, a loop over a br_table.
+"""
+from dataclasses import dataclass
+
+from ..wasm import encoding as w
+from ..x86 import flags
+from ..x86.meaning import ARITHMETIC, CF, MEANINGS, OF, AF, Bool, Int, Vec
+from ..x86.primitives import PRIM
+from . import layout as at
+from .cfg import Graph, Op
+from .emit import Emitter
+from .handler import CELLS, LOAD, LOAD_VECTOR, STORE
+from .liveness import CLEAN, MIXED, analyse
+
+_ZERO32 = w.i32(0)
+_TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
+_FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
+
+
+@dataclass(frozen=True)
+class Options:
+    """A switch for each optimisation."""
+    dead_flags: bool = True     # flags that nobody reads are not computed
+    cover: bool = True          # one check for several accesses off one register
+    structured: bool = True     # control flow from the dominator tree, not a loop over br_table
+    direct_calls: bool = True   # calls within a module
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Function indices of what regions call in the interpreter."""
+    enter: int          # (rip, depth) -> next rip
+    syscall_out: int    # (next rip) -> next rip
+    escape_out: int     # (rip) -> next rip
+    flags: int          # () -> the arithmetic flags, from the state in memory
+    divide: int         # (high, low, divisor) -> quotient
+
+
+class Const(bytes):
+    """The bytes that push a constant, which is known."""
+    def __new__(cls, raw, value):
+        self = super().__new__(cls, raw)
+        self.value = value
+        return self
+
+
+class Region(Emitter):
+    """A machine for MEANINGS that emits the function of one region."""
+    first_local = 1
+
+    def __init__(self, graph: Graph, imports: Imports, batch: dict[int, int], options: Options = Options()):
+        """batch: rip -> function index of the regions in the same module."""
+        super().__init__()
+        self.graph, self.imports, self.options = graph, imports, options
+        self.batch = batch if options.direct_calls else {}
+        self.called: set[int] = set()                     # rips of regions that this one calls directly
+        analyse(graph, options.dead_flags, options.cover)
+        touched = self.written = 0
+        self.sets_flags = False
+        for block in graph.blocks.values():
+            touched |= block.live_in
+            for op in block.ops:
+                touched |= op.reads | op.writes
+                self.written |= op.writes
+                self.sets_flags |= bool(op.effects.flags_touched & op.flags_live)
+        self.exit_rip, self.fuel, self.next = self._new("i32"), self._new("i32"), self._new("i32")
+        self.flag_kind, self.flag_a, self.flag_b = self._new("i32"), self._new("i64"), self._new("i64")
+        self.local = {}                                   # register number (xmm n: 16 + n) -> local
+        for n in range(32):
+            if touched >> n & 1:
+                self.local[n] = self._new("i64" if n < 16 else "v128")
+        self.temps: dict[str, list[int]] = {}
+        self.used: dict[str, int] = {}
+        self.masks: dict[int, int] = {}                   # registers to store at a fault -> label
+        for block in graph.blocks.values():
+            for op in block.ops:
+                self.masks.setdefault(op.saved, len(self.masks))
+            if self._is_checked(block.start):
+                self.masks.setdefault(block.valid_in & self.written, len(self.masks))
+        self.labels: list = []                            # what encloses the code being emitted, outermost first
+        self.depth = 0                                    # the same, counted with ifs inside instructions
+        self.op: Op | None = None
+        self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
+        self.narrow = 0                                   # registers known to hold 32 bits
+        self.inside = 0                                   # conditions we are under
+        self.implicit = 0
+
+    @property
+    def _structured(self) -> bool: return self.options.structured and self.graph.reducible
+
+    def _is_checked(self, start) -> bool:
+        """Whether the block begins with a look at the fuel."""
+        return start in self.graph.loops or not self._structured
+
+    # ---- locals and constants
+    def _new(self, type: str) -> int:
+        self.locals.append(type)
+        return self.first_local + len(self.locals) - 1
+
+    def let(self, type, raw):
+        pool = self.temps.setdefault(type, [])
+        k = self.used.get(type, 0)
+        if k == len(pool):
+            pool.append(self._new(type))
+        self.used[type] = k + 1
+        self.out.append(raw + w.put(pool[k]))
+        return w.get(pool[k])
+
+    def const(self, type, n):
+        return Const(super().const(type, n), n & ((1 << (32 if type == "i32" else 64 if type == "i64" else 128)) - 1))
+
+    def prim(self, op, *raws):
+        if type(raws[-1]) is Const and op[:4] in ("i64.", "i32.") and all(type(r) is Const for r in raws):
+            value = PRIM[op](*(r.value for r in raws))
+            return self.const("i32" if op[1] == "3" or op[4:] in _TESTS else "i64", value)
+        return b"".join(raws) + w.OP[op]
+
+    def wrap(self, raw, bits):
+        if bits == 64:
+            return raw
+        if type(raw) is Const:
+            return self.const("i64", raw.value & (1 << bits) - 1)
+        return raw + _TO32 if bits == 32 else raw + w.i64((1 << bits) - 1) + w.OP["i64.and"]
+
+    # ---- the function
+    def code(self) -> bytes:
+        graph, n = self.graph, len(self.masks)
+        first = graph.blocks[graph.entry]
+        self.out = []
+        self.out.append(_ZERO32 + w.access("i32.load", at.REGION_FUEL) + w.tee(self.fuel) + _ZERO32 + w.OP["i32.lt_s"] + b"\x04\x40"
+                        + self._leave_at(w.i64(graph.entry), w.i32(at.FUEL)) + w.END)
+        self._load(first.live_in)
+        head = b"".join(self.out)
+        if self._structured:
+            body = self.nested(lambda: self._tree(graph.entry))
+        else:
+            body = self.nested(self._dispatch)
+        tail = b""
+        for mask, label in sorted(self.masks.items(), key=lambda item: -item[1]):
+            tail += w.END + self._stores(mask) + w.br(label)
+        stop = w.i32(at.FUEL) + w.i32(at.RETRY) + w.get(self.fuel) + _ZERO32 + w.OP["i32.lt_s"] + w.SELECT
+        end = (self._store_mixed_flags() if self.sets_flags else b"") + self._store_fuel()
+        end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
+        return head + b"\x02\x40" * (n + 1) + body + w.UNREACHABLE + tail + w.END + end
+
+    def _leave_at(self, rip: bytes, stop: bytes) -> bytes:
+        return (_ZERO32 + rip + w.access("i64.store", at.RIP) + _ZERO32 + stop + w.access("i32.store", at.STOP)
+                + _ZERO32 + w.RETURN)
+
+    def _store_fuel(self) -> bytes: return _ZERO32 + w.get(self.fuel) + w.access("i32.store", at.REGION_FUEL)
+
+    def _stores(self, mask: int) -> bytes:
+        return b"".join(_ZERO32 + w.get(self.local[n])
+                        + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
+                        for n in range(32) if mask >> n & 1)
+
+    def _load(self, mask: int):
+        for n in range(32):
+            if mask >> n & 1:
+                load = w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", at.VECTOR + 32 * (n - 16))
+                self.out.append(_ZERO32 + load + w.put(self.local[n]))
+
+    def _exit(self, mask: int | None = None) -> bytes:
+        """A branch to where the registers are stored and RETRY (or FUEL) is answered for the current instruction."""
+        label = self.masks[self.op.saved if mask is None else mask]
+        return w.i32(self.rip) + w.put(self.exit_rip) + w.br(self.depth + len(self.masks) - 1 - label)
+
+    def _if(self, condition: bytes, body) -> None:
+        self.depth += 1
+        inner = self.nested(body)
+        self.depth -= 1
+        self.out.append(w.if_(condition, inner))
+
+    def _exit_if(self, condition: bytes, mask: int | None = None):
+        self._if(condition, lambda: self.out.append(self._exit(mask)))
+
+    # ---- control flow
+    def _tree(self, x):
+        """Code for the part of the graph that x dominates."""
+        graph = self.graph
+        merges = sorted((c for c in graph.children[x] if c in graph.merges), key=graph.number.get)
+        if x in graph.loops:
+            self.out.append(b"\x03\x40")
+            self._push(("loop", x))
+            self._within(x, merges)
+            self._pop()
+            self.out.append(w.END)
+        else:
+            self._within(x, merges)
+
+    def _push(self, label):
+        self.labels.append(label)
+        self.depth += 1
+
+    def _pop(self):
+        self.labels.pop()
+        self.depth -= 1
+
+    def _within(self, x, merges):
+        if merges:
+            self.out.append(b"\x02\x40")
+            self._push(("block", merges[-1]))
+            self._within(x, merges[:-1])
+            self._pop()
+            self.out.append(w.END)
+            self._tree(merges[-1])
+        else:
+            self._block(x)
+
+    def _goto(self, x, y):
+        """From the end of block x to the rip y."""
+        graph = self.graph
+        if y not in graph.blocks:
+            self._spill(graph.blocks[x])                    # out of the region
+            self._jump_to(w.i32(y))
+        elif not self._structured:
+            self.out.append(w.i32(graph.number[y]) + w.put(self.next) + w.br(self.depth - self.labels.index(("loop", None)) - 1))
+        elif graph.number[y] <= graph.number[x]:
+            self.out.append(w.br(self.depth - self.labels.index(("loop", y)) - 1))
+        elif y in graph.merges:
+            self.out.append(w.br(self.depth - self.labels.index(("block", y)) - 1))
+        else:
+            self._tree(y)
+
+    def _dispatch(self):
+        """Any graph: a loop around a br_table over all blocks."""
+        order = self.graph.order
+        self.out.append(b"\x03\x40" + b"\x02\x40" * len(order) + w.get(self.next) + b"\x0e"
+                        + w.vec(w.uleb(k) for k in range(len(order) - 1)) + w.uleb(len(order) - 1))
+        self._push(("loop", None))
+        for k, x in enumerate(order):
+            self.labels += [("block", None)] * (len(order) - 1 - k)
+            self.depth += len(order) - 1 - k
+            self.out.append(w.END)
+            self._block(x)
+            del self.labels[-(len(order) - 1 - k) or len(self.labels):]
+            self.depth -= len(order) - 1 - k
+        self._pop()
+        self.out.append(w.UNREACHABLE + w.END)
+
+    def _block(self, x):
+        block = self.graph.blocks[x]
+        self.kind, self.narrow = block.kind_in or MIXED, 0
+        self.rip = x
+        if block.ops:
+            self.out.append(w.get(self.fuel) + w.i32(len(block.ops)) + w.OP["i32.sub"] + w.put(self.fuel))
+        if self._is_checked(x):
+            self._exit_if(w.get(self.fuel) + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
+        self.ends = None
+        for op in block.ops:
+            self._instruction(op)
+        getattr(self, "_end_" + block.end)(block)
+
+    def _end_jump(self, block): self._goto(block.start, block.target)
+
+    def _end_branch(self, block):
+        condition = self.ends
+        state = self.kind, self.narrow
+        self.out.append(condition + b"\x04\x40")
+        self._push(None)
+        self._goto(block.start, block.target)
+        self.out.append(w.ELSE)
+        self.kind, self.narrow = state
+        self._goto(block.start, block.next)
+        self._pop()
+        self.out.append(w.END + w.UNREACHABLE)
+
+    def _spill(self, block):
+        self.out.append(self._stores(block.dirty_out))
+        self._flush_flags()
+        self.out.append(self._store_fuel())
+
+    def _callout(self, block, call: bytes):
+        """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
+        following = self.graph.blocks.get(block.next)
+        if following is None:
+            self.out.append(call + w.RETURN)
+            return
+        self.out.append(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + b"\x04\x40" + w.get(self.next) + w.RETURN + w.END)
+        self.out.append(_ZERO32 + w.access("i32.load", at.REGION_FUEL) + w.put(self.fuel))
+        if self.sets_flags:
+            self.out.append(_ZERO32 + w.put(self.flag_kind))
+        self._load(following.live_in)
+        self._goto(block.start, block.next)
+
+    def _end_call(self, block):
+        self._spill(block)
+        target = block.target
+        if target in self.batch:
+            self.called.add(target)
+            none_left = w.get(0) + w.OP["i32.eqz"]
+            call = none_left + b"\x04\x7f" + w.i32(target) + w.ELSE + w.get(0) + w.i32(1) + w.OP["i32.sub"] + w.call(self.batch[target]) + w.END
+        else:
+            call = w.i32(target) + w.get(0) + w.call(self.imports.enter)
+        self._callout(block, call)
+
+    def _end_call_indirect(self, block):
+        self._spill(block)
+        self._checked_target()
+        self._callout(block, w.get(self.next) + w.get(0) + w.call(self.imports.enter))
+
+    def _end_jump_indirect(self, block):
+        self._spill(block)
+        self._checked_target()
+        self._jump_to(w.get(self.next))
+
+    def _end_ret(self, block):
+        self._spill(block)
+        self._checked_target()
+        self.out.append(w.get(self.next) + w.RETURN)
+
+    def _checked_target(self):
+        """Puts the low half of the target into `next`; leaves where it is no address that code can have."""
+        target = self.ends if len(self.ends) <= 10 else self.let("i64", self.ends)
+        wrong = target + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
+        wrong += target + w.OP["i32.wrap_i64"] + w.tee(self.next) + w.OP["i32.eqz"] + w.OP["i32.or"]
+        self.out.append(w.if_(wrong, self._leave_at(target, w.i32(at.RETRY))))
+
+    def _end_syscall(self, block):
+        self._spill(block)
+        self._callout(block, w.i32(block.next) + w.call(self.imports.syscall_out))
+
+    def _end_out(self, block):
+        self._spill(block)
+        self._callout(block, w.i32(block.target) + w.call(self.imports.escape_out))
+
+    def _end_retry(self, block):
+        self._spill(block)
+        self.out.append(self._leave_at(w.i64(block.target), w.i32(at.RETRY)))
+
+    def _jump_to(self, rip: bytes):
+        self.out.append(rip + w.get(0) + w.i32(1) + w.OP["i32.add"] + b"\x12" + w.uleb(self.imports.enter))
+
+    # ---- an instruction
+    def _instruction(self, op: Op):
+        shape = op.shape
+        self.op, self.rip = op, op.rip
+        self.size, self.bits, self.cc, self.rep = shape.size, shape.bits, shape.cc, shape.rep
+        self.kinds = tuple(k.lower()[0] if k[0] != "g" else "r" for k in shape.kinds)
+        self.asize, self.segment = 64, None
+        self.used = {}
+        self.implicit = 0
+        self.addresses = {}
+        if op.effects.repeats:
+            self.out.append(b"\x03\x40")
+            self.depth += 1
+        for k, (access, bits) in op.effects.memory.items():
+            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k))
+        MEANINGS[shape.meaning](self)
+        if op.effects.repeats:
+            self._repeat()
+
+    def _repeat(self):
+        def once_more():
+            self.out.append(w.get(self.fuel) + w.i32(1) + w.OP["i32.sub"] + w.tee(self.fuel) + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
+            self.out.append(self._exit())
+        self._if(self.ends, once_more)
+        self.depth -= 1
+        self.out.append(w.END)
+
+    def again(self, condition): self.ends = condition.raw
+
+    # ---- registers
+    def _general(self, n: int, bits: int, high: bool = False) -> bytes:
+        raw = w.get(self.local[n])
+        if high:
+            raw += w.i64(8) + w.OP["i64.shr_u"]
+        if bits < 64 and not (bits == 32 and self.narrow >> n & 1):
+            raw = self.wrap(raw, bits)
+        return self.let("i64", raw) if self.op.writes >> n & 1 else raw
+
+    def _set_general(self, n: int, value: Int, high: bool = False):
+        local, bits, raw = self.local[n], value.bits, value.raw
+        if bits >= 32:
+            self.out.append(raw + w.put(local))
+            if bits == 32 and not self.inside:
+                self.narrow |= 1 << n
+            elif bits == 64:
+                self.narrow &= ~(1 << n)
+            return
+        shift = 8 if high else 0
+        mask = (1 << bits) - 1 << shift
+        if high:
+            raw += w.i64(8) + w.OP["i64.shl"]
+        self.out.append(w.get(local) + w.i64(~mask) + w.OP["i64.and"] + raw + w.OP["i64.or"] + w.put(local))
+
+    def _vector(self, n: int) -> bytes:
+        raw = w.get(self.local[16 + n])
+        return self.let("v128", raw) if self.op.writes >> 16 + n & 1 else raw
+
+    def reg(self, number, bits): return Int(self, self._general(number, bits), bits)
+    def set_reg(self, number, value): self._set_general(number, value)
+    def xmm(self, number): return Vec(self, self._vector(number))
+    def set_xmm(self, number, value): self.out.append(value.raw + w.put(self.local[16 + number]))
+
+    def _where(self, k):
+        """The state offset of register operand k."""
+        kind = self.op.shape.kinds[k]
+        if len(kind) > 1:
+            n = int(kind[1:])
+            return 8 * n if kind[0] == "g" else at.VECTOR + 32 * n
+        return self.op.operands[k]
+
+    # ---- operands
+    def read(self, k, bits):
+        kind = self.kinds[k]
+        if kind == "i":
+            return self.const("i64", self.op.imm & (1 << bits) - 1)
+        if kind == "m":
+            return self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
+        where = self._where(k)
+        if kind == "r":
+            return self._general(where >> 3, bits, where & 7)
+        if kind == "x":
+            return Vec(self, self._vector(where - at.VECTOR >> 5)).int(0, bits).raw
+        return self.let("i64", _ZERO32 + w.access(LOAD[bits], where))
+
+    def write(self, k, value):
+        kind = self.kinds[k]
+        if kind == "m":
+            self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS))
+            return
+        where = self._where(k)
+        if kind == "r":
+            self._set_general(where >> 3, value, where & 7)
+        else:
+            assert kind == "q", "vector registers are written whole"
+            self.out.append(_ZERO32 + value.raw + w.access(STORE[64 if value.bits == 32 else value.bits], where))
+
+    def read_vec(self, k):
+        kind = self.kinds[k]
+        if kind == "m":
+            return self.let("v128", self.addresses[k] + w.access(LOAD_VECTOR[self.bits[k]], at.BIAS))
+        where = self._where(k)
+        if kind == "x":
+            return self._vector(where - at.VECTOR >> 5)
+        return self.let("v128", _ZERO32 + w.access(LOAD_VECTOR[64], where))
+
+    def write_vec(self, k, value):
+        kind = self.kinds[k]
+        if kind == "x":
+            self.out.append(value.raw + w.put(self.local[16 + (self._where(k) - at.VECTOR >> 5)]))
+        elif self.bits[k] < 128:
+            self.write(k, value.int(0, self.bits[k]))
+        elif kind == "m":
+            self.out.append(self.addresses[k] + value.raw + w.access("v128.store", at.BIAS))
+        else:
+            self.out.append(_ZERO32 + value.raw + w.access("v128.store", self._where(k)))
+
+    # ---- memory
+    def _effective_address(self, k, segment):
+        op = self.op
+        raw = b""
+        if op.base < at.ZERO:
+            raw = w.get(self.local[op.base >> 3])
+        if op.shape.kinds[k] != "m":
+            if op.index < at.ZERO:
+                index = w.get(self.local[op.index >> 3])
+                if op.scale:
+                    index += w.i64(op.scale) + w.OP["i64.shl"]
+                raw = raw + index + w.OP["i64.add"] if raw else index
+        if not raw:
+            raw = self.const("i64", op.disp)
+        elif op.disp:
+            raw += w.i64(op.disp) + w.OP["i64.add"]
+        if op.shape.kinds[k] != "m":
+            if op.a32:
+                raw = self.wrap(raw, 32)
+            if segment and op.segment != at.ZERO // 8:
+                raw += _ZERO32 + w.access("i64.load", op.segment * 8) + w.OP["i64.add"]
+        return raw
+
+    def address(self, k, segment=True):
+        raw = self._effective_address(k, segment)
+        return Int(self, raw if type(raw) is Const else self.let("i64", raw), 64)
+
+    def _check(self, address: bytes, bits: int, access: int, key) -> bytes:
+        """Leaves for the interpreter unless `access` to bits/8 bytes at the i64 `address` is permitted; the address as i32."""
+        checks = self.op.checks
+        if key in checks:
+            cover = checks[key]
+            if cover is not None:
+                self._check_range(*cover)
+            return self.let("i32", address + w.OP["i32.wrap_i64"])
+        if type(address) is Const:
+            return self._check_constant(address.value, bits // 8, access)
+        address = self.let("i64", address) if len(address) > 2 else address
+        low = self.let("i32", address + w.OP["i32.wrap_i64"])
+        permission = low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
+        denied = self._without(permission, access)
+        denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        if bits > 8:
+            denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
+        self._exit_if(denied)
+        return low
+
+    @staticmethod
+    def _without(permission: bytes, access: int) -> bytes:
+        """Zero where the permission has all of `access`."""
+        return permission + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
+
+    def _check_constant(self, address, size, access):
+        first, last = address >> 12, address + size - 1 >> 12
+        if last >= 1 << 20:
+            self._exit_if(w.i32(1))
+        else:
+            permission = _ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + first)
+            if last != first:
+                permission += _ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + last) + w.OP["i32.and"]
+            self._exit_if(self._without(permission, access))
+        return self.const("i32", address)
+
+    def _check_range(self, register, low, high, access):
+        """All bytes from register + low up to register + high, which is less than two pages."""
+        base = w.get(self.local[register])
+        first = self.let("i64", base + w.i64(low) + w.OP["i64.add"] if low else base)
+        last = self.let("i64", base + w.i64(high - 1) + w.OP["i64.add"])
+        page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
+        denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
+        denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        self._exit_if(denied)
+
+    def _implicit(self, address: Int, bits: int, access: int) -> bytes:
+        self.implicit += 1
+        return self._check(address.raw, bits, access, ("i", self.implicit - 1))
+
+    def load(self, address, bits):
+        low = self._implicit(address, bits, at.READ)
+        return Int(self, self.let("i64", low + w.access(LOAD[bits], at.BIAS)), bits)
+
+    def store(self, address, value):
+        low = self._implicit(address, value.bits, at.WRITE)
+        self.out.append(low + value.raw + w.access(STORE[value.bits], at.BIAS))
+
+    def load_vec(self, address):
+        low = self._implicit(address, 128, at.READ)
+        return Vec(self, self.let("v128", low + w.access("v128.load", at.BIAS)))
+
+    def store_vec(self, address, value):
+        low = self._implicit(address, 128, at.WRITE)
+        self.out.append(low + value.raw + w.access("v128.store", at.BIAS))
+
+    def writable(self, address, bits): self._implicit(address, bits, at.WRITE)
+
+    # ---- control registers
+    def base(self, segment):
+        return Int(self, self.let("i64", _ZERO32 + w.access("i64.load", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment])), 64)
+
+    def set_base(self, segment, value):
+        self.out.append(_ZERO32 + value.raw + w.access("i64.store", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment]))
+
+    def cell(self, name):
+        where, bits = CELLS[name]
+        return Int(self, self.let("i64", _ZERO32 + w.access(LOAD[bits], where)), bits)
+
+    def set_cell(self, name, value):
+        where, bits = CELLS[name]
+        self.out.append(_ZERO32 + value.raw + w.access(STORE[bits], where))
+
+    # ---- control
+    def next_ip(self): return self.int(self.op.after, 64)
+    def goto(self, address): self.ends = address.raw
+    def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
+    def system_call(self): pass
+
+    def when(self, condition, body):
+        raw = condition.raw
+        if type(raw) is Const:
+            if raw.value:
+                body()
+            return
+        self.inside += 1
+        self._if(raw, body)
+        self.inside -= 1
+
+    def trap_if(self, condition, vector): self._exit_unless_known(condition)
+    def slow_if(self, condition): self._exit_unless_known(condition)
+
+    def _exit_unless_known(self, condition):
+        if type(condition.raw) is not Const or condition.raw.value:
+            self._exit_if(condition.raw)
+
+    def divide_wide(self, high, low, divisor, signed):
+        if not signed:
+            self.trap_if(~high.lt_u(divisor), "DE")
+            call = high.raw + low.raw + divisor.raw + w.call(self.imports.divide)
+            q = Int(self, self.let("i64", call), 64)
+            return q, low - q * divisor
+        self.slow_if((high != low.sar(63)) | (divisor == -1))
+        return low.div_s(divisor), low.rem_s(divisor)
+
+    # ---- flags
+    def _set_lazy(self, kind, a: bytes, b: bytes, bits: int):
+        if not self.op.flags_live & self.op.effects.flags_touched:
+            return
+        code = kind | 64 - bits << 8 | _FLAGS_SET
+        self.out.append(a + b + w.put(self.flag_b) + w.put(self.flag_a) + w.i32(code) + w.put(self.flag_kind))
+        self.kind = MIXED if self.inside else (kind, bits)
+
+    def flags_sub(self, x, y): self._set_lazy(flags.SUB, x.raw, y.raw, x.bits)
+    def flags_add(self, x, y): self._set_lazy(flags.ADD, x.raw, y.raw, x.bits)
+    def flags_logic(self, r): self._set_lazy(flags.SUB, r.raw, w.i64(0), r.bits)
+
+    def _count_flags(self, kind, r):
+        live = self.op.flags_live
+        if live & self.op.effects.flags_touched:
+            self._set_lazy(kind, r.raw, self.cf.int(64).raw if live & 1 << CF else w.i64(0), r.bits)
+
+    def flags_inc(self, r): self._count_flags(flags.INC, r)
+    def flags_dec(self, r): self._count_flags(flags.DEC, r)
+
+    def flags_result(self, r, cf, of, af=None):
+        live = self.op.flags_live
+        if live & ARITHMETIC:
+            b = flags.pack(self, cf, of, af).raw if live & (1 << CF | 1 << OF | 1 << AF) else w.i64(0)
+            self._set_lazy(flags.RESULT, r.raw, b, r.bits)
+
+    def flags_set(self, **bits):
+        live, named = self.op.flags_live, self.op.effects.flags_touched
+        if not live & named:
+            return
+        if live & ~named:
+            super().flags_set(**bits)
+            return
+        packed = self.int(0, 32)
+        for name, bit in bits.items():
+            packed = packed | (bit.int(32) << _NUMBER[name])
+        self.set_arithmetic_flags(packed)
+
+    def set_arithmetic_flags(self, packed): self._set_lazy(flags.EXPLICIT, w.i64(0), packed.raw, 64)
+
+    def _lazy(self) -> tuple[int, Int, Int]:
+        kind, bits = self.kind
+        return kind, Int(self, w.get(self.flag_a), bits), Int(self, w.get(self.flag_b), bits if kind in (flags.SUB, flags.ADD) else 64)
+
+    def arithmetic_flags(self):
+        self._to_memory()
+        return Int(self, self.let("i64", w.call(self.imports.flags) + w.OP["i64.extend_i32_u"]), 32)
+
+    def _to_memory(self):
+        """The flags are in memory too, and stay in locals as they are."""
+        if self.kind is MIXED:
+            self.out.append(self._store_mixed_flags())
+        elif self.kind is not CLEAN:
+            self.out.append(self._store_known_flags())
+
+    def condition(self, cc):
+        if isinstance(self.kind, tuple):
+            kind, a, b = self._lazy()
+            return Bool(self, self.let("i32", flags.condition_after(self, kind, cc, a, b).raw))
+        return flags.condition_of(self, cc, self.arithmetic_flags())
+
+    def _store_known_flags(self) -> bytes:
+        kind, bits = self.kind
+        up = w.i64(64 - bits) + w.OP["i64.shl"] if bits < 64 else b""
+        return (_ZERO32 + w.get(self.flag_a) + up + w.access("i64.store", at.FLAG_A)
+                + _ZERO32 + w.get(self.flag_b) + (up if kind in (flags.SUB, flags.ADD) else b"") + w.access("i64.store", at.FLAG_B)
+                + _ZERO32 + w.i32(kind | 64 - bits << 8) + w.access("i32.store", at.FLAG_KIND))
+
+    def _store_mixed_flags(self) -> bytes:
+        kind = w.get(self.flag_kind)
+        shift = kind + w.i32(8) + w.OP["i32.shr_u"] + w.i32(63) + w.OP["i32.and"] + w.OP["i64.extend_i32_u"]
+        shifted = kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.ADD) + w.OP["i32.le_u"]
+        store = (_ZERO32 + w.get(self.flag_a) + shift + w.OP["i64.shl"] + w.access("i64.store", at.FLAG_A)
+                 + _ZERO32 + w.get(self.flag_b) + shift + w.OP["i64.shl"] + w.get(self.flag_b) + shifted + w.SELECT + w.access("i64.store", at.FLAG_B)
+                 + _ZERO32 + kind + w.i32(0xFFFF) + w.OP["i32.and"] + w.access("i32.store", at.FLAG_KIND))
+        return w.if_(kind, store)
+
+    def _flush_flags(self):
+        if self.kind is MIXED and not self.sets_flags:
+            return
+        self._to_memory()
+
+    def flags_rest(self): return Int(self, self.let("i64", _ZERO32 + w.access("i64.load32_u", at.EFLAGS_REST)), 32)
+    def set_flags_rest(self, value): self.out.append(_ZERO32 + value.raw + w.access("i64.store32", at.EFLAGS_REST))
+
+
+_TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}
+_NUMBER = {"cf": CF, "pf": 2, "af": AF, "zf": 6, "sf": 7, "of": OF}
