@@ -23,8 +23,8 @@ RAX, RCX, RDX, RBX, RSP, RSI, RDI = 0, 1, 2, 3, 4, 6, 7
 class Guest:
     """A space with code and data, whose faults are recorded; `grant` maps a page's number to what a fault there gives."""
 
-    def __init__(self):
-        self.space = NativeEngine(image.Image()).space()
+    def __init__(self, engine: NativeEngine | None = None):
+        self.space = (engine or NativeEngine(image.Image())).space()
         self.space.on_fault, self.space.on_syscall = self.fault, lambda: False
         self.faults, self.grant = [], {}
         self.space.protect(CODE >> 12, 4, RX)
