@@ -19,6 +19,7 @@ from webvm.block.directory import DirectoryStore
 from webvm.block.native import HttpTransport
 from webvm.fs.ext4 import BadImage
 from webvm.fs.hostfs import HostFs
+from webvm.jit.image import TIERS
 from webvm.linux.errno import EACCES, ENOENT, STRERROR, Errno
 from webvm.machine import CHUNK, LOGIN_UID, Machine, exit_status
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", action="append", type=_variable, default=[], metavar="K=V", help="set a variable")
     parser.add_argument("--cwd", metavar="DIR", help="start there (default: the user's home)")
     parser.add_argument("--user", type=int, default=None, metavar="UID", help="who runs ARGV (default: root, and user 1000 for a login shell)")
+    parser.add_argument("--tier", choices=TIERS, default="jit", help="whether hot code is translated (default: jit)")
     parser.add_argument("--strace", action="store_true", help="print the system calls on standard error")
     parser.add_argument("--stats", type=Path, metavar="FILE", help="write counters there as JSON when all is done")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="ARGV", help="the program and its arguments (default: a login shell)")
@@ -87,7 +89,8 @@ async def _run(arguments: argparse.Namespace) -> int:
             root = fs
     streams = Streams()
     try:
-        machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log)
+        machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log,
+                                     tier=arguments.tier)
     except BadImage as error:
         raise Refused(f"{arguments.disk or IMAGE}: {error}", NOT_EXECUTABLE)
     except BlockError as error:

@@ -74,16 +74,17 @@ class Machine:
 
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
-                   log=None, mounts=(), root=None) -> "Machine":
+                   log=None, mounts=(), root=None, tier="jit") -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
         interpreter: in a page, the compiled WebAssembly.Module of the interpreter.
         output: gets the console's bytes. yield_: gives the event loop a turn (default asyncio.sleep(0)).
         mounts: (guest path, Filesystem, read_only) beyond the standard ones.
+        tier: "jit", or "interp" to have no code translated.
         Raises BadImage, or the device's BlockError.
         """
-        image = Image() if interpreter is None else Image(wasm=b"")      # the module is all the engine needs
+        image = Image(wasm=None if interpreter is None else b"", tier=tier)      # a compiled module is all the engine needs
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter), image, root or Tmpfs(mode=0o755), output, yield_, log)
