@@ -100,7 +100,7 @@ class Decoder:
             handler, rip = record[0], record[1]
             if handler < Tables.RESERVED:
                 if handler == Tables.GOTO:
-                    return Block(start, ops, "jump", target=record[12])
+                    return Block(start, ops, "jump", target=rip)
                 if handler == Tables.ESCAPE:
                     return Block(start, ops, "out", target=rip, next=rip + record[9])
                 return None

@@ -31,14 +31,12 @@ def _flags(graph, dead_flags):
         for start in reversed(graph.order):
             block = blocks[start]
             live = ARITHMETIC
-            if block.end in ("jump", "branch") or not dead_flags:
+            if block.end in ("jump", "branch"):
                 live = 0
                 for t in block.edges:
                     live |= blocks[t].flags_in if t in blocks else ARITHMETIC
-            if not dead_flags:
-                live = ARITHMETIC
             for op in reversed(block.ops):
-                op.flags_live = live
+                op.flags_live = live if dead_flags else ARITHMETIC
                 e = op.effects
                 live = live & ~op.flags_written | e.flags_read
             if live != block.flags_in:

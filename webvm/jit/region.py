@@ -220,7 +220,10 @@ class Region(Emitter):
         graph = self.graph
         if y not in graph.blocks:
             self._spill(graph.blocks[x])                    # out of the region
-            self._jump_to(w.i32(y))
+            if 0 < y < 1 << 32:
+                self._jump_to(w.i32(y))
+            else:
+                self.out.append(self._leave_at(w.i64(y), w.i32(at.RETRY)))
         elif not self._structured:
             self.out.append(w.i32(graph.number[y]) + w.put(self.next) + w.br(self.depth - self.labels.index(("loop", None)) - 1))
         elif graph.number[y] <= graph.number[x]:
@@ -294,6 +297,9 @@ class Region(Emitter):
     def _end_call(self, block):
         self._spill(block)
         target = block.target
+        if not 0 < target < 1 << 32:
+            self.out.append(self._leave_at(w.i64(target), w.i32(at.RETRY)))
+            return
         if target in self.batch:
             self.called.add(target)
             none_left = w.get(0) + w.OP["i32.eqz"]
