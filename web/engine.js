@@ -24,6 +24,12 @@ function stageBytes() {
     return stageBuffer.data;
 }
 
+// Numbers of table slots, which Python staged.
+function stagedSlots(n) {
+    const bytes = stageBytes();
+    return new Uint32Array(bytes.buffer, bytes.byteOffset, n);
+}
+
 export function compile(wasm) {
     const buffer = wasm.getBuffer("u8");
     try {
@@ -36,15 +42,16 @@ export function compile(wasm) {
 // An address space. Throws RangeError when there can be no more memories.
 export function create(module, wasmPages, maximum, syscall, fault, escape) {
     const memory = new WebAssembly.Memory({ initial: wasmPages, maximum });
-    const { exports } = new WebAssembly.Instance(module, {
-        env: {
-            memory,
-            syscall: () => syscall(),
-            fault: (low, high, access) => fault(low >>> 0, high >>> 0, access),
-            escape: () => escape(),
-            clock: () => performance.now() * 1e6,
-        },
-    });
+    const hooks = {
+        memory,
+        syscall: () => syscall(),
+        fault: (low, high, access) => fault(low >>> 0, high >>> 0, access),
+        escape: () => escape(),
+        clock: () => performance.now() * 1e6,
+    };
+    const { exports } = new WebAssembly.Instance(module, { env: hooks });
+    const { table } = exports;
+    const forRegions = { env: { ...hooks, ...exports } };
     let u8 = new Uint8Array(memory.buffer);
 
     return {
@@ -54,6 +61,20 @@ export function create(module, wasmPages, maximum, syscall, fault, escape) {
         resize(pages) {
             memory.grow(Math.max(pages - memory.buffer.byteLength / 65536, 0));
             u8 = new Uint8Array(memory.buffer);
+        },
+        extend(n) {
+            return table.grow(n);
+        },
+        // Functions "0" .. of a region module, into as many staged slots.
+        link(module, n) {
+            const { exports } = new WebAssembly.Instance(module, forRegions);
+            if (n && !exports[n - 1]) {
+                throw new WebAssembly.LinkError(`the region module has no function ${n - 1}`);
+            }
+            stagedSlots(n).forEach((slot, i) => table.set(slot, exports[i]));
+        },
+        clear(n) {
+            stagedSlots(n).forEach((slot) => table.set(slot, null));
         },
         peek(address, n) {
             stageBytes().set(u8.subarray(address, address + n));

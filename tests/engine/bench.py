@@ -3,8 +3,10 @@
 import json
 import time
 
-from . import shared
-from .toy import ADDI, JUMP, LOAD, SYSCALL
+from webvm.engine import EngineTrap
+
+from . import shared, toy
+from .toy import ADDI, INT3, JUMP, LOAD, SYSCALL
 
 R, W, PRESENT = 1, 2, 32
 
@@ -77,6 +79,10 @@ def figures(make) -> dict[str, float]:
     ):
         result[what] = microseconds(f, n)
 
+    space.release()
+    result.update(of_regions(make))
+
+    space, other = engine.space(), engine.space()
     space.protect(0x10000, 2560, R | W | PRESENT)
     space.fill(0x10000000, 10 << 20, 1)
     other.protect(0x10000, 2560, R | W | PRESENT)
@@ -86,13 +92,63 @@ def figures(make) -> dict[str, float]:
     return result
 
 
-def main():
-    import wasmtime
+def of_regions(make) -> dict[str, float]:
+    result = {}
+    engine = make()
+    for n in (1, 20, 200):
+        wasm = toy.assembled(f"regions{n}")
+        per_kib = engine.counters.compile_seconds
+        for _ in range(5):
+            regions = engine.compile_regions(wasm)
+        per_kib = (engine.counters.compile_seconds - per_kib) / 5 / len(wasm) * 1024
+        result[f"compile a module of {n}, for each KiB"] = round(per_kib * 1e6, 1)
+        space, first, again, gone = engine.space(), [], [], []
+        for i in range(20):
+            fresh = engine.compile_regions(wasm)
+            for f, into in ((lambda: space.link(fresh, n), first), (lambda: space.link(fresh, n), again),
+                            (lambda: space.unlink(slots), gone)):
+                start = time.perf_counter()
+                slots = f() or []
+                into.append(time.perf_counter() - start)
+        for what, times in (("link a module of {}, first", first), ("link a module of {}, again", again), ("unlink {}", gone)):
+            result[what.format(n)] = round(sorted(times)[len(times) // 2] * 1e6, 1)
 
+    space = engine.space()
+    shared.load(space, (INT3,))
+    space.run(1)
+    slot, = space.link(engine.compile_regions(toy.assembled("deep")), 1)
+    result["find"] = microseconds(lambda: space.find(shared.TEXT), 3000)
+    result["install"] = microseconds(lambda: space.install(shared.TEXT, slot, shared.TEXT, shared.TEXT + 7), 3000)
+    result["hot, nothing"] = microseconds(space.hot, 3000)
+    for when in ("at first", "optimised"):
+        deep = 16
+        while reaches(space, deep * 9 // 8):
+            deep = deep * 9 // 8
+        for _ in range(2000):
+            reaches(space, 100)
+        result[f"how many regions can call each other, {when}"] = deep
+    return result
+
+
+def reaches(space, depth: int) -> bool:
+    """Whether that many regions can call each other, and the last one the kernel."""
+    asked = []
+    space.on_syscall = lambda: asked.append(0) is not None
+    space.set(7, shared.TEXT)
+    space.set(0, depth)
+    space.rip = shared.TEXT
+    try:
+        space.run(1)
+    except EngineTrap:
+        return False
+    return bool(asked)
+
+
+def main():
     from webvm.engine.native import NativeEngine
 
-    from . import page, toy
-    image = toy.Toy(bytes(wasmtime.wat2wasm(toy.WAT)))
+    from . import page
+    image = toy.Toy(toy.assembled("toy"))
     native = figures(lambda **options: NativeEngine(image, cache=False, **options))
     print(json.dumps({"wasmtime": native, "chromium": page.run("in_page.figures")}, indent=1))
 

@@ -7,11 +7,12 @@ does not have it.
 import contextlib
 import struct
 
-from webvm.engine import EngineTrap, OutOfMemory, OutOfSpaces
+from webvm.engine import EngineError, EngineTrap, OutOfMemory, OutOfSpaces
+from webvm.engine import space as engine_space
 from webvm.jit import layout as L
 
 from . import toy
-from .toy import ADDI, ESCAPE, ILLEGAL, INT3, JUMP, LOAD, OUTSIDE, RECURSE, STORE, SYSCALL, UNREACHABLE, code
+from .toy import ADDI, ESCAPE, HOT, ILLEGAL, INT3, JUMP, LOAD, OUTSIDE, RECURSE, STORE, SYSCALL, UNREACHABLE, code
 
 R, W, X, PRESENT = 1, 2, 4, 32
 TEXT, DATA = 0x400000, 0x600000
@@ -546,6 +547,285 @@ def test_many_spaces_live_and_die(make):
         for i, space in enumerate(spaces):
             assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, i)
             space.release()
+
+
+def image(**more):
+    """The toy, with more members."""
+    toys = toy.Toy(toy.assembled("toy"))
+    vars(toys).update(more)
+    return toys
+
+
+def linked(make, *instructions, name="regions", count=3):
+    """A space with the instructions at TEXT, decoded by a run, and the slots of a region module linked to it."""
+    space = program(make, *instructions)
+    space.run(100)
+    space.rip = TEXT
+    return space, space.link(space._engine.compile_regions(toy.assembled(name)), count)
+
+
+def test_hot_code_is_reported_when_the_run_is_over(make):
+    seen = []
+    engine = make(image=image(warm=5, rehot=50, hot=lambda space: seen.append((space, engine.running, space.hot(), space.hot()))))
+    space = program(lambda: engine, (HOT,), (ADDI, RAX, 0, 1), (HOT,), (INT3,))
+    assert struct.unpack("<II", space.peek(L.WARM, 4) + space.peek(L.REHOT, 4)) == (5, 50)
+    assert space.run(1) == L.FUEL
+    assert space.run(1) == L.FUEL          # nothing became hot
+    assert space.run(10) == L.BREAKPOINT
+    assert [(s, hot, again) for s, _, hot, again in seen] == [(space, [TEXT], []), (space, [TEXT + 16], [])]
+
+
+def test_hot_code_is_reported_although_a_hook_failed(make):
+    seen = []
+    space = program(make, (HOT,), (SYSCALL,), (INT3,), image=image(warm=5, rehot=5, hot=lambda space: seen.append(space.hot())))
+
+    def fails():
+        raise LookupError("from the hook")
+    space.on_syscall = fails
+    with raises(LookupError):
+        space.run(10)
+    assert seen == [[TEXT]]
+    assert space.run(10) == L.BREAKPOINT
+
+
+def test_a_failing_report_leaves_nothing_behind(make):
+    def fails(space):
+        space.hot()
+        raise LookupError("from the report")
+    space = program(make, (HOT,), (SYSCALL,), (INT3,), image=image(warm=5, rehot=5, hot=fails))
+
+    def also_fails():
+        raise KeyError("from the hook")
+    space.on_syscall = also_fails
+    with raises(LookupError):
+        space.run(10)
+    assert space.run(10) == L.BREAKPOINT
+
+
+def test_hot_code_of_a_space_released_meanwhile_is_not_reported(make):
+    for kept in (0, 8):
+        seen = []
+        space = program(make, (HOT,), (SYSCALL,), image=image(warm=5, rehot=5, hot=seen.append), kept_spaces=kept)
+        space.on_syscall = lambda space=space: space.release()
+        assert space.run(10) == L.LEFT
+        assert not seen
+
+
+def test_nothing_is_counted_where_nobody_asks(make):
+    space = program(make, (HOT,), (INT3,))
+    assert struct.unpack("<II", space.peek(L.WARM, 4) + space.peek(L.REHOT, 4)) == (0x7FFFFFFF, 0x7FFFFFFF)
+    assert (space.run(10), space.hot()) == (L.BREAKPOINT, [])
+
+
+def test_installed_functions_stand_for_code(make):
+    space, (adds, _, _) = linked(make, (ADDI, RAX, 0, 1), (INT3,), (ADDI, RAX, 0, 10), (INT3,))
+    assert adds == toy.HANDLERS
+    assert space.find(TEXT) and space.find(TEXT) % 16 == 0
+    assert not space.find(TEXT + 16), "it was not decoded"
+    assert not space.install(TEXT + 16, adds, TEXT + 16, TEXT + 23)
+    assert space.install(TEXT, adds, TEXT, TEXT + 7)
+    space.set(RDI, TEXT + 16)
+    assert (space.run(10), space.get(RAX), space.rip) == (L.BREAKPOINT, 111, TEXT + 32)
+    count, = struct.unpack("<I", space.peek(L.BLOCK_COUNT, 4))
+    assert struct.unpack("<II", space.peek(L.BLOCKS + 16 * count - 16, 8)) != (TEXT, TEXT + 7), "only decoded since"
+
+
+def test_install_passes_all_32_bits(make):
+    space, slots = linked(make, (INT3,))
+    before, = struct.unpack("<I", space.peek(L.BLOCK_COUNT, 4))
+    assert space.install(TEXT, slots[0], 0x8000_0001, 0xFFFF_FFFE)
+    assert struct.unpack("<II", space.peek(L.BLOCKS + 16 * before, 8)) == (0x8000_0001, 0xFFFF_FFFE)
+    assert space.find(0xFFFF_FFF8) == 0
+
+
+def test_regions_reach_the_kernel_and_each_other(make):
+    space, (adds, asks, calls) = linked(make, (JUMP, 0, 0, TEXT + 8), (JUMP, 0, 0, TEXT + 16), (INT3,))
+    assert space.install(TEXT, calls, TEXT, TEXT + 7) and space.install(TEXT + 8, asks, TEXT, TEXT + 7)
+    seen = []
+
+    def on_syscall():
+        seen.append((space.rip, space.get(RBX)))
+        space.set(RAX, 7)
+        space.rip = TEXT + 16
+        return True
+    space.on_syscall = on_syscall
+    space.set(RDI, TEXT + 8)
+    assert (space.run(10), space.get(RAX), space.get(RBX), space.rip) == (L.BREAKPOINT, 7, 1, TEXT + 24)
+    assert seen == [(TEXT + 8, 0)]
+
+
+def test_a_hook_under_a_region_may_leave(make):
+    space, (_, asks, calls) = linked(make, (JUMP, 0, 0, TEXT + 8), (JUMP, 0, 0, TEXT + 16), (INT3,))
+    space.install(TEXT, calls, TEXT, TEXT + 7)
+    space.install(TEXT + 8, asks, TEXT, TEXT + 7)
+    space.set(RDI, TEXT + 8)
+    space.on_syscall = lambda: False
+    assert (space.run(10), space.get(RBX), space.rip) == (L.LEFT, 1, TEXT + 8)
+
+
+def test_writing_over_code_drops_what_stands_for_it(make):
+    space, slots = linked(make, (ADDI, RAX, 0, 1), (INT3,))
+    space.install(TEXT, slots[0], TEXT, TEXT + 7)
+    space.set(RDI, TEXT + 8)
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 101)
+    space.write(TEXT, code((ADDI, RAX, 0, 2)))
+    space.rip = TEXT
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 103)
+
+
+def test_unlinked_slots_are_empty_and_used_again(make):
+    space, slots = linked(make, (ADDI, RAX, 0, 1), (INT3,))
+    regions = space._engine.compile_regions(toy.assembled("regions"))
+    space.install(TEXT, slots[0], TEXT, TEXT + 7)
+    space.unlink(slots)
+    space.rip = TEXT
+    with raises(EngineTrap):
+        space.run(10)
+    with raises(AssertionError):
+        space.unlink(slots[:1])
+    used = set()
+    for _ in range(100):
+        again = space.link(regions, 3)
+        assert len(set(again)) == 3
+        used.update(again)
+        space.unlink(again[:1])
+        space.unlink(again[1:])
+    assert len(used) == 3
+    assert space.link(regions, 0) == []
+
+
+def test_linked_slots_are_all_different_and_after_the_modules_own(make):
+    space, slots = linked(make, (INT3,))
+    regions = space._engine.compile_regions(toy.assembled("regions"))
+    for _ in range(100):
+        slots += space.link(regions, 3)
+    assert len(set(slots)) == len(slots) == 303 and min(slots) == toy.HANDLERS
+    assert space.install(TEXT, slots[300], TEXT, TEXT + 7)
+    space.set(RDI, TEXT + 8)
+    space.rip = TEXT
+    space.run(1)
+    assert space.get(RAX) == 100
+
+
+def test_a_region_module_that_does_not_fit_is_refused(make):
+    space, slots = linked(make, (INT3,))
+    engine = space._engine
+    for wasm in (b"", b"not wasm", toy.assembled("regions")[:-3]):
+        with raises(EngineError):
+            engine.compile_regions(wasm)
+    for name, count in (("misfit", 1), ("stranger", 1), ("regions", 4)):
+        regions = engine.compile_regions(toy.assembled(name))
+        with raises(EngineError):
+            space.link(regions, count)
+    regions = engine.compile_regions(toy.assembled("regions"))
+    assert space.link(regions, 2) == [slots[-1] + 1, slots[-1] + 2], "no slot was lost"
+
+
+def test_a_full_table_is_reported(make):
+    space, slots = linked(make, (INT3,))
+    regions = space._engine.compile_regions(toy.assembled("regions"))
+    limit, engine_space.MAX_SLOTS = engine_space.MAX_SLOTS, 100
+    try:
+        with raises(OutOfMemory):
+            for _ in range(50):
+                slots += space.link(regions, 3)
+        assert len(slots) == 99
+        space.unlink(slots[:3])
+        assert sorted(space.link(regions, 3)) == slots[:3]
+    finally:
+        engine_space.MAX_SLOTS = limit
+
+
+def test_many_slots_are_emptied_at_once(make):
+    space, _ = linked(make, (INT3,))
+    regions = space._engine.compile_regions(toy.assembled("regions200"))
+    for _ in range(engine_space.MAX_SLOTS // 200):
+        space.link(regions, 200)
+    space.release()
+    again = space._engine.space()
+    assert again.link(regions, 200)
+
+
+def test_released_spaces_forget_their_links(make):
+    gone = []
+    engine = make(image=image(released=gone.append))
+    space, slots = linked(lambda: engine, (ADDI, RAX, 0, 1), (INT3,))
+    space.install(TEXT, slots[0], TEXT, TEXT + 7)
+    space.release()
+    assert gone == [space]
+    again = engine.space()
+    assert again is space
+    load(again, (ADDI, RAX, 0, 1), (INT3,))
+    assert (again.run(10), again.get(RAX)) == (L.BREAKPOINT, 1)
+    again.rip = TEXT
+    assert again.install(TEXT, slots[0], TEXT, TEXT + 7)      # even if a slot of the old program is remembered:
+    with raises(EngineTrap):
+        again.run(10)
+    regions = engine.compile_regions(toy.assembled("regions"))
+    assert sorted(again.link(regions, 3)) == slots
+    again.release()
+    assert gone == [space, space]
+
+
+def test_a_region_may_be_on_the_stack_when_its_space_is_released(make):
+    for kept in (0, 8):
+        gone = []
+        engine = make(image=image(released=gone.append), kept_spaces=kept)
+        for n in range(3):
+            space, (_, asks, calls) = linked(lambda: engine, (JUMP, 0, 0, TEXT + 8), (JUMP, 0, 0, TEXT + 16), (INT3,))
+            space.install(TEXT, calls, TEXT, TEXT + 7)
+            space.install(TEXT + 8, asks, TEXT, TEXT + 7)
+            space.set(RDI, TEXT + 8)
+
+            def exits():
+                space.release()
+                assert len(gone) == n, "its frames are still there"
+                return False
+            space.on_syscall = exits
+            assert space.run(10) == L.LEFT
+            assert len(gone) == n + 1
+
+
+def test_regions_that_exhaust_the_stack_trap(make):
+    space, (slot,) = linked(make, (INT3,), (INT3,), name="deep", count=1)
+    space.install(TEXT, slot, TEXT, TEXT + 7)
+    for deep in (toy.DEPTH - 1, toy.DEPTH - 1):
+        space.set(RDI, TEXT)
+        space.set(RAX, deep)
+        space.rip = TEXT
+        with raises(EngineTrap):
+            space.run(10)
+    space.set(RAX, 0)
+    space.rip = TEXT + 8
+    assert space.run(10) == L.BREAKPOINT
+
+
+def test_the_kernel_can_be_asked_from_deep_down(make):
+    """From as deep as regions may go: the hook's own frames need some of the stack."""
+    space, (slot,) = linked(make, (INT3,), (INT3,), name="deep", count=1)
+    space.install(TEXT, slot, TEXT, TEXT + 7)
+    space.set(RDI, TEXT)
+    space.set(RAX, 300)
+    depths = []
+    space.on_syscall = lambda: depths.append(space.get(RAX)) or repr([[[[{}]]]]) == ""
+    assert space.run(10) == L.LEFT
+    assert (depths, space.get(RAX)) == ([0], 300)
+
+
+def test_region_modules_are_counted(make):
+    engine = make()
+    assert engine.counters == engine_space.Counters()
+    space = program(lambda: engine, (INT3,))
+    wasm = toy.assembled("regions20")
+    one, two = engine.compile_regions(wasm), engine.compile_regions(wasm)
+    space.link(one, 20)
+    space.link(one, 5)
+    counters = engine.counters
+    assert (counters.modules, counters.module_bytes, counters.links, counters.linked_functions) == (2, 2 * len(wasm), 2, 25)
+    assert counters.compile_seconds > 0 and counters.link_seconds > 0
+    assert (len(engine.regions), sum(r.n_bytes for r in engine.regions)) == (2, 2 * len(wasm))
+    del two
+    assert len(engine.regions) == 1
 
 
 def all_tests() -> dict:

@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import re
 import resource
+import threading
 from pathlib import Path
 
 import pytest
 import wasmtime
 
-from webvm.engine import EngineError, OutOfMemory, OutOfSpaces
+from webvm.engine import EngineError, EngineTrap, OutOfMemory, OutOfSpaces, native
 from webvm.engine.native import NativeEngine
 from webvm.jit import layout as L
 
@@ -20,7 +21,7 @@ from .shared import DATA, program
 
 @pytest.fixture(scope="session")
 def image():
-    return toy.Toy(bytes(wasmtime.wat2wasm(toy.WAT)))
+    return toy.Toy(toy.assembled("toy"))
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def make(image, cache):
-    return lambda **options: NativeEngine(image, cache=cache, **options)
+    return lambda image=image, **options: NativeEngine(image, cache=cache, **options)
 
 
 def works(image, cache):
@@ -90,7 +91,8 @@ def test_an_interpreter_of_another_shape_is_refused():
     takes_i64 = toy.WAT.replace('(func (export "set_eflags") (param i32) (i32.store (i32.const %d) (local.get 0)))' % L.EFLAGS_REST,
                                 '(func (export "set_eflags") (param i64))')
     wants_more = toy.WAT.replace('(import "env" "escape"', '(import "env" "more" (func)) (import "env" "escape"')
-    for wat in (lacks_exports, takes_i64, wants_more):
+    lacks_table = toy.WAT.replace('(table (export "table")', '(table')
+    for wat in (lacks_exports, takes_i64, wants_more, lacks_table):
         assert wat != toy.WAT
         with pytest.raises(EngineError):
             NativeEngine(toy.Toy(bytes(wasmtime.wat2wasm(wat))), cache=False)
@@ -133,6 +135,65 @@ def test_a_space_dropped_is_out_of_reach(make):
                 lambda: space.fill(DATA, 1), lambda: other.copy(space, DATA, 1), lambda: space.protect(1, 1, 1)):
         with pytest.raises((AttributeError, KeyError, IndexError, ValueError, AssertionError)):
             use()
+
+
+def in_thread(stack: int, f):
+    """What f returns in a thread with so much stack, or the exception it raises."""
+    result = []
+
+    def target():
+        try:
+            result.append(f())
+        except Exception as error:
+            result.append(error)
+    before = threading.stack_size(stack)
+    try:
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    return result[0]
+
+
+@pytest.mark.parametrize("stack", [256 << 10, 1 << 20, 3 << 20, 64 << 20])
+def test_exhausting_the_stack_traps_however_small_it_is(make, stack):
+    def exhaust():
+        engine = make()
+        space = program(lambda: engine, (toy.RECURSE,))
+        for _ in range(2):
+            with pytest.raises(EngineTrap):
+                space.run(10)
+        return engine.wasm_stack, native.stack_bytes()
+    limit, given = in_thread(stack, exhaust)                # the C library may give the larger stack of a thread gone
+    assert limit == min(4 << 20, given // 2) and given >= stack
+
+
+def test_a_thread_with_less_stack_than_the_engine_counts_on_is_refused(make, monkeypatch):
+    engine = make()
+    assert isinstance(in_thread(8 << 20, engine.space), native.NativeSpace)
+    monkeypatch.setattr(native, "stack_bytes", lambda: 4 << 20)
+    with pytest.raises(EngineError):
+        engine.space()
+
+
+def test_a_space_with_many_instances_is_not_used_again(make):
+    engine = make()
+    regions = engine.compile_regions(toy.assembled("regions"))
+    for links, reused in ((512, True), (513, False)):
+        space = engine.space()
+        for _ in range(links):
+            space.unlink(space.link(regions, 3))
+        space.release()
+        assert (engine.space() is space) == reused
+        engine.close()
+
+
+def test_a_space_links_more_modules_than_wasmtime_allows_by_default(make):
+    engine = make()
+    space, regions = engine.space(), engine.compile_regions(toy.assembled("regions"))
+    for _ in range(10_050):
+        space.unlink(space.link(regions, 3))
 
 
 def test_two_hundred_spaces_live_at_once(make):

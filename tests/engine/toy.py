@@ -5,11 +5,14 @@ the real one does, so stale code is really executed if nobody forgets it.
 """
 
 import struct
+from pathlib import Path
 
 from webvm.jit import layout as L
 
-ILLEGAL, ADDI, LOAD, STORE, SYSCALL, INT3, UNREACHABLE, ESCAPE, JUMP, RECURSE, OUTSIDE = range(11)
+ILLEGAL, ADDI, LOAD, STORE, SYSCALL, INT3, UNREACHABLE, ESCAPE, JUMP, RECURSE, OUTSIDE, HOT, ENTER = range(13)
 DECODE_TABLE = b"a table the module brings along"
+HANDLERS = 3            # functions the module's own table begins with
+DEPTH = 100_000         # how deep regions may call each other
 LINES = 0x4000          # of the decode cache at HASH: u32 rip, 0, 8 bytes of instruction
 
 
@@ -24,6 +27,8 @@ WAT = f"""(module
   (import "env" "fault" (func $fault (param i32 i32 i32) (result i32)))
   (import "env" "escape" (func $escape (result i32)))
   (import "env" "clock" (func $clock (result f64)))
+  (type $code (func (param i32) (result i32)))
+  (table (export "table") {HANDLERS} funcref)
   (data (i32.const {L.DECODE}) "{DECODE_TABLE.decode()}")
 
   (func $permitted (param $addr i64) (param $bit i32) (result i32)    ;; whether the access may go on, 0: leave
@@ -64,6 +69,37 @@ WAT = f"""(module
 
   (func $recurse (param i32) (result i32) (i32.add (i32.const 1) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
 
+  (func $find (export "find") (param $rip i32) (result i32)           ;; the line of rip, if it was decoded
+    (local $line i32)
+    (local.set $line (i32.shl (i32.and (i32.shr_u (local.get $rip) (i32.const 3)) (i32.const {LINES - 1})) (i32.const 4)))
+    (select (i32.add (local.get $line) (i32.const {L.HASH})) (i32.const 0)
+      (i32.eq (i32.load offset={L.HASH} (local.get $line)) (local.get $rip))))
+
+  (func (export "install") (param $rip i32) (param $slot i32) (param $first i32) (param $last i32) (result i32)
+    (local $line i32)
+    (local.set $line (call $find (local.get $rip)))
+    (if (i32.eqz (local.get $line)) (then (return (i32.const 0))))
+    (i64.store offset=8 (local.get $line) (i64.const {ENTER}))
+    (i32.store offset=12 (local.get $line) (local.get $slot))
+    (i32.store offset={L.BLOCKS} (i32.shl (i32.load (i32.const {L.BLOCK_COUNT})) (i32.const 4)) (local.get $first))
+    (i32.store offset={L.BLOCKS + 4} (i32.shl (i32.load (i32.const {L.BLOCK_COUNT})) (i32.const 4)) (local.get $last))
+    (i32.store (i32.const {L.BLOCK_COUNT}) (i32.add (i32.const 1) (i32.load (i32.const {L.BLOCK_COUNT}))))
+    (i32.const 1))
+
+  (func (export "enter") (param $rip i32) (param $depth i32) (result i32)
+    (local $line i32)
+    (local.set $line (call $find (local.get $rip)))
+    (if (i32.and (i32.ne (local.get $line) (i32.const 0)) (i32.ne (local.get $depth) (i32.const 0)))
+      (then (if (i32.eq (i32.load8_u offset=8 (local.get $line)) (i32.const {ENTER}))
+        (then (return_call_indirect (type $code) (i32.sub (local.get $depth) (i32.const 1))
+          (i32.load offset=12 (local.get $line)))))))
+    (local.get $rip))
+
+  (func (export "syscall_out") (param $next i32) (result i32)
+    (i64.store (i32.const {L.RIP}) (i64.extend_i32_u (local.get $next)))
+    (i32.store (i32.const {L.STOP}) (i32.const {L.LEFT}))
+    (if (result i32) (call $syscall) (then (i32.load (i32.const {L.RIP}))) (else (i32.const 0))))
+
   (func (export "run") (param $fuel i32) (result i32)
     (local $rip i64) (local $line i32) (local $op i32) (local $a i32) (local $addr i64) (local $stop i32)
     (loop $next
@@ -82,6 +118,16 @@ WAT = f"""(module
         (local.set $stop (call $escape))
         (br_if $next (i32.eqz (local.get $stop)))
         (return (local.get $stop))))
+      (if (i32.eq (local.get $op) (i32.const {ENTER})) (then
+        (local.set $stop (call_indirect (type $code) (i32.const {DEPTH}) (i32.load offset={L.HASH + 12} (local.get $line))))
+        (if (i32.eqz (local.get $stop)) (then (return (i32.load (i32.const {L.STOP})))))
+        (i64.store (i32.const {L.RIP}) (i64.extend_i32_u (local.get $stop)))
+        (br $next)))
+      (if (i32.and (i32.eq (local.get $op) (i32.const {HOT}))
+                   (i32.ne (i32.load (i32.const {L.WARM})) (i32.const 0x7FFFFFFF)))
+        (then
+          (i32.store offset={L.HOT} (i32.shl (i32.load (i32.const {L.HOT_COUNT})) (i32.const 2)) (i32.wrap_i64 (local.get $rip)))
+          (i32.store (i32.const {L.HOT_COUNT}) (i32.add (i32.const 1) (i32.load (i32.const {L.HOT_COUNT}))))))
       (local.set $addr (i64.add (i64.load (call $register (local.get $line) (i32.const 2)))
                                 (i64.load32_s offset={L.HASH + 12} (local.get $line))))
       (if (i32.eq (local.get $op) (i32.const {LOAD})) (then
@@ -132,6 +178,71 @@ WAT = f"""(module
   (func (export "eflags") (result i32) (i32.or (i32.const 0x202) (i32.load (i32.const {L.EFLAGS_REST}))))
   (func (export "set_eflags") (param i32) (i32.store (i32.const {L.EFLAGS_REST}) (local.get 0))))
 """
+
+
+def region(i: int) -> str:
+    """A function as long as one over some 60 instructions: checked loads and stores in a loop, never left by itself."""
+    steps = "".join(f"""
+      (br_if $out (i32.eqz (i32.and (i32.const 1) (i32.load8_u offset={L.PERMISSIONS}
+        (i32.wrap_i64 (i64.shr_u (i64.add (local.get $a) (i64.const {8 * k})) (i64.const 12)))))))
+      (local.set $b (i64.add (local.get $b) (i64.load offset={L.BIAS}
+        (i32.wrap_i64 (i64.add (local.get $a) (i64.const {8 * k}))))))
+      (if (i64.lt_s (local.get $b) (i64.const {k})) (then
+        (local.set $c (i64.xor (local.get $c) (local.get $b)))))
+      (local.set $c (i64.rotl (local.get $c) (i64.const {k + i & 63})))""" for k in range(20))
+    return f"""
+  (func (export "{i}") (param $depth i32) (result i32) (local $a i64) (local $b i64) (local $c i64)
+    (local.set $a (i64.load (i32.const 0)))
+    (local.set $b (i64.load (i32.const 8)))
+    (block $out (loop $top {steps}
+      (br $top)))
+    (i64.store (i32.const 8) (local.get $b))
+    (i64.store (i32.const 16) (local.get $c))
+    (i32.const 1))"""
+
+
+MEMORY = '(import "env" "memory" (memory 1 65536))'
+REGISTERS = range(16)
+MODULES = {
+    "toy": WAT,
+    # "0" adds 100 to rax and goes on at rdi; "1" asks the kernel; "2" calls what is installed at rdi, then adds 1 to rbx
+    "regions": f"""(module {MEMORY}
+      (import "env" "enter" (func $enter (param i32 i32) (result i32)))
+      (import "env" "syscall_out" (func $syscall_out (param i32) (result i32)))
+      (func (export "0") (param i32) (result i32)
+        (i64.store (i32.const 0) (i64.add (i64.load (i32.const 0)) (i64.const 100)))
+        (i32.load (i32.const {8 * 7})))
+      (func (export "1") (param i32) (result i32)
+        (call $syscall_out (i32.load (i32.const {8 * 7}))))
+      (func (export "2") (param i32) (result i32) (local $next i32)
+        (local.set $next (call $enter (i32.load (i32.const {8 * 7})) (local.get 0)))
+        (i64.store (i32.const 24) (i64.add (i64.load (i32.const 24)) (i64.const 1)))
+        (local.get $next)))""",
+    # calls what is at rdi while rax, which it counts down, is not 0; all registers in locals that live across the call
+    "deep": f"""(module {MEMORY}
+      (import "env" "enter" (func $enter (param i32 i32) (result i32)))
+      (import "env" "syscall_out" (func $syscall_out (param i32) (result i32)))
+      (func (export "0") (param $depth i32) (result i32) (local $next i32)
+        {"".join(f"(local $r{i} i64)" for i in REGISTERS)}
+        {"".join(f"(local.set $r{i} (i64.load (i32.const {8 * i})))" for i in REGISTERS)}
+        (if (i64.eqz (local.get $r0)) (then (return (call $syscall_out (i32.wrap_i64 (local.get $r7))))))
+        (i64.store (i32.const 0) (i64.sub (local.get $r0) (i64.const 1)))
+        (local.set $next (call $enter (i32.wrap_i64 (local.get $r7)) (local.get $depth)))
+        {"".join(f"(i64.store (i32.const {8 * i}) (local.get $r{i}))" for i in REGISTERS)}
+        (local.get $next)))""",
+    "misfit": '(module (import "env" "enter" (func (param i64))) (func (export "0") (param i32) (result i32) i32.const 0))',
+    "stranger": '(module (import "env" "nothing" (func)) (func (export "0") (param i32) (result i32) i32.const 0))',
+    **{f"regions{n}": f"(module {MEMORY} {''.join(map(region, range(n)))})" for n in (1, 20, 200)},
+}
+
+
+def assembled(name: str) -> bytes:
+    """A module. Where there is no assembler, page/__init__.py has put it beside this file."""
+    path = Path(__file__).parent / f"{name}.wasm"
+    if path.exists():
+        return path.read_bytes()
+    import wasmtime
+    return bytes(wasmtime.wat2wasm(MODULES[name]))
 
 
 class Toy:

@@ -6,8 +6,10 @@ the kernel. Its JavaScript half is web/engine.js, which the page registers as th
 
 from pyodide.ffi import JsException, create_proxy
 
+from array import array
+
 from . import space
-from .protocol import EngineTrap, Image, OutOfMemory, OutOfSpaces
+from .protocol import EngineError, EngineTrap, Image, OutOfMemory, OutOfSpaces
 from .space import WASM_LIMIT, WASM_PAGE
 
 STAGE = 65536
@@ -33,6 +35,12 @@ class BrowserEngine(space.Engine):
 
     def _create(self) -> "BrowserSpace":
         return BrowserSpace(self)
+
+    def _compile(self, wasm: bytes):
+        try:
+            return self.js.compile(wasm)
+        except JsException as error:
+            raise EngineError(str(error)) from error
 
     def close(self) -> None:
         super().close()
@@ -67,6 +75,27 @@ class BrowserSpace(space.Space):
                 raise
             raise OutOfMemory(str(error)) from error
         self._u32 = self._js.words()
+
+    def _extend(self, n: int) -> int:
+        try:
+            return self._js.extend(n)
+        except JsException as error:
+            raise OutOfMemory(str(error)) from error
+
+    def _link(self, module, slots) -> None:
+        self._stage_slots(slots)
+        try:
+            self._js.link(module, len(slots))
+        except JsException as error:        # LinkError, or TypeError where an export is missing
+            raise EngineError(str(error)) from error
+
+    def _clear(self, slots) -> None:
+        self._stage_slots(slots)
+        self._js.clear(len(slots))
+
+    def _stage_slots(self, slots) -> None:
+        data = array("I", slots).tobytes()
+        _window[:len(data)] = data
 
     def _destroy(self) -> None:
         del self._js, self._exports, self._js_run, self._u32

@@ -11,8 +11,10 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from ctypes import POINTER, addressof, byref, c_double, c_int32, c_size_t, c_uint32, c_void_p
+import threading
+from ctypes import POINTER, addressof, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib.metadata import version
+from itertools import repeat
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -24,7 +26,11 @@ from .protocol import EngineError, EngineTrap, Image, OutOfMemory, OutOfSpaces
 from .space import WASM_LIMIT, WASM_PAGE
 
 SLOT = ctypes.sizeof(ffi.wasmtime_val_raw_t)
-WASM_STACK = 1 << 20
+VALUE = ctypes.sizeof(ffi.wasmtime_val_t)
+WASM_STACK = 4 << 20           # for regions that call each other; less where the thread has less than twice as much
+MIN_STACK = 1 << 20
+INSTANCES = 1 << 20            # of region modules, ever linked to a space; wasmtime's default is 10,000
+WORN = 512                     # region modules linked to a space, after which it is not used again
 MEMORY_GUARD = 128 << 20       # covers the offset immediates of loads and stores (BIAS), so that no bounds are checked
 
 I32, F64 = "i32", "f64"
@@ -40,6 +46,8 @@ EXPORTS = {
     "forget":     ((I32, I32), ()),
     "eflags":     ((), (I32,)),
     "set_eflags": ((I32,), ()),
+    "find":       ((I32,), (I32,)),
+    "install":    ((I32, I32, I32, I32), (I32,)),
 }
 
 # The C functions once more, with plain addresses as arguments, which ctypes converts fastest, and without letting the GIL
@@ -52,11 +60,42 @@ _CALLBACK = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_size_t)  
 _func_new = _dll.wasmtime_func_new_unchecked
 _func_new.argtypes = [c_void_p, c_void_p, _CALLBACK, c_void_p, c_void_p, c_void_p]   # context, type, env, finalizer, func
 _func_new.restype = None
+_export_get = _dll.wasmtime_instance_export_get
+_export_get.argtypes = [c_void_p, c_void_p, c_char_p, c_size_t, c_void_p]     # context, instance, name, its length, extern
+_export_get.restype = c_bool
+_table_set = _dll.wasmtime_table_set
+_table_set.argtypes = [c_void_p, c_void_p, c_uint64, c_void_p]                # context, table, slot, value
+_table_set.restype = c_void_p                                                 # error
+
+
+_thread = threading.local()
 
 
 def cache_directory() -> Path:
     """Where compiled modules are kept between runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "webvm"
+
+
+def stack_bytes() -> int:
+    """How large the stack of the calling thread is; where the C library does not say, what threads have at least."""
+    if (known := getattr(_thread, "stack_bytes", 0)):
+        return known
+    _thread.stack_bytes = n = _ask_stack_bytes()
+    return n
+
+
+def _ask_stack_bytes() -> int:
+    try:
+        c = ctypes.CDLL(None)
+        c.pthread_self.restype = c_void_p
+        attributes, low, n = (ctypes.c_char * 256)(), c_void_p(), c_size_t()
+        if c.pthread_getattr_np(c_void_p(c.pthread_self()), attributes):
+            return MIN_STACK
+        c.pthread_attr_getstack(attributes, byref(low), byref(n))
+        c.pthread_attr_destroy(attributes)
+        return n.value
+    except (AttributeError, OSError, TypeError):        # not glibc or musl
+        return MIN_STACK
 
 
 def compile_module(engine: wasmtime.Engine, wasm: bytes, cache: Path | None) -> wasmtime.Module:
@@ -108,7 +147,9 @@ class NativeEngine(space.Engine):
         config.memory_reservation = WASM_LIMIT      # a Memory never moves
         config.memory_may_move = False
         config.memory_guard_size = MEMORY_GUARD
-        config.max_wasm_stack = WASM_STACK
+        self.wasm_stack = min(WASM_STACK, stack_bytes() // 2)
+        config.max_wasm_stack = self.wasm_stack
+        _dll.wasmtime_config_async_stack_size_set(config.ptr(), c_size_t(self.wasm_stack))    # unused, but may not be less
         self.wasmtime = wasmtime.Engine(config)
         self.module = compile_module(self.wasmtime, image.wasm, cache_directory() if cache is True else cache or None)
         self.imports = [i.name for i in self.module.imports]
@@ -131,10 +172,18 @@ class NativeEngine(space.Engine):
                 ty = given.get(name)
                 if not isinstance(ty, wasmtime.FuncType) or _signature(ty) != signature:
                     raise EngineError(f"{name} of the interpreter is {ty and _signature(ty)}, not {signature}")
+        if not isinstance(exports.get("table"), wasmtime.TableType):
+            raise EngineError("the interpreter exports no table")
         if unknown := imports.keys() - IMPORTS.keys():
             raise EngineError(f"the interpreter imports {', '.join(sorted(unknown))}")
         self.memory_type = memory
         self.hook_types = imports
+
+    def _compile(self, wasm: bytes) -> "RegionModule":
+        try:
+            return RegionModule(compile_module(self.wasmtime, wasm, None))
+        except wasmtime.WasmtimeError as error:
+            raise EngineError(str(error)) from error
 
     def _create(self) -> "NativeSpace":
         return NativeSpace(self)
@@ -159,25 +208,39 @@ class NativeEngine(space.Engine):
         return 0
 
 
+class RegionModule:
+    """A compiled region module, and what it imports."""
+
+    def __init__(self, module: wasmtime.Module):
+        self.module = module
+        self.imports = [i.name for i in module.imports]
+
+
 class NativeSpace(space.Space):
     """An address space in a wasmtime store of its own, since only a whole store can be freed."""
 
     def __init__(self, engine: NativeEngine):
         super().__init__(engine)
+        if stack_bytes() < engine.wasm_stack * 3 // 2:
+            raise EngineError(f"the engine was made in a thread with more stack than this one's {stack_bytes()} bytes")
         try:
             self._store = store = wasmtime.Store(engine.wasmtime)
+            store.set_limits(instances=INSTANCES)
             self._memory = wasmtime.Memory(store, engine.memory_type)
-            instance = wasmtime.Instance(store, engine.module, [
-                self._memory if name == "memory" else self._hook(engine.hook_types[name], engine.hooks[name])
-                for name in engine.imports])
+            offered = {"memory": self._memory}
+            offered |= {name: self._hook(engine.hook_types[name], engine.hooks[name]) for name in engine.hook_types}
+            instance = wasmtime.Instance(store, engine.module, [offered[name] for name in engine.imports])
         except wasmtime.WasmtimeError as error:
             raise OutOfSpaces(str(error)) from error
         exports = instance.exports(store)
+        self._offered = offered | dict(exports)             # to region modules
+        self._table = exports["table"]
+        self._instances = 0
         self._functions = {name: exports[name]._func for name in EXPORTS}
         self._context_address = ctypes.cast(store._context(), c_void_p).value
         self._addresses = {name: addressof(function) for name, function in self._functions.items()}
         self._run = self._addresses["run"]
-        self._slots = (ffi.wasmtime_val_raw_t * 3)()        # of the exports that may be called while run is on the stack
+        self._slots = (ffi.wasmtime_val_raw_t * 4)()        # of the exports that may be called while run is on the stack
         self._slots_address = addressof(self._slots)
         self._run_slots = (ffi.wasmtime_val_raw_t * 1)()
         self._run_slots_address = addressof(self._run_slots)
@@ -207,8 +270,47 @@ class NativeSpace(space.Space):
     def _destroy(self) -> None:
         self._u8 = self._u32 = memoryview(bytearray())   # nothing may reach the memory once it is gone: not even a bug
         self._addresses.clear()
-        del self._run
+        del self._run, self._offered, self._table
         self._store.close()
+
+    def _extend(self, n: int) -> int:
+        try:
+            return self._table.grow(self._store, n, None)
+        except wasmtime.WasmtimeError as error:
+            raise OutOfMemory(str(error)) from error
+
+    def _link(self, module: RegionModule, slots) -> None:
+        store = self._store
+        try:
+            instance = wasmtime.Instance(store, module.module, [self._offered[name] for name in module.imports])
+        except KeyError as error:
+            raise EngineError(f"the region module imports {error}") from error
+        except wasmtime.WasmtimeError as error:
+            raise EngineError(str(error)) from error
+        self._instances += 1
+        extern = ffi.wasmtime_extern_t()
+        values = (ffi.wasmtime_val_t * len(slots))()
+        for i, value in enumerate(values):
+            name = b"%d" % i
+            found = _export_get(self._context_address, addressof(instance._instance), name, len(name), addressof(extern))
+            if not found or extern.kind != ffi.WASMTIME_EXTERN_FUNC.value:
+                raise EngineError(f"the region module has no function {i}")
+            value.kind = ffi.WASMTIME_FUNCREF.value
+            value.of.funcref = extern.of.func
+        self._fill(slots, range(addressof(values), addressof(values) + len(slots) * VALUE, VALUE))
+
+    def _clear(self, slots) -> None:
+        null = ffi.wasmtime_val_t(ffi.WASMTIME_FUNCREF)
+        self._fill(slots, repeat(addressof(null)))
+
+    def _fill(self, slots, values) -> None:
+        context, table = self._context_address, addressof(self._table._table)
+        for slot, value in zip(slots, values):
+            if error := _table_set(context, table, slot, value):
+                self._fail(error)
+
+    def _worn(self) -> bool:
+        return self._instances > WORN                       # an instance lives as long as its store
 
     def _enter(self, fuel: int) -> int:
         self._fuel.value = fuel

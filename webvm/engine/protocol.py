@@ -1,7 +1,7 @@
 """What an engine is given, what it offers, and how it fails.
 
-Knows the contract between the generated interpreter module and whoever executes it. Knows nothing of x86, of Linux, of
-wasmtime or of JavaScript.
+Knows the contract between the generated modules and whoever executes them. Knows nothing of x86, of Linux, of wasmtime or
+of JavaScript.
 
 The interpreter module
     imports  env.memory   min BIAS / 64 KiB + 16 pages, max 65536
@@ -14,6 +14,15 @@ The interpreter module
              forget       (first, n)                  drops records decoded from the pages, WRITE comes back
              eflags       () -> i32                   as RFLAGS has them
              set_eflags   (i32)
+             table        of functions: the interpreter's own, after them those that are linked to it
+             find         (rip i32) -> i32            not 0: code at rip has been decoded
+             install      (rip, slot, first, last i32) -> i32    1: from now on the function in that slot of the table
+                                                      stands for the code at rip, until a byte of first..last is forgotten
+             more, for region modules only
+
+A region module
+    imports  from env: memory, and whatever the interpreter imports or exports, by name
+    exports  "0", "1", ...: functions, to be put into the table
 """
 
 from typing import Protocol
@@ -50,6 +59,10 @@ class Layout(Protocol):
     X87: int
     CONTEXT: int
     INSTRUCTIONS: int
+    HOT_COUNT: int
+    HOT: int
+    WARM: int
+    REHOT: int
     ARENA_NEXT: int
     BLOCK_COUNT: int
     PERMISSIONS: int
@@ -68,7 +81,13 @@ class Layout(Protocol):
 
 
 class Image(Protocol):
-    """The machine to execute: the interpreter, and the oracle behind it."""
+    """The machine to execute: the interpreter, and the oracle behind it.
+
+    It may have more, all or none of it:
+        warm, rehot: int        how often code is arrived at before it is reported hot, and how often until it is once more
+        hot(space)              some code of the space is hot; `space.hot()` tells which
+        released(space)         nobody uses the space any more, and its links are gone
+    """
 
     wasm: bytes
     layout: Layout

@@ -10,15 +10,22 @@ A *wasm address* counts from the start of the Memory, a guest address from BIAS.
 import re
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from time import perf_counter
+from weakref import WeakSet
 
-from .protocol import Image, Layout, OutOfMemory, OutOfSpaces
+from .protocol import EngineError, Image, Layout, OutOfMemory, OutOfSpaces
 
 PAGE = 4096
 WASM_PAGE = 65536
 WASM_LIMIT = 1 << 32
 GROWTH = 16 << 20              # a Memory grows in steps of this: growing is dear where views must be made anew
 OVERREACH = 64                 # how far an access whose first byte's page is permitted may reach into the page after it
+MIN_SLOTS = 64                 # a table grows by at least this, and doubles what is linked: growing copies it
+MAX_SLOTS = 1 << 14            # functions linked to a space at a time
+NEVER = 0x7FFFFFFF             # what a counter of arrivals begins with where nobody asks what is hot
 STRAYS = 256                   # how many writes to absent pages are remembered before looking which still are absent
 
 RESET_MXCSR = 0x1F80           # all exceptions masked, as after reset and in a new Linux process
@@ -48,6 +55,26 @@ def _no_hook(*args: int) -> bool:
     raise AssertionError("the space has no kernel, or was released")
 
 
+class Regions:
+    """A compiled region module, which any space of its engine can link."""
+
+    def __init__(self, module, n_bytes: int):
+        self.module = module
+        self.n_bytes = n_bytes              # of its Wasm
+
+
+@dataclass
+class Counters:
+    """What region modules have cost an engine so far."""
+
+    modules: int = 0                        # compiled
+    module_bytes: int = 0
+    compile_seconds: float = 0.0
+    links: int = 0
+    linked_functions: int = 0
+    link_seconds: float = 0.0
+
+
 class Engine(ABC):
     """Creates address spaces, and keeps released ones for reuse."""
 
@@ -63,6 +90,10 @@ class Engine(ABC):
         self.running: Space | None = None          # whose run() is on the stack
         self.raised: BaseException | None = None   # by a hook, until run() has left the Wasm frames
         self._kept: list[Space] = []
+        self.counters = Counters()
+        self.regions: WeakSet[Regions] = WeakSet()     # those that somebody still holds
+        self.hot = getattr(image, "hot", None)
+        self.released = getattr(image, "released", None)
         layout = image.layout
         executable = bytes(b for b in range(256) if b & layout.EXECUTE)
         self.executable = re.compile(b"[" + re.escape(executable) + b"]")
@@ -81,6 +112,8 @@ class Engine(ABC):
     def _new(self) -> "Space":
         space = self._create()
         space.reset_registers()
+        image, layout, u32 = self.image, self.layout, space._u32
+        u32[layout.WARM >> 2], u32[layout.REHOT >> 2] = (image.warm, image.rehot) if self.hot else (NEVER, NEVER)
         if not self.fresh:
             self.fresh = space.peek(0, self.layout.DECODE)
         return space
@@ -90,6 +123,17 @@ class Engine(ABC):
         for space in self._kept:
             space._destroy()
         self._kept.clear()
+
+    def compile_regions(self, wasm: bytes) -> Regions:
+        """Compile a region module (see protocol); raises EngineError."""
+        start = perf_counter()
+        regions = Regions(self._compile(wasm), len(wasm))
+        self.regions.add(regions)
+        counters = self.counters
+        counters.modules += 1
+        counters.module_bytes += len(wasm)
+        counters.compile_seconds += perf_counter() - start
+        return regions
 
     # The module's imports. They keep every exception, KeyboardInterrupt too: none may pass through Wasm frames (that would
     # cost 50-75 us, and leave wasmtime's frames behind). Space.run raises it.
@@ -124,6 +168,10 @@ class Engine(ABC):
     def _create(self) -> "Space":
         """A space with a new Memory and instance, or OutOfSpaces."""
 
+    @abstractmethod
+    def _compile(self, wasm: bytes):
+        """The module, compiled; raises EngineError."""
+
 
 class Space(ABC):
     """One address space, plus the register context of the thread now loaded in it."""
@@ -144,6 +192,9 @@ class Space(ABC):
         self._rip = layout.RIP >> 2
         self._strays: list[tuple[int, int]] = []   # guest ranges written while a page of them was absent
         self._strays_limit = STRAYS
+        self._linked: set[int] = set()   # slots of the table that hold a function of a region module
+        self._free: list[int] = []       # and those that hold none
+        self._hot_count = layout.HOT_COUNT >> 2
         self._frames = 0                 # calls of run() on the stack
         self._released = False
         self.on_syscall: Hook = _no_hook
@@ -181,7 +232,23 @@ class Space(ABC):
 
     @abstractmethod
     def _call(self, export: str, *args: int) -> int:
-        """Call an export other than run, with i32 arguments."""
+        """Call an export other than run, with up to 4 i32 arguments."""
+
+    @abstractmethod
+    def _extend(self, n: int) -> int:
+        """Grow the table by n empty slots; the number of the first. Raises OutOfMemory."""
+
+    @abstractmethod
+    def _link(self, module, slots: list[int]) -> None:
+        """Instantiate a module that Engine._compile made, and put its exports "0", "1", .. into the slots."""
+
+    @abstractmethod
+    def _clear(self, slots: Collection[int]) -> None:
+        """Empty slots of the table."""
+
+    def _worn(self) -> bool:
+        """Whether the space has gathered so much that a new one is better than using it again."""
+        return False
 
     # ---- execution
 
@@ -192,15 +259,67 @@ class Space(ABC):
         self._frames += 1
         try:
             stop = self._enter(fuel)
+            if self._u32[self._hot_count] and engine.hot and not self._released:
+                engine.hot(self)
         finally:
             engine.running = outer
+            raised, engine.raised = engine.raised, None
             self._frames -= 1
             if self._released and not self._frames:
                 self._give_back()
-        if engine.raised is not None:
-            raised, engine.raised = engine.raised, None
+        if raised is not None:
             raise raised
         return stop
+
+    # ---- regions
+
+    def link(self, regions: Regions, count: int) -> list[int]:
+        """Instantiate a region module for this space and put its functions "0" .. into the table; their slots.
+
+        Raises EngineError when it does not fit the interpreter, OutOfMemory when the table is full.
+        """
+        start = perf_counter()
+        free, linked = self._free, self._linked
+        if len(linked) + count > MAX_SLOTS:
+            raise OutOfMemory(f"{len(linked)} functions are linked, and no room is left for {count}")
+        if len(free) < count:
+            n = max(count - len(free), len(linked), MIN_SLOTS)
+            first = self._extend(n)
+            free[:0] = range(first + n - 1, first - 1, -1)
+        slots = [free.pop() for _ in range(count)]
+        try:
+            self._link(regions.module, slots)
+        except EngineError:
+            free.extend(reversed(slots))
+            raise
+        linked.update(slots)
+        counters = self._engine.counters
+        counters.links += 1
+        counters.linked_functions += count
+        counters.link_seconds += perf_counter() - start
+        return slots
+
+    def unlink(self, slots: Collection[int]) -> None:
+        """Empty slots that `link` gave, for others to use. By now nothing that is installed may lead to them."""
+        assert self._linked.issuperset(slots)
+        self._clear(slots)
+        self._linked.difference_update(slots)
+        self._free.extend(slots)
+
+    def find(self, rip: int) -> int:
+        """Not 0 if code at rip has been decoded; where its record lies."""
+        return self._call("find", rip) & 0xFFFFFFFF
+
+    def install(self, rip: int, slot: int, first: int, last: int) -> bool:
+        """Let the function in the slot stand for the code at rip, which was made from the bytes first .. last, until one of
+        them changes. False if that cannot be."""
+        return self._call("install", rip, slot, first, last) != 0
+
+    def hot(self) -> list[int]:
+        """Where code has become hot since this was last asked."""
+        n = self._u32[self._hot_count]
+        self._u32[self._hot_count] = 0
+        return array("I", self.peek(self._layout.HOT, 4 * n)).tolist()
 
     # ---- registers
 
@@ -382,9 +501,13 @@ class Space(ABC):
     def _give_back(self) -> None:
         engine, layout = self._engine, self._layout
         self._released = False
+        if self._linked:
+            self.unlink(list(self._linked))
+        if engine.released:
+            engine.released(self)
         used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
-        if not engine._take_back(sum(n for _, n in used)):
+        if not engine._take_back(sum(n for _, n in used)) or self._worn():
             self._destroy()
             return
         for addr, n in used:

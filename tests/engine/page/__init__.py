@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import wasmtime
 from playwright.sync_api import sync_playwright
 
 from .. import toy
@@ -28,7 +27,8 @@ def sources() -> bytes:
             archive.write(path, path.relative_to(ROOT))
         for path in HERE.parent.glob("*.py"):
             archive.write(path, Path("engine_tests") / path.name)
-        archive.writestr("engine_tests/toy.wasm", bytes(wasmtime.wat2wasm(toy.WAT)))
+        for name in toy.MODULES:
+            archive.writestr(f"engine_tests/{name}.wasm", toy.assembled(name))
     return buffer.getvalue()
 
 
