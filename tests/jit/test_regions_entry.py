@@ -124,15 +124,16 @@ def test_calls_are_counted_where_they_arrive(guest, code):
     assert guest.hot().count(TARGET) == 1 and CODE + 5 in guest.hot()
 
 
-def test_returns_and_indirect_jumps_are_counted_where_they_arrive(guest):
+@pytest.mark.parametrize("rounds, reports", [(9, 0), (10, 1), (34, 1), (35, 2)])
+def test_returns_and_indirect_jumps_are_counted_where_they_arrive(guest, rounds, reports):
     guest.space.set(RSP, DATA + 0x1000)
     guest.space.set(RBX, TARGET)
-    guest.space.set(RCX, 15)
+    guest.space.set(RCX, rounds)
     guest.put(TARGET, "4883c302 c3")                       # add rbx, 2 ; ret
     # loop: call TARGET ; after: jmp rdx ; there: dec ecx ; jnz loop ; syscall
     guest.space.set(RDX, CODE + 7)
     assert guest.run(bytes.fromhex("e8fb100000 ffe2 ffc9 75f5 0f05")) == at.LEFT
-    assert sorted(guest.hot()) == [CODE, CODE + 5, CODE + 7, TARGET]
+    assert sorted(guest.hot()) == sorted([CODE, CODE + 5, CODE + 7, TARGET] * reports)
 
 
 def test_forward_branches_and_blocks_run_through_are_not_counted(guest):
