@@ -1,6 +1,7 @@
 """The control flow graph of a region: the blocks that can be reached from a hot entry, as the interpreter decoded them.
 
-Reads the interpreter's records, so that a region holds what has been executed, and nothing is decoded a second time.
+Reads the interpreter's records, so that a region holds what has been executed, and nothing is decoded a second time; of
+a branch, only the ways that were gone since its record was last unlinked.
 Knows records and effects; knows nothing of how code is emitted.
 """
 import struct
@@ -10,7 +11,7 @@ from dataclasses import replace
 from . import layout as at
 from .decoder import Tables
 from .effects import Effects, effects
-from .handler import RECORD, Shape
+from .handler import UNLINKED, Shape
 
 FIELDS = struct.Struct("<IIHHHHBBBBIqq")      # a record, see handler.R_*
 MOST_OPS = 600                                # instructions in a region
@@ -55,15 +56,16 @@ class Op:
 
 
 class Block:
-    """Straight-line code. `end` says how it ends:
+    """Straight-line code. `ways`: of a branch, whether it was (taken, not taken) since its record was linked. `end` says
+    how it ends:
 
       jump (target)   branch (target, next)   call (target, next)   call_indirect, syscall, out (next)   jump_indirect   ret
       retry (rip)     the interpreter executes what comes now
     """
-    __slots__ = ("start", "ops", "end", "target", "next", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in", "kind_in")
+    __slots__ = ("start", "ops", "end", "target", "next", "ways", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in", "kind_in")
 
-    def __init__(self, start, ops, end, target=None, next=None):
-        self.start, self.ops, self.end, self.target, self.next = start, ops, end, target, next
+    def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
+        self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
 
     @property
     def edges(self) -> list[int]:
@@ -73,6 +75,11 @@ class Block:
             case "branch": return [self.target, self.next]
             case "call" | "call_indirect" | "syscall" | "out": return [self.next]
         return []
+
+    @property
+    def ways_gone(self) -> list[int]:
+        """The edges worth following."""
+        return [t for t, gone in zip(self.edges, self.ways) if gone]
 
     @property
     def reloads(self) -> bool:
@@ -114,7 +121,7 @@ class Decoder:
                     end = "jump_indirect"
                 if end == "call" and op.shape.kinds != ("j",):
                     end = "call_indirect"
-                return Block(start, ops, end, op.imm, op.after)
+                return Block(start, ops, end, op.imm, op.after, (record[10] != UNLINKED, record[11] & 0xFFFFFFFF != UNLINKED))
         return None
 
 
@@ -148,7 +155,7 @@ class Graph:
                 continue
             found[start] = block
             size += len(block.ops)
-            work.extend(block.edges)
+            work.extend(block.ways_gone)
         for block in list(found.values()):                  # where one runs into another, it ends
             for k, op in enumerate(block.ops):
                 if k and op.rip in found:

@@ -3,25 +3,26 @@
 A batch of regions is one module, compiled once for the machine and linked to each space that has the same bytes at the same
 addresses. Knows spaces by the few methods of webvm.engine.space that it calls; knows nothing of Linux.
 """
-import logging
+import struct
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 
 from ..wasm.module import Module
 from . import layout as at
-from .cfg import Decoder, Graph
+from .cfg import MOST_BLOCKS, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
-from .handler import RECORD
+from .handler import R_TARGET, RECORD, UNLINKED
 from .region import Imports, Options, Region
 
-log = logging.getLogger("webvm.jit")
-
-WARM = 400                      # arrivals that make an entry hot
-REHOT = 20_000                  # and that report it again where it has not become a region
+WARM = 1500                     # arrivals after which an entry is watched: its branches forget which way they went
+REHOT = 300                     # and those after which it is hot: ways not gone meanwhile are left out of its region
+SHARE = 3                       # translation pauses for so many times the time it took
 BATCH = 24                      # regions in a module at most
 SLICE = 0.008                   # seconds of translation at a time
-GAP = 4096                      # ranges of code no farther apart than this are watched as one
+
+
+_UNLINKED = struct.pack("<II", UNLINKED, UNLINKED)      # both ways out of a branch, see handler.R_TARGET and R_NEXT
 
 
 @dataclass
@@ -63,28 +64,54 @@ class Translator:
         self.counters = Counters()
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
         self._links: dict = {}                          # space -> {id(batch): slots}
-        self._waiting: dict = {}                        # space -> entries there was no time for
+        self._watched: dict = {}                        # space -> {entry: reports since it is watched}
+        self._pause_until = 0.0
 
     @cached_property
     def decoder(self) -> Decoder: return Decoder(Tables(*self._made_with))      # takes a while, and not every machine needs it
 
     def hot(self, space) -> None:
-        """Make regions of the entries that the space reports hot, as far as the time for it goes."""
-        entries = list(dict.fromkeys(self._waiting.pop(space, []) + space.hot()))
-        new = []
-        for rip in entries:
-            if not self._install_known(space, rip):
-                new.append(rip)
-        start = perf_counter()
-        while new and perf_counter() - start < SLICE:
-            self._translate(space, new[:BATCH])
-            new = new[BATCH:]
-        if new:
-            self._waiting[space] = new
+        """Make regions of the entries that the space reports hot, as far as the time for it goes: the hottest first."""
+        watched = self._watched.setdefault(space, {})
+        for rip in dict.fromkeys(space.hot()):
+            if rip in watched:
+                watched[rip] += 1
+            elif not self._install_known(space, rip):
+                self._watch(space, rip)
+                watched[rip] = 0
+        start = now = perf_counter()
+        if start < self._pause_until:
+            return
+        hot = sorted((rip for rip, reports in watched.items() if reports), key=watched.get)
+        while hot and now - start < SLICE:
+            batch = [hot.pop() for _ in range(min(BATCH, len(hot)))]
+            self._translate(space, batch)
+            for rip in batch:
+                del watched[rip]
+            now = perf_counter()
+        self._pause_until = now + SHARE * (now - start)
 
     def released(self, space) -> None:
         self._links.pop(space, None)
-        self._waiting.pop(space, None)
+        self._watched.pop(space, None)
+
+    def _watch(self, space, rip) -> None:
+        """Let the branches that can be reached from an entry forget which way they went."""
+        work, seen = [rip], set()
+        while work and len(seen) < MOST_BLOCKS:
+            start = work.pop()
+            if start in seen:
+                continue
+            seen.add(start)
+            block = self._block(space, start)
+            if block is not None:
+                work += block.ways_gone
+                if block.end == "branch":
+                    space.poke(space.find(start) + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
+
+    def _block(self, space, start):
+        record = space.find(start)
+        return self.decoder.block(start, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD)) if record else None
 
     # ---- regions that exist
 
@@ -128,12 +155,9 @@ class Translator:
     def _translate(self, space, entries) -> None:
         start = perf_counter()
 
-        def fetch(rip):
-            record = space.find(rip)
-            return self.decoder.block(rip, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD)) if record else None
         graphs = []
         for rip in entries:
-            graph = Graph(rip, fetch)
+            graph = Graph(rip, lambda start: self._block(space, start))
             if any(block.ops for block in graph.blocks.values()) and graph.blocks[rip].end != "retry":
                 graphs.append(graph)
         if not graphs:
