@@ -812,6 +812,32 @@ def test_the_kernel_can_be_asked_from_deep_down(make):
     assert (depths, space.get(RAX)) == ([0], 300)
 
 
+def test_a_region_module_may_be_compiled_beside_the_guest(make):
+    space, _ = linked(make, (ADDI, RAX, 0, 1), (INT3,), (ADDI, RAX, 0, 10), (INT3,))
+    engine = space._engine
+    before = engine.counters.modules
+    several = [engine.compile_regions(toy.assembled("regions"), wait=False) for _ in range(20)]
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 2)
+    slots = [space.link(regions, 3)[0] for regions in reversed(several)]
+    assert all(regions.ready for regions in several) and engine.counters.modules == before + 20
+    space.set(RDI, TEXT + 16)
+    for slot in slots:
+        space.rip = TEXT
+        space.install(TEXT, slot, TEXT, TEXT + 7)
+        space.run(1)
+    assert space.get(RAX) == 2002
+
+
+def test_a_region_module_that_cannot_be_compiled_beside_the_guest_fails_when_linked(make):
+    space, _ = linked(make, (INT3,))
+    bad = space._engine.compile_regions(b"not wasm", wait=False)
+    good = space._engine.compile_regions(toy.assembled("regions"), wait=False)
+    for _ in range(2):
+        with raises(EngineError):
+            space.link(bad, 1)
+    assert bad.ready and len(space.link(good, 3)) == 3
+
+
 def test_region_modules_are_counted(make):
     engine = make()
     assert engine.counters == engine_space.Counters()

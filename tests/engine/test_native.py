@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import re
 import resource
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -194,6 +196,31 @@ def test_a_space_links_more_modules_than_wasmtime_allows_by_default(make):
     space, regions = engine.space(), engine.compile_regions(toy.assembled("regions"))
     for _ in range(10_050):
         space.unlink(space.link(regions, 3))
+
+
+def test_closing_does_not_wait_for_what_is_still_to_be_compiled(make):
+    engine = make()
+    space, wasm = engine.space(), toy.assembled("regions200")
+    several = [engine.compile_regions(wasm, wait=False) for _ in range(100)]
+    assert not several[-1].ready
+    engine.close()
+    assert not several[-1].ready and engine.counters.modules < 100
+    for _ in range(2):
+        with pytest.raises(EngineError):
+            space.link(several[-1], 200)
+
+
+def test_an_engine_left_open_lets_the_process_end():
+    program = """if True:
+        from tests.engine import toy
+        from webvm.engine.native import NativeEngine
+        engine = NativeEngine(toy.Toy(toy.assembled("toy")), cache=False)
+        wasm = toy.assembled("regions200")
+        for _ in range(100):
+            engine.compile_regions(wasm, wait=False)
+        print("done")"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
 
 
 def test_two_hundred_spaces_live_at_once(make):

@@ -7,11 +7,14 @@ exports) go to the C API's unchecked entry points directly: 1 us and 0.4 us. The
 check no types, so the types of imports and exports are checked once, when the engine is made.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
 import tempfile
 import threading
+from collections import deque
+from collections.abc import Callable
 from ctypes import POINTER, addressof, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib.metadata import version
 from itertools import repeat
@@ -154,6 +157,7 @@ class NativeEngine(space.Engine):
         self.module = compile_module(self.wasmtime, image.wasm, cache_directory() if cache is True else cache or None)
         self.imports = [i.name for i in self.module.imports]
         self._check_types()
+        self.compiler: Compiler | None = None
         self.hooks = {                              # wasmtime holds their addresses: they live as long as the engine
             "syscall": _CALLBACK(self._syscall),
             "fault": _CALLBACK(self._fault),
@@ -185,6 +189,22 @@ class NativeEngine(space.Engine):
         except wasmtime.WasmtimeError as error:
             raise EngineError(str(error)) from error
 
+    def _compile_beside(self, regions, wasm) -> bool:
+        if self.compiler is None:
+            self.compiler = Compiler()
+        self.compiler.put(lambda: self._compile_into(regions, wasm))
+        return True
+
+    def _finish(self, regions) -> None:
+        self.compiler.wait_until(lambda: regions.ready)
+        if not regions.ready:
+            raise EngineError("the engine was closed before the region module was compiled")
+
+    def close(self) -> None:
+        super().close()
+        if self.compiler is not None:
+            self.compiler.stop()
+
     def _create(self) -> "NativeSpace":
         return NativeSpace(self)
 
@@ -206,6 +226,51 @@ class NativeEngine(space.Engine):
     def _clock(self, env, caller, slots, n) -> int:
         c_double.from_address(slots).value = perf_counter_ns()
         return 0
+
+
+class Compiler:
+    """A thread that does one task after the other: Cranelift lets the GIL go."""
+
+    def __init__(self):
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="webvm-compiler", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop)          # a thread inside wasmtime must not outlive Python
+
+    def put(self, task: Callable[[], None]) -> None:
+        with self._changed:
+            self._tasks.append(task)
+            self._changed.notify_all()
+
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: done() or self._stopped)
+
+    def stop(self) -> None:
+        """Wait for the task in progress only."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._thread.join()
+        atexit.unregister(self.stop)
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._tasks or self._stopped)
+                    if self._stopped:
+                        return
+                    task = self._tasks.popleft()
+                task()
+                with self._changed:
+                    self._changed.notify_all()
+        finally:                            # whatever happened: nobody may wait for ever
+            with self._changed:
+                self._stopped = True
+                self._changed.notify_all()
 
 
 class RegionModule:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from threading import Lock
 from time import perf_counter
 from weakref import WeakSet
 
@@ -56,11 +57,17 @@ def _no_hook(*args: int) -> bool:
 
 
 class Regions:
-    """A compiled region module, which any space of its engine can link."""
+    """A region module that is compiled, or being compiled. Any space of its engine can link it."""
 
-    def __init__(self, module, n_bytes: int):
-        self.module = module
-        self.n_bytes = n_bytes              # of its Wasm
+    def __init__(self, wasm: bytes):
+        self.n_bytes = len(wasm)
+        self.module = None                  # compiled, as the engine's `_link` takes it
+        self.error: EngineError | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether compiling is over, so that linking does not have to wait."""
+        return self.module is not None or self.error is not None
 
 
 @dataclass
@@ -91,6 +98,7 @@ class Engine(ABC):
         self.raised: BaseException | None = None   # by a hook, until run() has left the Wasm frames
         self._kept: list[Space] = []
         self.counters = Counters()
+        self._counting = Lock()
         self.regions: WeakSet[Regions] = WeakSet()     # those that somebody still holds
         self.hot = getattr(image, "hot", None)
         self.released = getattr(image, "released", None)
@@ -124,16 +132,35 @@ class Engine(ABC):
             space._destroy()
         self._kept.clear()
 
-    def compile_regions(self, wasm: bytes) -> Regions:
-        """Compile a region module (see protocol); raises EngineError."""
-        start = perf_counter()
-        regions = Regions(self._compile(wasm), len(wasm))
+    def compile_regions(self, wasm: bytes, wait: bool = True) -> Regions:
+        """Compile a region module (see protocol); raises EngineError. With wait=False that goes on beside the guest, where
+        the engine can do so: `ready` tells when it is over, and linking earlier waits. An error is raised by linking then."""
+        regions = Regions(wasm)
         self.regions.add(regions)
-        counters = self.counters
-        counters.modules += 1
-        counters.module_bytes += len(wasm)
-        counters.compile_seconds += perf_counter() - start
+        if wait or not self._compile_beside(regions, wasm):
+            self._compile_into(regions, wasm)
+            if wait and regions.error:
+                raise regions.error
         return regions
+
+    def _compile_into(self, regions: Regions, wasm: bytes) -> None:
+        start = perf_counter()
+        try:
+            regions.module = self._compile(wasm)
+        except EngineError as error:
+            regions.error = error
+        with self._counting:
+            self.counters.modules += 1
+            self.counters.module_bytes += len(wasm)
+            self.counters.compile_seconds += perf_counter() - start
+
+    def _compile_beside(self, regions: Regions, wasm: bytes) -> bool:
+        """Begin to compile while the guest goes on; False if that cannot be."""
+        return False
+
+    def _finish(self, regions: Regions) -> None:
+        """Wait until regions are ready."""
+        raise AssertionError("nothing goes on beside the guest")
 
     # The module's imports. They keep every exception, KeyboardInterrupt too: none may pass through Wasm frames (that would
     # cost 50-75 us, and leave wasmtime's frames behind). Space.run raises it.
@@ -278,6 +305,10 @@ class Space(ABC):
 
         Raises EngineError when it does not fit the interpreter, OutOfMemory when the table is full.
         """
+        if not regions.ready:
+            self._engine._finish(regions)
+        if regions.error:
+            raise regions.error
         start = perf_counter()
         free, linked = self._free, self._linked
         if len(linked) + count > MAX_SLOTS:
