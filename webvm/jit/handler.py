@@ -282,7 +282,7 @@ class Handler(Emitter):
         self.result = self._record(self.at) + way + w.call(self.runtime.link)
 
     def _arrive(self, record: bytes):
-        """To a COUNT or ENTER, which there is no need to execute unless it is more than one arrival from its turn."""
+        """To a COUNT or ENTER. One that is more than an arrival from its turn is only counted down, and passed over."""
         left = self.let("i32", record + w.access("i32.load", R_COUNT) + w.i32(1) + w.OP["i32.sub"])
         self.out.append(w.if_(left, record + left + w.access("i32.store", R_COUNT)
                               + record + w.i32(RECORD) + w.OP["i32.add"] + w.RETURN) + record + w.RETURN)

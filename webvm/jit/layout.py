@@ -33,7 +33,7 @@ BLOCK_COUNT  = 1044     # u32, entries in use in the block index
 HOT_COUNT    = 1048     # u32, entries in use in HOT
 WARM         = 1052     # u32, how many counted arrivals make a new block hot (0: as good as never)
 REHOT        = 1056     # u32, how many more until it is reported again
-REGION_FUEL  = 1060     # i32, what regions may still spend in this run: each entry and loop head takes its instructions off
+REGION_FUEL  = 1060     # i32, instructions that regions may still execute in this run
 EPOCH        = 1064     # u32, how often `forget` dropped code
 REGION_INSTRUCTIONS = 1072      # u64, the part of INSTRUCTIONS that regions executed
 
