@@ -73,7 +73,7 @@ def if_(condition: bytes, then: bytes, otherwise: bytes = b"", result: bytes = E
 
 
 # Loads and stores: opcode and natural alignment exponent. Guest accesses are unaligned, which Wasm permits.
-_MEMORY = {
+MEMORY = {
     "i32.load":     (0x28, 2), "i64.load":     (0x29, 3), "f32.load":     (0x2A, 2), "f64.load":     (0x2B, 3),
     "i32.load8_s":  (0x2C, 0), "i32.load8_u":  (0x2D, 0), "i32.load16_s": (0x2E, 1), "i32.load16_u": (0x2F, 1),
     "i64.load8_s":  (0x30, 0), "i64.load8_u":  (0x31, 0), "i64.load16_s": (0x32, 1), "i64.load16_u": (0x33, 1),
@@ -82,16 +82,16 @@ _MEMORY = {
     "i32.store8":   (0x3A, 0), "i32.store16":  (0x3B, 1),
     "i64.store8":   (0x3C, 0), "i64.store16":  (0x3D, 1), "i64.store32":  (0x3E, 2),
 }
-_SIMD_MEMORY = {"v128.load": (0, 4), "v128.load32_zero": (92, 2), "v128.load64_zero": (93, 3), "v128.store": (11, 4)}
+SIMD_MEMORY = {"v128.load": (0, 4), "v128.load32_zero": (92, 2), "v128.load64_zero": (93, 3), "v128.store": (11, 4)}
 
 
 @lru_cache(None)
 def access(op: str, offset: int = 0) -> bytes:
     """A load or store with its immediate offset, to follow the address (and the value)."""
-    if op in _SIMD_MEMORY:
-        code, _ = _SIMD_MEMORY[op]
+    if op in SIMD_MEMORY:
+        code, _ = SIMD_MEMORY[op]
         return b"\xfd" + uleb(code) + b"\x00" + uleb(offset)
-    code, _ = _MEMORY[op]
+    code, _ = MEMORY[op]
     return bytes([code, 0]) + uleb(offset)
 
 
@@ -162,7 +162,7 @@ OP |= {
         i32x4.trunc_sat_f64x2_s_zero i32x4.trunc_sat_f64x2_u_zero f64x2.convert_low_i32x4_s f64x2.convert_low_i32x4_u"""),
 }
 
-_LANES = {"i8x16.extract_lane_s": 21, "i8x16.extract_lane_u": 22, "i8x16.replace_lane": 23, "i16x8.extract_lane_s": 24,
+LANES = {"i8x16.extract_lane_s": 21, "i8x16.extract_lane_u": 22, "i8x16.replace_lane": 23, "i16x8.extract_lane_s": 24,
           "i16x8.extract_lane_u": 25, "i16x8.replace_lane": 26, "i32x4.extract_lane": 27, "i32x4.replace_lane": 28,
           "i64x2.extract_lane": 29, "i64x2.replace_lane": 30, "f32x4.extract_lane": 31, "f32x4.replace_lane": 32,
           "f64x2.extract_lane": 33, "f64x2.replace_lane": 34}
@@ -171,7 +171,7 @@ _LANES = {"i8x16.extract_lane_s": 21, "i8x16.extract_lane_u": 22, "i8x16.replace
 @lru_cache(None)
 def lane(op: str, index: int) -> bytes:
     """extract_lane or replace_lane with its lane number."""
-    return b"\xfd" + uleb(_LANES[op]) + bytes([index])
+    return b"\xfd" + uleb(LANES[op]) + bytes([index])
 
 
 def shuffle(indices) -> bytes:
