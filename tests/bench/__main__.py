@@ -1,265 +1,199 @@
-"""How fast webvm is, as JSON:  python -m tests.bench [--rounds N] [wasmtime] [chromium] [native] [qemu]
+"""How fast webvm is beside this host's processor and qemu-x86_64:  python -m tests.bench [OPTION...]
 
-In each place: MIPS over six small loads (kernels.c); milliseconds that some programs of the standard image take, from asking
-to their end; the peak of memory. In Chromium also milliseconds from navigation to the prompt, beside a bare loadPyodide().
-Medians; the places take turns, so that a machine that slows down slows all of them.
+C programs that measure themselves (integer; floating point, scalar and vectorised), programs of the image over seconds of
+native work, and starts of small ones (see lines.py). The places take turns at each line, so that a machine that slows down
+slows all of them; a figure is the median of the rounds. A table goes to standard error, JSON to standard output:
+
+    lines             {group: {line: {place: {"ms", "first ms", "all ms", "native" (times as long as native), "MIPS"}}}}
+    geometric means   {group: {place: of the "native" figures}}
+    above qemu        {place: [lines that took longer than qemu-x86_64]}
+    places            what each said at its end: peak memory, counters
+    failed            lines that did not end well or printed something else than the first place
+
+A program's first run in a place is its "first ms"; with more than one round the median of start-up lines leaves it out.
 """
 
 import argparse
-import contextlib
+import fnmatch
 import json
+import math
 import os
-import shutil
+import platform
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
-from tests.system.machines import BUILD, ENVIRONMENT, Guest
-from tests.web import bench as page_bench
-from webvm import site
-
-PROJECT = BUILD.parent
-TREE = BUILD / "standard.root"
-KERNELS = {"calls": 2000, "sieve": 60, "rotate": 6000, "switch": 1000, "sort": 250, "list": 4000}      # name: times
-# {run} stands for what runs another program there: nothing, but under qemu-x86_64 its children would run on the real
-# processor. {root} is where the image's files are.
-PROGRAMS = {
-    "ls -la /usr/bin":        ["bash", "-c", "{run}/usr/bin/ls -la {root}/usr/bin"],
-    "python3 -c print(1)":    ["python3", "-c", "print(1)"],
-    "git --version":          ["git", "--version"],
-    "200 x fork and exec":    ["dash", "-c", "i=0; while [ $i -lt 200 ]; do {run}/usr/bin/true; i=$((i + 1)); done"],
-}
+from . import inputs
+from .lines import LINES, TIMED
+from .places import BUILD, INPUTS, PLACES, TIERS, Failed
 
 
-def filled(argv: list[str], run: str = "", root: str = "") -> list[str]:
-    return [word.format(run=run, root=root) for word in argv]
+def say(*words) -> None:
+    print(*words, file=sys.stderr, flush=True)
 
 
-def milliseconds(act) -> float:
-    start = time.perf_counter()
-    act()
-    return (time.perf_counter() - start) * 1000
+class Report:
+    """What was measured so far, {(line, place): milliseconds of each round}, and what comes of it."""
+
+    def __init__(self, lines, places):
+        self.lines, self.places = lines, places
+        self.taken, self.instructions, self.printed, self.failed = {}, {}, {}, []
+
+    def measure(self, line, name, place, scale) -> None:
+        """One run of one line."""
+        if (line, name) in self.failed:
+            return
+        before = place.stats()["instructions"] if hasattr(place, "stats") else 0
+        try:
+            took, out = place.run(line, scale)
+            if line.group in TIMED:
+                out, nanoseconds = out.split()
+                took = int(nanoseconds) / 1e6
+        except Failed as error:
+            self.fail(line, name, str(error))
+            return
+        if hasattr(place, "stats"):
+            self.instructions[line, name] = place.stats()["instructions"] - before
+        self.taken.setdefault((line, name), []).append(took)
+        if line.group != "start-up" and out != self.printed.setdefault(line, out):
+            self.fail(line, name, f"printed {out[-80:]!r}, elsewhere {self.printed[line][-80:]!r}")
+
+    def fail(self, line, name, why) -> None:
+        say(f"  {line.group} {line.name}, {name}: {why}")
+        self.taken.pop((line, name), None)
+        self.failed.append((line, name))
+
+    def median(self, line, name) -> float | None:
+        taken = self.taken.get((line, name))
+        if not taken:
+            return None
+        return statistics.median(taken[1:] if line.group == "start-up" and len(taken) > 1 else taken)
+
+    def ratio(self, line, name, to="native") -> float | None:
+        ours, theirs = self.median(line, name), self.median(line, to)
+        return ours / theirs if ours and theirs else None
+
+    def mean(self, group, name) -> float | None:
+        ratios = [ratio for line in self.lines if line.group == group and (ratio := self.ratio(line, name))]
+        return statistics.geometric_mean(ratios) if ratios else None
+
+    @property
+    def groups(self):
+        return list(dict.fromkeys(line.group for line in self.lines))
+
+    def cell(self, line, name) -> dict:
+        cell = {"ms": _short(self.median(line, name)), "first ms": _short(self.taken[line, name][0]),
+                "all ms": [_short(ms) for ms in self.taken[line, name]], "native": _short(self.ratio(line, name))}
+        if (line, name) in self.instructions:
+            cell["MIPS"] = round(self.instructions[line, name] / self.taken[line, name][-1] / 1000)
+        return cell
+
+    def as_dict(self) -> dict:
+        slower = {name: [f"{line.group} {line.name}" for line in self.lines if (ratio := self.ratio(line, name, "qemu")) and ratio > 1]
+                  for name in self.places if name not in ("native", "qemu", "native-sse2") and "qemu" in self.places}
+        return {
+            "lines": {group: {line.name: {name: self.cell(line, name) for name in self.places if (line, name) in self.taken}
+                              for line in self.lines if line.group == group} for group in self.groups},
+            "geometric means": {group: {name: _short(self.mean(group, name)) for name in self.places} for group in self.groups},
+            "above qemu": slower,
+            "failed": [f"{line.group} {line.name}, {name}" for line, name in self.failed],
+        }
+
+    def table(self) -> str:
+        """Native milliseconds, then how many times as long the others took; * where qemu-x86_64 was faster."""
+        others = [name for name in self.places if name != "native"]
+        rows = [["", "native ms", *others]]
+        for group in self.groups:
+            for line in self.lines:
+                if line.group == group:
+                    marks = ["*" if "qemu" not in name and (self.ratio(line, name, "qemu") or 0) > 1 else " " for name in others]
+                    cells = [self.ratio(line, name) if "native" in self.places else self.median(line, name) for name in others]
+                    rows.append([f"{group:9} {line.name}", _text(self.median(line, "native"), 0),
+                                 *(_text(cell, 2) + mark for cell, mark in zip(cells, marks, strict=True))])
+            if "native" in self.places:
+                rows += [[f"{group:9} geometric mean", "", *(_text(self.mean(group, name), 2) + " " for name in others)], []]
+        widths = [max(12, *(len(row[i]) + 1 for row in rows if row)) for i in range(len(rows[0]))]
+        return "\n".join("".join(word.rjust(width) if i else word.ljust(width) for i, (word, width) in enumerate(zip(row, widths)))
+                         for row in rows)
 
 
-def checked(result) -> None:
-    assert result[0] == 0, result
+def _short(value: float | None) -> float | None:
+    """Three digits, or all before the point."""
+    return value if value is None else round(value, max(0, 2 - math.floor(math.log10(value)))) if value > 0 else 0
 
 
-class Native:
-    """This host's kernel and processor, in a chroot."""
-
-    def __init__(self, kernels: Path):
-        self.kernels = kernels
-
-    def command(self, argv):
-        def enter():
-            os.chroot(TREE)
-            os.chdir("/")
-
-        return {"args": filled(argv), "preexec_fn": enter, "executable": f"/usr/bin/{argv[0]}"}
-
-    def program(self, argv) -> float:
-        return milliseconds(lambda: subprocess.run(**self.command(argv), stdout=subprocess.DEVNULL, env=ENVIRONMENT, check=True))
-
-    def kernel(self, name, times) -> float:
-        return milliseconds(lambda: subprocess.run([self.kernels, name, str(times)], stdout=subprocess.DEVNULL, check=True))
-
-    def close(self):
-        return {}
+def _text(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
-class Qemu(Native):
-    """qemu-x86_64 translating every program."""
+def parse(argv=None) -> argparse.Namespace:
+    known = list(dict.fromkeys(line.group for line in LINES))
+    usual = ",".join(name for name, (_, _, usual) in PLACES.items() if usual)
 
-    RUN = f"qemu-x86_64 -L {TREE} {TREE}"
+    def some_of(names):
+        def split(text):
+            chosen = text.split(",")
+            if unknown := set(chosen) - set(names):
+                raise argparse.ArgumentTypeError(f"no such: {', '.join(sorted(unknown))} (there are {', '.join(names)})")
+            return chosen
+        return split
 
-    def command(self, argv):
-        program, *rest = filled(argv, self.RUN, str(TREE))
-        return {"args": [*self.RUN.split()[:-1], f"{TREE}/usr/bin/{program}", *rest]}
-
-    def kernel(self, name, times):
-        return milliseconds(lambda: subprocess.run(["qemu-x86_64", self.kernels, name, str(times)], stdout=subprocess.DEVNULL, check=True))
-
-
-class Wasmtime:
-    """A machine that has booted, under wasmtime; in a thread of its own, for Playwright's event loop has the main one."""
-
-    def __init__(self, kernels: Path):
-        self.guest, self.thread = Guest(), ThreadPoolExecutor(1)
-        self._do(self.guest.write, "/tmp/kernels", kernels.read_bytes(), 0o755)
-
-    def _do(self, act, *arguments):
-        return self.thread.submit(act, *arguments).result()
-
-    def program(self, argv):
-        return milliseconds(lambda: checked(self._do(self.guest.run, filled(argv))))
-
-    def kernel(self, name, times):
-        return milliseconds(lambda: checked(self._do(self.guest.run, ["/tmp/kernels", name, str(times)])))
-
-    def instructions(self) -> int:
-        return self.guest.machine.stats()["instructions"]
-
-    def close(self):
-        self._do(self.guest.close)
-        self.thread.shutdown()
-        return {}
-
-
-class Command:
-    """`webvm run`, from the start of the command to its end."""
-
-    def __init__(self, kernels: Path):
-        self.folder = kernels.parent
-        self.peak = 0
-
-    def _run(self, *arguments):
-        command = subprocess.Popen([Path(sys.executable).with_name("webvm"), "run", *arguments], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(command.pid, 0)
-        assert status == 0, (arguments, status)
-        self.peak = max(self.peak, usage.ru_maxrss)
-
-    def program(self, argv):
-        return milliseconds(lambda: self._run("--", *filled(argv)))
-
-    def kernel(self, name, times):
-        return milliseconds(lambda: self._run("--disk", "none", "--mount", f"{self.folder}:/mnt", "/mnt/kernels", name, str(times)))
-
-    def close(self):
-        return {"peak memory (MB)": round(self.peak / 1024)}
-
-
-class Chromium:
-    """The page in headless Chromium, served by http.server; its shell at the prompt."""
-
-    def __init__(self, kernels: Path):
-        folder = BUILD / "site"
-        site.build(folder, PROJECT, BUILD / "standard.ext4")
-        self.closing = contextlib.ExitStack()
-        server = self.closing.enter_context(subprocess.Popen(
-            [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
-        self.closing.callback(server.kill)
-        address = f"http://localhost:{server.stdout.readline().split(' port ')[1].split()[0]}/"
-        playwright = self.closing.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=page_bench.CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        self.closing.callback(browser.close)
-        self.start = page_bench.measure(browser, address, json.loads((folder / "site.json").read_text()))
-        self.start["browser"] = browser.version
-        self.page = browser.new_page()
-        self.page.set_default_timeout(120_000)
-        page_bench.visit(self.page, address)
-        self.page.evaluate("bytes => vm.writeFile('/tmp/kernels', Uint8Array.from(bytes))", list(kernels.read_bytes()))
-        self._run(["chmod", "+x", "/tmp/kernels"])
-
-    def _run(self, argv) -> float:
-        return page_bench.run(self.page, argv)
-
-    def program(self, argv):
-        return self._run(filled(argv))
-
-    def kernel(self, name, times):
-        return self._run(["/tmp/kernels", name, str(times)])
-
-    def instructions(self):
-        return self.page.evaluate("vm.stats()")["instructions"]
-
-    def close(self):
-        stats = self.page.evaluate("vm.stats()")
-        found = self.start | {"bytes fetched": stats["bytes_fetched"], "peak memory of the page's process (MB)": _renderer_peak()}
-        self.closing.close()
-        return found
-
-
-def _renderer_peak() -> int:
-    """The largest resident set a renderer below this process has had, MB."""
-    parents, peaks = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-            parents[int(folder.name)] = int(status["PPid"])
-            if b"--type=renderer" in (folder / "cmdline").read_bytes():
-                peaks[int(folder.name)] = int(status["VmHWM"].split()[0]) // 1024
-
-    def ours(pid):
-        return pid == os.getpid() or pid in parents and ours(parents[pid])
-
-    return max(peak for pid, peak in peaks.items() if ours(pid))
-
-
-PLACES = {
-    "wasmtime":  (("wasmtime, booted", Wasmtime), ("webvm run", Command)),
-    "chromium":  (("chromium", Chromium),),
-    "native":    (("native", Native),),
-    "qemu":      (("qemu-x86_64", Qemu),),
-}
-
-
-def why_not(place: str) -> str | None:
-    if place == "native" and os.geteuid() != 0:
-        return "needs root for its chroot"
-    if place == "qemu" and not shutil.which("qemu-x86_64"):
-        return "qemu-x86_64 is not installed (Debian: qemu-user)"
-    if place == "chromium" and not shutil.which(page_bench.CHROMIUM):
-        return "there is no Chromium"
-    return None
-
-
-def measure(places: dict, rounds: int) -> dict:
-    """{place: {"programs (ms)": …, "kernels (ms)": …}}, and MIPS where instructions are counted."""
-    times = {name: {"programs (ms)": {}, "kernels (ms)": {}} for name in places}
-    instructions = {}
-    for place in places.values():                                    # code and disk blocks come in here
-        for argv in PROGRAMS.values():
-            place.program(argv)
-    for kernel, count in KERNELS.items():
-        for name, place in places.items():
-            before = place.instructions() if hasattr(place, "instructions") else None
-            place.kernel(kernel, count)
-            if before is not None:
-                instructions[kernel] = place.instructions() - before
-    for _ in range(rounds):
-        for program, argv in PROGRAMS.items():
-            for name, place in places.items():
-                times[name]["programs (ms)"].setdefault(program, []).append(place.program(argv))
-        for kernel, count in KERNELS.items():
-            for name, place in places.items():
-                times[name]["kernels (ms)"].setdefault(kernel, []).append(place.kernel(kernel, count))
-    found = {name: {table: {row: round(statistics.median(taken), 1) for row, taken in rows.items()} for table, rows in tables.items()}
-             for name, tables in times.items()}
-    for name, place in places.items():
-        if hasattr(place, "instructions"):
-            found[name]["MIPS"] = {kernel: round(instructions[kernel] / 1000 / took) for kernel, took in found[name]["kernels (ms)"].items()}
-    return found
-
-
-def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("places", nargs="*", metavar="PLACE", help=f"{', '.join(PLACES)} (default: all that are here)")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.places) - set(PLACES):
-        parser.error(f"no such place: {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory() as folder:
-        kernels = Path(folder) / "kernels"
-        subprocess.run(["gcc", "-O2", "-static", "-o", kernels, Path(__file__).with_name("kernels.c")], check=True)
-        missing, made = {}, {}
-        for place in arguments.places or PLACES:
-            if reason := why_not(place):
-                missing[place] = reason
-            else:
-                made |= {name: make(kernels) for name, make in PLACES[place]}
-        found = measure(made, arguments.rounds)
-        for name, place in made.items():
-            found[name] |= place.close()
-    print(json.dumps(found | ({"not measured": missing} if missing else {}), indent=1))
+    parser.add_argument("--groups", type=some_of(known), default=known, metavar="A,B", help=f"of {', '.join(known)} (default: all)")
+    parser.add_argument("--lines", default="*", metavar="PATTERN", help="lines whose name fits, as a shell matches: 'python3*'")
+    parser.add_argument("--places", type=some_of(PLACES), default=usual, metavar="A,B", help=f"of {', '.join(PLACES)} (default: {usual})")
+    parser.add_argument("--tiers", type=some_of(("interp", "jit")), default=None, metavar="A,B",
+                        help="webvm's places once with each: interp, jit (default: webvm's own choice)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1, help="how much of the work, 0.05 for a quick look (default: 1)")
+    parser.add_argument("--image", default="dev", help="the image build/IMAGE.ext4 (default: dev)")
+    parser.add_argument("--limit", type=float, default=600, help="seconds that a program may take (default: 600)")
+    arguments = parser.parse_args(argv)
+    if not (BUILD / f"{arguments.image}.ext4").exists():
+        parser.error(f"build/{arguments.image}.ext4 is missing; make it with  webvm disk build --profile {arguments.image} "
+                     f"--root build/{arguments.image}.root build/{arguments.image}.ext4")
+    if arguments.tiers and not TIERS:
+        parser.error("this webvm has one tier")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse()
+    lines = [line for line in LINES if line.group in arguments.groups and fnmatch.fnmatch(line.name, arguments.lines)]
+    inputs.make(INPUTS)
+    missing, places, groups = {}, {}, {}
+    for name in arguments.places:
+        make, measured, _ = PLACES[name]
+        if reason := make.why_not():
+            missing[name] = reason
+            continue
+        for tier in arguments.tiers if arguments.tiers and make.tiers else [None]:
+            full = f"{name} {tier}" if tier else name
+            say(f"starting {full}")
+            places[full], groups[full] = make(arguments.image, tier, arguments.limit), measured
+    report = Report(lines, places)
+    for number in range(arguments.rounds + 1):
+        for line in lines:
+            if number == arguments.rounds and line.group != "start-up":     # these ran once more, at first
+                continue
+            for name, place in places.items():
+                if groups[name] is None or line.group in groups[name]:
+                    report.measure(line, name, place, arguments.scale)
+            say(f"round {number + 1}  {line.group:9} {line.name:18}",
+                *(f"{name} {report.taken[line, name][-1]:.0f} ms " for name in places if (line, name) in report.taken))
+    ends = {name: place.close() for name, place in places.items()}
+    say("\n" + report.table())
+    for name, end in ends.items():
+        say(f"{name}: {', '.join(f'{key} {value}' for key, value in end.items() if key != 'stats')}")
+    settings = {"processor": _processor(), "python": platform.python_version(), "load": os.getloadavg()[0], "rounds": arguments.rounds,
+                "scale": arguments.scale, "image": arguments.image}
+    print(json.dumps({"settings": settings} | report.as_dict() | {"places": ends, "not measured": missing}, indent=1))
+    return 1 if report.failed else 0
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo") as file:
+        return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,10 +25,10 @@ class Hung(AssertionError):
 
 
 class Guest:
-    """Our machine, booted from an image; a new one after a program hung."""
+    """Our machine, booted from an image (options: Machine.boot's); a new one after a program hung."""
 
-    def __init__(self, image: str = "standard"):
-        self.image = BUILD / f"{image}.ext4"
+    def __init__(self, image: str = "standard", **options):
+        self.image, self.options = BUILD / f"{image}.ext4", options
         self.runner = asyncio.Runner()
         self.log = []
         self.machine = None
@@ -39,7 +39,7 @@ class Guest:
 
     async def _wait(self, coroutine, limit):
         if self.machine is None:
-            self.machine = await Machine.boot(device=await open_device(str(self.image)), log=self.log.append)
+            self.machine = await Machine.boot(device=await open_device(str(self.image)), log=self.log.append, **self.options)
         try:
             return await asyncio.wait_for(coroutine(self.machine), limit)
         except TimeoutError:
