@@ -284,10 +284,10 @@ class Region(Emitter):
     def _callout(self, block, call: bytes):
         """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
         following = self.graph.blocks.get(block.next)
-        if following is None:
-            self.out.append(call + w.RETURN)
-            return
         self.out.append(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + b"\x04\x40" + w.get(self.next) + w.RETURN + w.END)
+        if following is None:
+            self._jump_to(w.i32(block.next))
+            return
         self.out.append(_ZERO32 + w.access("i32.load", at.REGION_FUEL) + w.put(self.fuel))
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
