@@ -838,6 +838,31 @@ def test_a_region_module_that_cannot_be_compiled_beside_the_guest_fails_when_lin
     assert bad.ready and len(space.link(good, 3)) == 3
 
 
+def test_what_regions_executed_is_counted_beyond_the_end_of_a_space(make):
+    engine = make()
+    first, second = program(lambda: engine, (INT3,)), program(lambda: engine, (INT3,))
+    for space, n in ((first, 5), (second, 70)):
+        space.poke(L.REGION_INSTRUCTIONS, (n + (1 << 32)).to_bytes(8, "little"))
+    assert (first.region_instructions, engine.region_instructions) == (5 + (1 << 32), 75 + (2 << 32))
+    first.release()
+    assert engine.region_instructions == 75 + (2 << 32)
+    again = engine.space()
+    assert (again.region_instructions, engine.region_instructions) == (0, 75 + (2 << 32))
+
+
+def test_functions_in_tables_are_counted_while_they_are_there(make):
+    engine = make()
+    first, second = program(lambda: engine, (INT3,)), program(lambda: engine, (INT3,))
+    regions = engine.compile_regions(toy.assembled("regions20"))
+    slots = first.link(regions, 3)
+    second.link(regions, 3)
+    assert engine.slots == 6
+    first.unlink(slots[1:])
+    assert engine.slots == 4
+    second.release()
+    assert engine.slots == 1
+
+
 def test_region_modules_are_counted(make):
     engine = make()
     assert engine.counters == engine_space.Counters()

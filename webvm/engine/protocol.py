@@ -63,6 +63,7 @@ class Layout(Protocol):
     HOT: int
     WARM: int
     REHOT: int
+    REGION_INSTRUCTIONS: int
     ARENA_NEXT: int
     BLOCK_COUNT: int
     PERMISSIONS: int

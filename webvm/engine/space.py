@@ -94,10 +94,12 @@ class Engine(ABC):
         self.kept_spaces = kept_spaces
         self.kept_bytes = kept_bytes
         self.live = 0                              # spaces handed out
+        self.spaces: WeakSet[Space] = WeakSet()    # and which they are
         self.running: Space | None = None          # whose run() is on the stack
         self.raised: BaseException | None = None   # by a hook, until run() has left the Wasm frames
         self._kept: list[Space] = []
         self.counters = Counters()
+        self._region_instructions = 0              # executed in spaces that were released
         self._counting = Lock()
         self.regions: WeakSet[Regions] = WeakSet()     # those that somebody still holds
         self.hot = getattr(image, "hot", None)
@@ -115,7 +117,18 @@ class Engine(ABC):
             raise OutOfSpaces(f"{self.live} address spaces are in use")
         space = self._kept.pop() if self._kept else self._new()
         self.live += 1
+        self.spaces.add(space)
         return space
+
+    @property
+    def region_instructions(self) -> int:
+        """Guest instructions that regions executed, in all spaces there ever were."""
+        return self._region_instructions + sum(space.region_instructions for space in self.spaces)
+
+    @property
+    def slots(self) -> int:
+        """Functions of region modules that are in tables now."""
+        return sum(len(space._linked) for space in self.spaces)
 
     def _new(self) -> "Space":
         space = self._create()
@@ -186,9 +199,11 @@ class Engine(ABC):
             self.raised = error
             return self.layout.LEFT
 
-    def _take_back(self, used: int) -> bool:
+    def _take_back(self, space: "Space", used: int) -> bool:
         """Counts a released space of `used` bytes out; whether it is to be kept for reuse."""
         self.live -= 1
+        self.spaces.remove(space)
+        self._region_instructions += space.region_instructions
         return len(self._kept) < self.kept_spaces and used <= self.kept_bytes
 
     @abstractmethod
@@ -404,6 +419,11 @@ class Space(ABC):
     def instructions(self) -> int:
         return self._get64(self._layout.INSTRUCTIONS)
 
+    @property
+    def region_instructions(self) -> int:
+        """The part of `instructions` that regions executed."""
+        return self._get64(self._layout.REGION_INSTRUCTIONS)
+
     def _get64(self, address: int) -> int:
         u32 = self._u32
         return u32[address >> 2] | u32[(address >> 2) + 1] << 32
@@ -538,7 +558,7 @@ class Space(ABC):
             engine.released(self)
         used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
-        if not engine._take_back(sum(n for _, n in used)) or self._worn():
+        if not engine._take_back(self, sum(n for _, n in used)) or self._worn():
             self._destroy()
             return
         for addr, n in used:
