@@ -5,6 +5,8 @@ nothing of Linux: what a trap means is for whoever reads the stop code.
 """
 import logging
 import struct
+import sys
+from collections.abc import Collection
 from dataclasses import fields
 from types import ModuleType
 
@@ -14,7 +16,7 @@ from ..x86.insn import Insn
 from ..x86.meaning import MEANINGS
 from ..x86.oracle import PYTHON_MEANINGS, GuestFault, Oracle, State, SystemCall, Trap
 from ..x86.primitives import M64
-from . import build
+from . import build, trace
 from . import layout as at
 from .handler import STOPS
 from .interpreter import BASELINE
@@ -41,6 +43,25 @@ _EXECUTE, _READ, _WRITE = at.EXECUTE, at.READ, at.WRITE
 PAGE = 4096
 TIERS = ("jit", "interp")
 DECODED = 10000                                                     # instructions remembered by an image
+
+
+SWITCHES = tuple(f.name.replace("_", "-") for f in fields(Options) if f.default is True)      # the optimisations, by name
+
+
+class NoSuchOption(ValueError):
+    """A name that is none of those known, which the message gives."""
+
+
+def known(what: str, names: Collection[str], there_are: Collection[str]) -> None:
+    """Raises NoSuchOption when one of the names is not among them."""
+    if wrong := [name for name in names if name not in there_are]:
+        raise NoSuchOption(f"no such {what}: {', '.join(wrong)} (there are {', '.join(there_are)})")
+
+
+def without(names: Collection[str]) -> Options:
+    """All optimisations but those, named as in SWITCHES."""
+    known("optimisation", names, SWITCHES)
+    return Options(**{name.replace("-", "_"): False for name in names})
 
 
 class Left(Exception):
@@ -157,14 +178,17 @@ def write_state(space, state: State) -> None:
 
 class Image:
     """What an engine needs of the processor. `features`: CPUID features beyond x86-64 with SSE2; `tier`: "jit", or "interp"
-    to have no code translated."""
+    to have no code translated; `traced`: of trace.KINDS, what of each region is to be written to standard error."""
 
-    def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None, tier: str = "jit", options: Options = Options()):
-        assert tier in TIERS, tier
+    def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None, tier: str = "jit",
+                 options: Options = Options(), traced: Collection[str] = ()):
+        known("tier", [tier], TIERS)
+        known("trace", traced, trace.KINDS)
         self.features = features
         self.translator: Translator | None = None
         if tier == "jit":
             self.translator = Translator(features, options)
+            self.translator.trace = trace.tracer(traced, lambda text: print(text, file=sys.stderr))
             self.warm, self.rehot = WARM, REHOT                     # what an engine asks of an image whose code gets hot
             self.hot, self.released = self.translator.hot, self.translator.released
         self.layout: ModuleType = at

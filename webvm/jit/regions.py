@@ -62,6 +62,7 @@ class Translator:
         self._made_with = features, fuse
         self.options = options
         self.counters = Counters()
+        self.trace = None                               # hears of each region made, see trace.tracer
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
         self._links: dict = {}                          # space -> {id(batch): slots}
         self._watched: dict = {}                        # space -> {entry: reports since it is watched}
@@ -190,6 +191,8 @@ class Translator:
         for graph in graphs:
             region = Region(graph, imports, functions, self.options)
             body = region.code()
+            if self.trace is not None:
+                self.trace(region, body, read)
             m.define(functions[graph.entry], region.locals, body)
             ranges = [(first, read(first, last)) for first, last in _ranges(graph)]
             size = sum(len(block.ops) for block in graph.blocks.values())

@@ -1,0 +1,61 @@
+"""What a region was made of, and what it became, as people read it: WEBVM_TRACE=asm,wat.
+
+Knows regions from outside; must not change anything about them.
+"""
+from collections.abc import Callable, Collection
+
+from ..wasm import text
+from ..x86.decode import decode
+from ..x86.insn import Reg
+
+KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
+LOCALS = ("exit_rip", "fuel", "next", "flag_kind", "flag_a", "flag_b")      # of a region, beside the registers
+
+
+def tracer(kinds: Collection[str], write: Callable[[str], None]):
+    """What shows regions to `write` as they are made: called with a region, its function's body, and `read(first, last)`
+    for the guest's bytes. None where `kinds` is empty."""
+    def trace(region, body: bytes, read):
+        if "asm" in kinds:
+            write("\n".join(assembly(region.graph, read)))
+        if "wat" in kinds:
+            write("\n".join(wat(region, body)))
+    return trace if kinds else None
+
+
+def assembly(graph, read) -> list[str]:
+    """The guest's code in the order of its blocks: how control gets to each, and where it goes."""
+    size = sum(len(block.ops) for block in graph.blocks.values())
+    shape = "" if graph.reducible else ", irreducible"
+    out = [f"region {graph.entry:#x}: {len(graph.blocks)} blocks, {size} instructions{shape}"]
+    for start in graph.order:
+        block = graph.blocks[start]
+        marks = ["loop"] * (start in graph.loops) + [f"from {_list(graph.preds[start])}"] * bool(graph.preds[start])
+        out.append(f" {start:#x}:" + (f"  ({', '.join(marks)})" if marks else ""))
+        for op in block.ops:
+            out.append(f"  {op.rip:8x}  {decode(read(op.rip, op.rip + op.length - 1), op.rip)}")
+        out.append("  " + " " * 8 + f"  -> {_way_out(graph, block)}")
+    return out
+
+
+def _way_out(graph, block) -> str:
+    """How the block ends; what is no block of the region is outside."""
+    ways = [f"{t:#x}" + ("" if t in graph.blocks else " (outside)") for t in block.edges]
+    match block.end:
+        case "call": ways.insert(0, f"of {block.target:#x}, then")
+        case "call_indirect" | "syscall" | "out": ways.insert(0, "then")
+        case "retry": ways = ["by the interpreter"]
+    return " ".join([block.end.replace("_", " "), *ways])
+
+
+def _list(addresses) -> str: return " ".join(map(hex, addresses))
+
+
+def wat(region, body: bytes) -> list[str]:
+    """The body of a region's function; locals are named by what they hold, functions by what they are."""
+    names = {0: "depth"} | {getattr(region, name): name for name in LOCALS}
+    names |= {local: str(Reg("g", n, 8) if n < 16 else Reg("x", n - 16, 16)) for n, local in region.local.items()}
+    functions = {index: name for name, index in vars(region.imports).items()}
+    functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}
+    locals_ = [f"(local {names.get(k, k)} {t})" for k, t in enumerate(region.locals, region.first_local)]
+    return [f"function {region.graph.entry:#x} {' '.join(locals_)}", *("  " + line for line in text.lines(body, names, functions))]
