@@ -107,6 +107,27 @@ def test_loop_is_reported_when_warm_and_again_each_rehot_rounds(guest, rounds, r
     assert guest.hot() == [CODE + 2] * reports
 
 
+@pytest.mark.parametrize("rounds, reports", [(at.EARLY, 0), (at.EARLY + 1, 1), (at.EARLY + 100, 1), (at.EARLY + 101, 2)])
+def test_code_that_is_expected_is_reported_early(guest, rounds, reports):
+    guest.set_warmth(1000, 100)
+    bit = at.expected_bit(CODE + 2)
+    guest.space.poke(at.EXPECTED + (bit >> 3), bytes([1 << (bit & 7)]))
+    guest.space.set(RCX, rounds)
+    assert guest.run(bytes.fromhex("eb00" + LOOP)) == at.LEFT
+    assert guest.hot() == [CODE + 2] * reports
+
+
+def test_code_beside_what_is_expected_is_not_reported_early(guest):
+    guest.set_warmth(1000, 100)
+    bit = at.expected_bit(CODE + 2)
+    around = bytearray(b"\xff" * at.EXPECTED_BYTES)
+    around[bit >> 3] ^= 1 << (bit & 7)
+    guest.space.poke(at.EXPECTED, around)
+    guest.space.set(RCX, 900)
+    assert guest.run(bytes.fromhex("eb00" + LOOP), fuel=10000) == at.LEFT
+    assert guest.hot() == []
+
+
 def test_counter_of_zero_is_never_hot(guest):
     guest.set_warmth(0, 0)
     guest.space.set(RCX, 100000)

@@ -267,7 +267,9 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     f.store("i32.store", first, Tables.COUNT, R_HANDLER)
     f.store("i32.store", first, rip, R_RIP)
     f.store("i32.store8", first, 0, R_LENGTH)
-    f.store("i32.store", first, c32(0).load("i32.load", at.WARM), R_COUNT)
+    hashed = L(value=at.expected_bit(rip))
+    expected = ((hashed >> 3).load("i32.load8_u", at.EXPECTED) >> (hashed & 7)) & 1
+    f.store("i32.store", first, expected.pick(at.EARLY, c32(0).load("i32.load", at.WARM)), R_COUNT)
     with f.block() as out:
         with f.loop() as instruction:
             with f.if_(page != (ip >> 12)):

@@ -39,6 +39,7 @@ REGION_INSTRUCTIONS = 1072      # u64, the part of INSTRUCTIONS that regions exe
 
 # ---- tables
 HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot
+EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known
 DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
 PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
 HASH         = 0x0200000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
@@ -47,6 +48,8 @@ RECORDS      = 0x0600000    # record arena, up to BIAS
 BIAS         = 0x3000000    # guest address 0
 
 HOT_MAX      = 4096
+EXPECTED_BYTES = 32768
+EARLY        = 16           # arrivals that make a block hot where EXPECTED says so, instead of WARM
 DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time
 
 # ---- bits of a permission byte
@@ -58,3 +61,8 @@ PRESENT      = 32                # the kernel's own mark
 # ---- why `run` came back
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
 RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP
+
+
+def expected_bit(address):
+    """Which bit of EXPECTED is an address's; the interpreter computes it likewise."""
+    return (address * 0x9E3779B1 & 0xFFFFFFFF) >> 14
