@@ -746,6 +746,17 @@ def test_many_slots_are_emptied_at_once(make):
     assert again.link(regions, 200)
 
 
+def test_an_image_is_told_of_every_space_that_is_made_or_used_again(make):
+    created = []
+    engine = make(image=image(created=lambda space: (created.append(space), space.poke(4096, b"mark"))))
+    first = engine.space()
+    assert created == [first] and first.peek(4096, 4) == b"mark"
+    first.poke(4096, b"gone")
+    first.release()
+    assert engine.space() is first
+    assert created == [first, first] and first.peek(4096, 4) == b"mark"
+
+
 def test_released_spaces_forget_their_links(make):
     gone = []
     engine = make(image=image(released=gone.append))

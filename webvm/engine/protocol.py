@@ -87,6 +87,7 @@ class Image(Protocol):
     It may have more, all or none of it:
         warm, rehot: int        how often code is arrived at before it is reported hot, and how often until it is once more
         hot(space)              some code of the space is hot; `space.hot()` tells which
+        created(space)          somebody is about to use the space, which is as if new
         released(space)         nobody uses the space any more, and its links are gone
     """
 

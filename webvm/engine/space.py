@@ -103,7 +103,7 @@ class Engine(ABC):
         self._counting = Lock()
         self.regions: WeakSet[Regions] = WeakSet()     # those that somebody still holds
         self.hot = getattr(image, "hot", None)
-        self.released = getattr(image, "released", None)
+        self.created, self.released = getattr(image, "created", None), getattr(image, "released", None)
         layout = image.layout
         executable = bytes(b for b in range(256) if b & layout.EXECUTE)
         self.executable = re.compile(b"[" + re.escape(executable) + b"]")
@@ -118,6 +118,8 @@ class Engine(ABC):
         space = self._kept.pop() if self._kept else self._new()
         self.live += 1
         self.spaces.add(space)
+        if self.created:
+            self.created(space)
         return space
 
     @property
