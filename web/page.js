@@ -126,8 +126,10 @@ function setUpKeys(vm) {
 // ---- start
 
 try {
+    const asked = new URLSearchParams(location.search);
     const vm = await WebVM.boot({
-        disk: new URLSearchParams(location.search).get("disk") ?? undefined,
+        disk: asked.get("disk") ?? undefined,
+        tier: asked.get("tier") === "interp" ? "interp" : "jit",
         element: $("#terminal"),
         on: { progress: showProgress, phase: showPhase, failed: showFailure, notice: showNotice, stats: showStats },
     });

@@ -50,17 +50,19 @@ export class WebVM extends EventTarget {
      * disk     address of an image: a folder of chunk files ("/" at its end), their manifest, or a file served with ranges;
      *          without it the disk published with the page
      * element  where the terminal goes; without it the machine has a terminal that nobody sees
+     * tier     "jit", or "interp" to have no code translated
      * on       listeners for events from the very start: { progress: (detail) => ..., ... }
      */
-    static async boot({ disk, element, on = {} } = {}) {
-        const vm = new WebVM(disk, element);
+    static async boot({ disk, element, tier = "jit", on = {} } = {}) {
+        const vm = new WebVM(disk, element, tier);
         for (const [type, listener] of Object.entries(on)) vm.addEventListener(type, (event) => listener(event.detail));
         await vm.#start();
         return vm;
     }
 
-    constructor(disk, element) {
+    constructor(disk, element, tier) {
         super();
+        this.#tier = tier;
         this.#disk = disk && new URL(disk, document.baseURI).href;
         this.#element = element;
         this.#openTerminal();
@@ -74,6 +76,7 @@ export class WebVM extends EventTarget {
     filter = (text) => text;
 
     #disk;
+    #tier;
     #element;
     #fit;
     #worker;
@@ -164,7 +167,7 @@ export class WebVM extends EventTarget {
             this.#abort(`The machine's worker could not run: ${event.message || "a file of the page is missing"}.`);
         };
         const { cols: columns, rows } = this.terminal;
-        worker.postMessage({ type: "boot", site: new URL("./site.json", import.meta.url).href, disk: this.#disk, columns, rows });
+        worker.postMessage({ type: "boot", site: new URL("./site.json", import.meta.url).href, disk: this.#disk, tier: this.#tier, columns, rows });
         await promise;
     }
 

@@ -55,7 +55,7 @@ class Console:
 
 class Machine:
     @classmethod
-    async def boot(cls, *, interpreter, device, output, columns, rows, yield_):
+    async def boot(cls, *, interpreter, device, output, columns, rows, yield_, tier):
         machine = cls()
         machine.console = Console(output, columns, rows)
         machine._files = {}

@@ -34,16 +34,17 @@ class Session:
         self._tasks = []
         self._calls = {"run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
 
-    async def boot(self, disk: str | None, interpreter, columns: int, rows: int) -> bool:
+    async def boot(self, disk: str | None, interpreter, columns: int, rows: int, tier: str = "jit") -> bool:
         """Whether the machine is up; the page has been told why when it is not.
 
-        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own.
+        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own; `tier`: see Machine.boot.
         """
         random.seed()       # a restored snapshot comes with the generator's state of the moment it was taken
         try:
             device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None
             self._machine = await Machine.boot(
-                interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows, yield_=Turn())
+                interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows, yield_=Turn(),
+                tier=tier)
         except (BlockError, BadImage) as error:
             self._page.failed(f"The disk cannot be used. {error}")
             return False
