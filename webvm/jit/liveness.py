@@ -36,8 +36,10 @@ def _flags(graph, dead_flags):
                 for t in block.edges:
                     live |= blocks[t].flags_in if t in blocks else ARITHMETIC
             for op in reversed(block.ops):
-                op.flags_live = live if dead_flags else ARITHMETIC
                 e = op.effects
+                if e.repeats:                               # REPE and REPNE read what they have just set
+                    live |= e.flags_read
+                op.flags_live = live if dead_flags else ARITHMETIC
                 live = live & ~op.flags_written | e.flags_read
             if live != block.flags_in:
                 block.flags_in = live

@@ -1,0 +1,162 @@
+"""Regions against the interpreter and the oracle: every row of the tables, and random programs.
+
+WEBVM_SEED=n replays, WEBVM_ROUNDS=n does more; the seed of a failure is printed.
+"""
+import os
+import random
+from dataclasses import fields
+
+import pytest
+
+from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, STACK_SIZE, TOP, Generator, Guest, beginning, engine, on_oracle,
+                               pieces)
+from tests.jit.test_interpreter import cases, difference, report
+from tests.x86 import machines
+from webvm.jit.interpreter import BASELINE
+from webvm.jit.region import Options
+from webvm.x86.decode import decode
+
+SEED = int(os.environ.get("WEBVM_SEED", 1))
+ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 1))
+NO_STACK = bytes(STACK_SIZE)
+SWITCHES = [f.name for f in fields(Options)]
+
+
+@pytest.fixture(scope="module")
+def interpreter(): return Guest(engine("interp"))
+
+
+@pytest.fixture(scope="module")
+def pool(): return pieces()
+
+
+def put(guest: Guest, code: bytes): guest.space.write(CODE, code.ljust(CODE_SIZE, b"\xf4"))
+
+
+# ---------------------------------------------------------------------------------------------- single instructions
+
+ROOM = 64                                    # each has this much, and a jump to where nothing may be executed
+
+
+def judged(some, interpreter, guest) -> list[str]:
+    """Cases (code, state, data, text), each made a region; those where it differs from the interpreter."""
+    code, failures = bytearray(), []
+    for k, (body, *_) in enumerate(some):
+        out = b"\xe9" + (0x100000 - ROOM * k - len(body) - 5).to_bytes(4, "little")
+        code += (body + out).ljust(ROOM, b"\xf4")
+    for machine in (interpreter, guest):
+        put(machine, bytes(code))
+    placed = []
+    for k, (_, state, data, text) in enumerate(some):
+        state = state.copy()
+        state.rip = CODE + ROOM * k
+        placed.append((state, data, text))
+        guest.load(state, data)
+        guest.run(1)                                       # so that it is decoded
+    made = guest.translate([state.rip for state, *_ in placed])
+    assert made > len(some) // 2
+    for state, data, text in placed:
+        outcomes = []
+        for machine in (interpreter, guest):
+            machine.load(state, data, NO_STACK)
+            outcomes.append(machine.outcome(machine.run(2000)))
+        wrong = difference(*outcomes)
+        if wrong or outcomes[0].end != outcomes[1].end:
+            failures.append(f"{text}: interpreter / region {wrong} {outcomes[0].end} / {outcomes[1].end}")
+    return failures
+
+
+def test_region_of_every_row_agrees_with_the_interpreter(interpreter):
+    """One instruction, then a jump out. The interpreter's own test asks the oracle the same."""
+    guest, some, failures, n = Guest(engine()), [], [], 0
+    for row, code, state, data in cases(ROUNDS):
+        n += 1
+        some.append((code, state, data, f"{code.hex()} {decode(code, CODE, features=BASELINE)} {row}"))
+        if len(some) == CODE_SIZE // ROOM:
+            failures += judged(some, interpreter, guest)
+            some = []
+    failures += judged(some, interpreter, guest) if some else []
+    assert n > 1500
+    report(failures)
+
+
+# ---------------------------------------------------------------------------------------------- programs
+
+
+def compared(seed, pool, interpreter, guest, exact: bool) -> str:
+    """A random program as oracle (if exact), interpreter and regions; what differs."""
+    rng = random.Random(seed)
+    code, labels = Generator(rng, [p for p in pool if p.exact] if exact else pool).program(rng.randrange(1, 4), 8)
+    state, data, stack = beginning(rng, labels, rng.choice((5, 40, 150)))
+    for machine in (interpreter, guest):
+        put(machine, code)
+        machine.load(state, data, stack)
+    wanted = interpreter.outcome(interpreter.run(1 << 16))
+    assert wanted.end != "fuel"
+    if exact:
+        wrong = difference(on_oracle(code, state, data, stack), wanted)
+        if wrong:
+            return f"oracle / interpreter {wrong}"
+    guest.run(rng.choice((5, 50, 5000)))                   # some of it is decoded, some ways are linked
+    guest.translate([rip for rip in rng.sample(list(labels.values()), len(labels)) if rng.random() < .6], rng)
+    guest.load(state, data, stack)
+    fuel = rng.choice((50, 200, 1 << 16))
+    for _ in range(5000):
+        end = guest.run(fuel)
+        if end != "fuel":
+            break
+    found = guest.outcome(end)
+    return difference(wanted, found) or ("" if wanted.end == found.end else f"end: {wanted.end} / {found.end}")
+
+
+def test_random_programs_agree_on_oracle_interpreter_and_regions(interpreter, pool):
+    guest, failures = Guest(engine()), []
+    for seed in range(1000 * SEED, 1000 * SEED + 200 * ROUNDS):
+        wrong = compared(seed, pool, interpreter, guest, seed % 2 == 0)
+        if wrong:
+            failures.append(f"program {seed}: {wrong}")
+    assert guest.in_regions > 10000
+    report(failures)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_random_programs_agree_without_each_optimisation(interpreter, pool, switch):
+    guest, failures = Guest(engine(options=Options(**{switch: False}))), []
+    for seed in range(1000 * SEED, 1000 * SEED + 60 * ROUNDS):
+        wrong = compared(seed, pool, interpreter, guest, False)
+        if wrong:
+            failures.append(f"program {seed} without {switch}: {wrong}")
+    assert guest.in_regions > 3000
+    report(failures)
+
+
+# ---------------------------------------------------------------------------------------------- what went wrong once
+
+
+def same(text: str, interpreter, guest, prepare=None) -> machines.Outcome:
+    """Code, which ends with a system call, from a simple state, on both; it is a region as a whole."""
+    outcomes = []
+    for machine in (interpreter, guest):
+        state, data = machines.State(rip=CODE), bytes(DATA_SIZE)
+        state.gpr[3], state.gpr[4] = MIDDLE, TOP
+        if prepare:
+            data = prepare(state) or data
+        put(machine, bytes.fromhex(text))
+        machine.load(state, data, NO_STACK)
+        machine.run()
+        if machine is guest:
+            assert guest.translate([CODE]) == 1
+        machine.load(state, data, NO_STACK)
+        outcomes.append(machine.outcome(machine.run()))
+    assert difference(*outcomes) == ""
+    assert outcomes[1].end == "syscall"
+    return outcomes[1]
+
+
+def test_repeated_comparison_ends_although_its_flags_are_dead(interpreter):
+    """mov ecx, 20 ; mov rdi, rbx ; repne scasb ; sub edx, edx ; syscall"""
+    def prepare(state):
+        state.gpr[0] = 0x55
+        return bytes(0x1000) + b"123\x55567".ljust(0x1000, b"\0")
+    found = same("b914000000 4889df f2ae 29d2 0f05", interpreter, Guest(engine()), prepare)
+    assert found.state.gpr[7] == MIDDLE + 4
