@@ -5,6 +5,7 @@ says by `why_not` what it lacks here. Playwright's event loop has the main threa
 """
 
 import contextlib
+import functools
 import inspect
 import os
 import shutil
@@ -197,10 +198,10 @@ class Chromium:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
         self.closing.callback(server.kill)
         self.address = f"http://localhost:{server.stdout.readline().split(' port ')[1].split()[0]}/" + (f"?tier={tier}" if tier else "")
-        browser = _chromium()
-        self.context = browser.new_context()
-        self.closing.callback(self.context.close)
-        self.version = browser.version
+        self.browser = _playwright().chromium.launch(executable_path=page_bench.CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        self.closing.callback(self.browser.close)
+        self.devtools = self.browser.new_browser_cdp_session()
+        self.context = self.browser.new_context()
         self._open()
 
     @staticmethod
@@ -240,45 +241,31 @@ class Chromium:
         return took, out.encode()
 
     def _again(self):
-        self.peak = max(self.peak, _renderer_peak())
+        self._note_peak()
         self.page.close()
         self._open()
+
+    def _note_peak(self):
+        """Notes the largest resident set that one of the browser's renderers has had."""
+        for process in self.devtools.send("SystemInfo.getProcessInfo")["processInfo"]:
+            if process["type"] == "renderer":
+                status = Path(f"/proc/{process['id']}/status").read_text()
+                self.peak = max(self.peak, int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 
     def stats(self):
         return self.page.evaluate("vm.stats()")
 
     def close(self):
-        found = {"browser": self.version, "peak memory of the page's process (MB)": max(self.peak, _renderer_peak()), "stats": self.stats()}
+        self._note_peak()
+        found = {"browser": self.browser.version, "peak memory of the page's process (MB)": self.peak, "stats": self.stats()}
         self.closing.close()
         return found
 
 
-def _chromium():
-    """One browser for all pages of this process; it ends with it."""
-    global _browser
-    if _browser is None:
-        _browser = sync_playwright().start().chromium.launch(executable_path=page_bench.CHROMIUM,
-                                                             args=["--no-sandbox", "--disable-dev-shm-usage"])
-    return _browser
-
-
-_browser = None
-
-
-def _renderer_peak() -> int:
-    """The largest resident set a renderer below this process has had, MB."""
-    parents, peaks = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-            parents[int(folder.name)] = int(status["PPid"])
-            if b"--type=renderer" in (folder / "cmdline").read_bytes():
-                peaks[int(folder.name)] = int(status["VmHWM"].split()[0]) // 1024
-
-    def ours(pid):
-        return pid == os.getpid() or pid in parents and ours(parents[pid])
-
-    return max((peak for pid, peak in peaks.items() if ours(pid)), default=0)
+@functools.cache
+def _playwright():
+    """Playwright, once for this process; it ends with it."""
+    return sync_playwright().start()
 
 
 #  name          class      its groups, None for all    measured unless said otherwise
