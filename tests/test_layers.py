@@ -24,6 +24,7 @@ LAYERS = {
     "rehearsal": "block machine",   # runs the machine, to see which parts of a disk that takes
     "browser":  "machine",          # a machine in a page
     "headless": EVERYTHING,         # a machine on a terminal
+    "profile":  "linux kernel",     # who takes the time: samples, and the names of functions
     "machine":  EVERYTHING,
     "cli":      EVERYTHING,
 }  # fmt: skip

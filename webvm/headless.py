@@ -19,11 +19,12 @@ from webvm.block.directory import DirectoryStore
 from webvm.block.native import HttpTransport
 from webvm.fs.ext4 import BadImage
 from webvm.fs.hostfs import HostFs
-from webvm.jit.image import TIERS
+from webvm.jit import trace
+from webvm.jit.image import SWITCHES, TIERS
 from webvm.linux.errno import EACCES, ENOENT, STRERROR, Errno
-from webvm.machine import CHUNK, LOGIN_UID, Machine, exit_status
+from webvm.machine import CHUNK, LOGIN_UID, Machine, NoSuchOption, exit_status
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126         # a shell's exit statuses
+USAGE, NOT_FOUND, NOT_EXECUTABLE = 2, 127, 126         # a shell's exit statuses
 IMAGE = Path(__file__).parent.parent / "build" / "standard.ext4"
 
 
@@ -35,9 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cwd", metavar="DIR", help="start there (default: the user's home)")
     parser.add_argument("--user", type=int, default=None, metavar="UID", help="who runs ARGV (default: root, and user 1000 for a login shell)")
     parser.add_argument("--tier", choices=TIERS, default="jit", help="whether hot code is translated (default: jit)")
+    parser.add_argument("--jit-off", type=_names, default=[], metavar="A,B", help=f"optimisations to go without: {', '.join(SWITCHES)}")
+    parser.add_argument("--perf", action="store_true", help="list the functions that took longest on standard error when all is done")
     parser.add_argument("--strace", action="store_true", help="print the system calls on standard error")
     parser.add_argument("--stats", type=Path, metavar="FILE", help="write counters there as JSON when all is done")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="ARGV", help="the program and its arguments (default: a login shell)")
+    parser.epilog = f"The variable WEBVM_TRACE={','.join(trace.KINDS)} has each translated region printed on standard error."
 
 
 def _mount(text: str) -> tuple[Path, str, bool]:
@@ -52,6 +56,10 @@ def _variable(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 class Refused(Exception):
@@ -90,19 +98,25 @@ async def _run(arguments: argparse.Namespace) -> int:
     streams = Streams()
     try:
         machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log,
-                                     tier=arguments.tier)
+                                     tier=arguments.tier, jit_off=arguments.jit_off, traced=_names(os.environ.get("WEBVM_TRACE", "")))
+    except NoSuchOption as error:
+        raise Refused(str(error), USAGE)
     except BadImage as error:
         raise Refused(f"{arguments.disk or IMAGE}: {error}", NOT_EXECUTABLE)
     except BlockError as error:
         raise Refused(str(error), NOT_EXECUTABLE)
     if arguments.strace:
         machine.kernel.strace = lambda task, text: print(f"[{task.tid}] {text}", file=sys.stderr)
+    if arguments.perf:
+        await machine.perf()
     try:
         with streams.connected(machine):
             task = await _start(machine, arguments, streams)
             status = exit_status(await machine.kernel.wait(task))
             await streams.finish()
     finally:
+        if arguments.perf:
+            print(await machine.perf(), file=sys.stderr)
         await machine.halt()
         if arguments.stats:
             arguments.stats.write_text(json.dumps(machine.stats() | stats.as_dict(), indent=1) + "\n")

@@ -13,17 +13,20 @@ from webvm.fs.ext4 import BadImage, Ext4
 from webvm.fs.overlay import Overlay
 from webvm.fs.tmpfs import Tmpfs
 from webvm.fs.tty import TtyFile
-from webvm.jit.image import Image
+from webvm.jit.image import Image, NoSuchOption, without
 from webvm.kernel import open as opening
 from webvm.kernel.filesystems import equip, mount_at, mount_standard
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import FsContext, Mounts, resolve
+from webvm.kernel.proc_view import shown_path
+from webvm.kernel.sys_path import of_file
 from webvm.kernel.task import Cred
 from webvm.linux.errno import EACCES, EISDIR, ENOENT, STRERROR, Errno
 from webvm.linux.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from webvm.linux.stat import S_IFDIR, S_IFMT
+from webvm.profile import Profile
 
-__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "Stats", "exit_status", "open_device"]
+__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "exit_status", "open_device"]
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -71,20 +74,23 @@ class Machine:
         self.tty = equip(self.kernel, output)
         self.console = Console(self.tty)
         self._loop = None
+        self._profile = None
 
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
-                   log=None, mounts=(), root=None, tier="jit") -> "Machine":
+                   log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=()) -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
         interpreter: in a page, the compiled WebAssembly.Module of the interpreter.
         output: gets the console's bytes. yield_: gives the event loop a turn (default asyncio.sleep(0)).
         mounts: (guest path, Filesystem, read_only) beyond the standard ones.
-        tier: "jit", or "interp" to have no code translated.
-        Raises BadImage, or the device's BlockError.
+        tier: "jit", or "interp" to have no code translated. jit_off: optimisations to go without, of webvm.jit.image.SWITCHES.
+        traced: what to print of each region on standard error, of webvm.jit.trace.KINDS.
+        Raises BadImage, NoSuchOption, or the device's BlockError.
         """
-        image = Image(wasm=None if interpreter is None else b"", tier=tier)      # a compiled module is all the engine needs
+        wasm = None if interpreter is None else b""                              # a compiled module is all the engine needs
+        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced)
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter), image, root or Tmpfs(mode=0o755), output, yield_, log)
@@ -261,12 +267,43 @@ class Machine:
     # ---- counters
 
     def stats(self) -> dict:
-        """Counters since boot."""
-        kernel = self.kernel
-        return {"instructions": kernel.scheduler.instructions, "system_calls": kernel.syscalls,
-                "faults": kernel.scheduler.faults,
-                "forks": kernel.forks, "slices": kernel.scheduler.slices, "busy_ms": kernel.scheduler.busy_ns / 1e6,
-                "processes": len(kernel.groups), "escapes": sum(self.image.escapes.values())}
+        """Counters since boot.
+
+        instructions, system_calls, faults, forks    of all programs; escapes: instructions left to the oracle
+        slices, busy_ms        turns that programs had, and how long these took
+        processes              that there are now
+        region_instructions    the part of `instructions` that ran in regions; region_share: the same as a fraction
+        regions                translated, with translated_instructions in them
+        translate_ms           that took in Python; translate_us: microseconds for each instruction
+        compile_ms             what the engine took to compile their modules; compile_us: for each instruction
+        link_ms                and to link them to address spaces
+        region_modules         that are kept now, with region_bytes of Wasm; region_slots: their functions in tables now
+        """
+        kernel, scheduler, engine = self.kernel, self.kernel.scheduler, self.engine
+        made, cost = self.image.counters, engine.counters
+        modules = list(engine.regions)
+
+        def each(seconds): return seconds * 1e6 / made.instructions if made.instructions else 0
+        return {"instructions": scheduler.instructions, "system_calls": kernel.syscalls, "faults": scheduler.faults,
+                "forks": kernel.forks, "slices": scheduler.slices, "busy_ms": scheduler.busy_ns / 1e6,
+                "processes": len(kernel.groups), "escapes": sum(self.image.escapes.values()),
+                "region_instructions": engine.region_instructions,
+                "region_share": engine.region_instructions / scheduler.instructions if scheduler.instructions else 0,
+                "regions": made.regions, "translated_instructions": made.instructions,
+                "translate_ms": made.translate_seconds * 1e3, "translate_us": each(made.translate_seconds),
+                "compile_ms": cost.compile_seconds * 1e3, "compile_us": each(cost.compile_seconds),
+                "link_ms": cost.link_seconds * 1e3,
+                "region_modules": len(modules), "region_bytes": sum(module.n_bytes for module in modules),
+                "region_slots": engine.slots}
+
+    async def perf(self) -> str:
+        """Where programs have spent their time, as a table. Samples are taken from the first call on, whose answer is empty."""
+        if self._profile is None:
+            def path_of(file): return shown_path(of_file(file), self.mounts.root).decode(errors="replace")
+            self._profile = Profile(lambda: self.engine.region_instructions, path_of)
+            self.kernel.scheduler.sampler = self._profile.sample
+            return ""
+        return await self._profile.listing()
 
 
 class HostTask:

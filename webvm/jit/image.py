@@ -21,7 +21,7 @@ from . import layout as at
 from .handler import STOPS
 from .interpreter import BASELINE
 from .region import Options
-from .regions import REHOT, WARM, Translator
+from .regions import REHOT, WARM, Counters, Translator
 
 log = logging.getLogger("webvm.cpu")
 
@@ -195,6 +195,11 @@ class Image:
         self.wasm = build.interpreter(features) if wasm is None else wasm
         self.escapes: dict[str, int] = {}                           # mnemonic -> how often the oracle ran it
         self._decoded: dict[int, tuple[bytes, Insn]] = {}           # by address, good while these bytes are there
+
+    @property
+    def counters(self) -> Counters:
+        """What translation has done."""
+        return self.translator.counters if self.translator else Counters()
 
     def escape(self, space) -> int:
         """Executes the instruction at RIP. 0: go on at RIP; else a stop code."""

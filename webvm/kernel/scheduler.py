@@ -24,6 +24,7 @@ from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIG
 SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn
 CALLS_PER_LOOK = 32             # system calls between two looks at the time
 FIRST_FUEL, LEAST_FUEL, MOST_FUEL = 200_000, 20_000, 1 << 28
+SAMPLED_FUEL = 50_000           # at most so much of it where somebody takes samples
 MASK64 = (1 << 64) - 1
 
 TRAPS = {                       # stop code -> signal, si_code
@@ -51,6 +52,7 @@ class Scheduler:
         self.busy_ns = 0                # time spent in slices
         self.slices = self.faults = 0
         self.instructions = 0           # executed by all tasks
+        self.sampler = None             # called after each run: (AddressSpace, its space, nanoseconds, instructions)
 
     # -- the loop -------------------------------------------------------------------------------------------------------
 
@@ -124,17 +126,22 @@ class Scheduler:
                 if perf_counter_ns() >= self.slice_end:
                     break
                 self._load(task)
-                space = task.mem.space
+                mem = task.mem
+                space = mem.space
                 space.on_syscall, space.on_fault = self.on_syscall, self.on_fault
                 started, before = perf_counter_ns(), space.instructions
                 self.running = True
-                stop = space.run(self.fuel)
+                stop = space.run(self.fuel if self.sampler is None else min(self.fuel, SAMPLED_FUEL))
                 self.running = False
-                self.instructions += space.instructions - before
+                executed = space.instructions - before
+                self.instructions += executed
+                if self.sampler is not None:
+                    self.sampler(mem, space, perf_counter_ns() - started, executed)
                 if self.old_spaces:
                     self.drop_spaces()
                 if stop == cpu.FUEL:
-                    self._adapt(perf_counter_ns() - started)
+                    if self.sampler is None:
+                        self._adapt(perf_counter_ns() - started)
                 elif stop == cpu.LEFT:
                     if task.dead or task.coroutine is not None and not self._look_up(task):
                         return
