@@ -22,7 +22,7 @@ CODE, CODE_SIZE = machines.CODE, 0x8000
 DATA, DATA_SIZE, MIDDLE = machines.DATA, machines.DATA_SIZE, machines.MIDDLE
 STACK, STACK_SIZE = 0x700000, 0x3000
 TOP = STACK + 0x2000                        # where RSP begins; above it lie return addresses that lead out
-RX, RW, RWX = 5 | 32, 3 | 32, 7 | 32
+READ, RX, RW, RWX = 1 | 32, 5 | 32, 3 | 32, 7 | 32
 RAX, RCX, RDX, RBX, RSP, RSI, RDI, R15 = 0, 1, 2, 3, 4, 6, 7, 15
 ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP", at.PROTECTION: "GP"}
 
@@ -46,13 +46,23 @@ class Guest:
         self.translator = engine.image.translator
         self.space.on_fault, self.space.on_syscall = self.fault, self.syscall
         self.faults, self.grant, self.calls, self.end = [], {}, None, ""
+        self.seen = None                    # a list: gets the registers at each fault
         self.space.protect(CODE >> 12, CODE_SIZE >> 12, code_permission)
-        self.space.protect(DATA >> 12, DATA_SIZE >> 12, RW)
-        self.space.protect(STACK >> 12, STACK_SIZE >> 12, RW)
+        self.show()
+
+    def show(self):
+        """All of data and stack may be used."""
+        self.hidden = None
+        for first, size in ((DATA, DATA_SIZE), (STACK, STACK_SIZE)):
+            self.space.protect(first >> 12, size >> 12, RW)
 
     def fault(self, address, access):
         self.faults.append((address, access))
+        if self.seen is not None:
+            self.seen.append(machine_image.read_state(self.space))
         permission = self.grant.get(address >> 12)
+        if self.hidden is not None and len(self.faults) % 5 == 0:
+            self.hide(self.hidden)
         if permission is None:
             self.end = f"fault {address:#x} {access}"
             return False
@@ -73,6 +83,14 @@ class Guest:
             space.write(STACK, stack)
         machine_image.write_state(space, state)
         self.faults, self.end = [], ""
+
+    def hide(self, permission: int):
+        """Of data and stack, what is permitted now; the rest once a fault asks for it, and until a few faults later. 0: nothing,
+        READ: no writing."""
+        self.hidden = permission
+        for first, size in ((DATA, DATA_SIZE), (STACK, STACK_SIZE)):
+            self.space.protect(first >> 12, size >> 12, permission)
+            self.grant |= dict.fromkeys(range(first >> 12, first + size >> 12), RW)
 
     def run(self, fuel: int = 1 << 20) -> str:
         """How the run ended."""
@@ -223,15 +241,20 @@ def pieces() -> list[Piece]:
                     f"56 57 488db340ffffff 488dbbc0000000 b9{count:02x}000000"
                 prefixed = op[:2] + rep + op[2:] if op[:2] == "66" else rep + op
                 found.append(Piece(bytes.fromhex(f"{set_up} {prefixed} 5f 5e"), True))
-    # push and pop, flags on the stack, ENTER and LEAVE, and x87, which regions leave to the oracle
+    # push and pop, flags on the stack, ENTER and LEAVE, x87, which regions leave to the oracle, and division
     for text in ("50 5a", "52 51 58 5f", "6a7f 58", "6650 6659", "ff33 8f03", "ff742408 59", "9c 5a", "9c 01c8 9d", "9c 58 50 9d", "fc", "fd",
-                 "c8100000 c9", "d9e8 dd9b80000000", "dd03 dd5b40"):
+                 "c8100000 c9", "d9e8 dd9b80000000", "dd03 dd5b40", "31d2 f7f1", "99 f7f9", "4899 48f7f9", "48f7f1"):
         found.append(Piece(bytes.fromhex(text), True))
     return found
 
 
 # lea r15, [r15 - 1] ; xchg rcx, r15 ; jrcxz leave ; jmp on ; leave: xchg rcx, r15 ; jmp out ; on: xchg ...: flags stay as they are
 CALM_GUARD = "4d8d7fff 4987cf e302 eb08 4987cf"
+
+
+PLAIN_ENDINGS = ("branch",) * 12 + ("through", "jump", "loop", "call")        # of blocks: nested and irreducible loops
+ENDINGS = ("branch",) * 6 + ("through",) * 3 + ("jump", "jump", "loop", "call", "call", "call", "indirect call", "table", "table",
+                                                "return", "odd return", "stack switch", "unwind")
 
 
 class Generator:
@@ -243,7 +266,8 @@ class Generator:
     def program(self, functions: int, blocks: int, longest: int = 5) -> tuple[bytes, dict]:
         """The code, which begins at CODE, and its labels: (function, block) for each block, "out" where it ends."""
         rng, self.a = self.rng, Assembly()
-        counts = [rng.randrange(1, blocks + 1) for _ in range(functions)]
+        self.ends = ENDINGS if rng.random() < .6 else PLAIN_ENDINGS
+        counts = [rng.randrange(blocks // 2, blocks + 1) for _ in range(functions)]
         self.blocks = [(f, b) for f in range(functions) for b in range(counts[f])]
         for f, b in self.blocks:
             self.a.label((f, b))
@@ -272,15 +296,14 @@ class Generator:
     def _target(self, f, b, count):
         """A block of the function, guarded unless it comes later."""
         rng = self.rng
-        target = rng.randrange(count) if rng.random() < .45 or b + 1 == count else rng.randrange(b + 1, count)
+        target = rng.randrange(count) if rng.random() < .6 or b + 1 == count else rng.randrange(b + 1, count)
         if target <= b:
             self._guard()
         return f, target
 
     def _end(self, f, b, count):
         rng, a, last = self.rng, self.a, b + 1 == count
-        kind = rng.choice(("branch",) * 6 + ("through",) * 3 + ("jump", "jump", "loop", "call", "call", "call", "indirect call", "table", "table",
-                          "return", "odd return", "stack switch", "unwind"))
+        kind = rng.choice(self.ends)
         if last and kind in ("branch", "through", "loop", "call", "indirect call", "stack switch"):
             kind = "return" if rng.random() < .7 else "jump"
         match kind:
