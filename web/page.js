@@ -127,9 +127,12 @@ function setUpKeys(vm) {
 
 try {
     const asked = new URLSearchParams(location.search);
+    const names = (parameter) => asked.get(parameter)?.split(",").filter(Boolean);
     const vm = await WebVM.boot({
         disk: asked.get("disk") ?? undefined,
-        tier: asked.get("tier") === "interp" ? "interp" : "jit",
+        tier: asked.get("tier") ?? undefined,
+        jitOff: names("jit-off"),
+        trace: names("trace"),
         element: $("#terminal"),
         on: { progress: showProgress, phase: showPhase, failed: showFailure, notice: showNotice, stats: showStats },
     });

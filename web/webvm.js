@@ -51,18 +51,20 @@ export class WebVM extends EventTarget {
      *          without it the disk published with the page
      * element  where the terminal goes; without it the machine has a terminal that nobody sees
      * tier     "jit", or "interp" to have no code translated
+     * jitOff   optimisations of translated code to go without: "dead-flags", "cover", ... (a name that is none is told, with all)
+     * trace    what to show of each piece of translated code in the console: "asm" the guest's, "wat" what became of it
      * on       listeners for events from the very start: { progress: (detail) => ..., ... }
      */
-    static async boot({ disk, element, tier = "jit", on = {} } = {}) {
-        const vm = new WebVM(disk, element, tier);
+    static async boot({ disk, element, tier = "jit", jitOff = [], trace = [], on = {} } = {}) {
+        const vm = new WebVM(disk, element, { tier, jit_off: jitOff, traced: trace });
         for (const [type, listener] of Object.entries(on)) vm.addEventListener(type, (event) => listener(event.detail));
         await vm.#start();
         return vm;
     }
 
-    constructor(disk, element, tier) {
+    constructor(disk, element, options) {
         super();
-        this.#tier = tier;
+        this.#options = options;
         this.#disk = disk && new URL(disk, document.baseURI).href;
         this.#element = element;
         this.#openTerminal();
@@ -76,7 +78,7 @@ export class WebVM extends EventTarget {
     filter = (text) => text;
 
     #disk;
-    #tier;
+    #options; // of Python's Machine.boot
     #element;
     #fit;
     #worker;
@@ -124,6 +126,14 @@ export class WebVM extends EventTarget {
         return this.#withBoot(await this.#call("stats"));
     }
 
+    /**
+     * Where programs have spent their time, as a table of functions. Samples are taken from the first call on; that one answers
+     * an empty string.
+     */
+    async perf() {
+        return await this.#call("perf");
+    }
+
     /** Write a file in the guest: `content` is a string or bytes. */
     async writeFile(path, content) {
         await this.#call("writeFile", path, toBytes(content));
@@ -167,7 +177,7 @@ export class WebVM extends EventTarget {
             this.#abort(`The machine's worker could not run: ${event.message || "a file of the page is missing"}.`);
         };
         const { cols: columns, rows } = this.terminal;
-        worker.postMessage({ type: "boot", site: new URL("./site.json", import.meta.url).href, disk: this.#disk, tier: this.#tier, columns, rows });
+        worker.postMessage({ type: "boot", site: new URL("./site.json", import.meta.url).href, disk: this.#disk, columns, rows, options: this.#options });
         await promise;
     }
 

@@ -70,7 +70,7 @@ function report() {
 
 // ---- start
 
-async function boot({ site, disk, tier, columns, rows }) {
+async function boot({ site, disk, columns, rows, options }) {
     const base = new URL(".", site);
     const here = (name) => new URL(name, base).href;
     let fail; // Pyodide logs a failed download and then waits for ever: so this ends the wait
@@ -98,7 +98,7 @@ async function boot({ site, disk, tier, columns, rows }) {
     python.registerJsModule("webvm_engine", engine);
     session = python.pyimport("webvm.browser.boot").Session({ output, prompt, notice, failed: fatal });
     setInterval(() => post("stats", { stats: counters() }), STATS);
-    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows, tier))) return;
+    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows, options))) return;
     marks.machine = Date.now();
     ready = true;
     for (const message of waiting.splice(0)) receive[message.type](message);

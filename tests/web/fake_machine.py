@@ -2,7 +2,8 @@
 
 Has what webvm.browser asks of a machine. Its words: echo, size, count (bytes of input until Ctrl-D, and their sum), spin
 (computes until Ctrl-C), yes (prints until Ctrl-C), colours,
-break (the machine down), exit. Programs to run: cat, env, random, clock, disk (bytes at an offset), crash.
+break (the machine down), exit. Programs to run: cat, env, random, clock, disk (bytes at an offset), options
+(that the machine was booted with), crash.
 """
 
 import asyncio
@@ -16,9 +17,13 @@ from webvm.block import BlockError, Stats, open_device
 from webvm.fs.ext4 import BadImage
 from webvm.linux.errno import ENOENT, Errno
 
-__all__ = ["BadImage", "BlockError", "Errno", "Machine", "Stats", "open_device"]
+__all__ = ["BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "open_device"]
 
 PROMPT = b"fake$ "
+
+
+class NoSuchOption(ValueError):
+    pass
 
 
 class Console:
@@ -55,8 +60,11 @@ class Console:
 
 class Machine:
     @classmethod
-    async def boot(cls, *, interpreter, device, output, columns, rows, yield_, tier):
+    async def boot(cls, *, interpreter, device, output, columns, rows, yield_, **options):
+        if options["tier"] == "wrong":
+            raise NoSuchOption("no such tier: wrong")
         machine = cls()
+        machine._options = options
         machine.console = Console(output, columns, rows)
         machine._files = {}
         machine._busy = 0.0
@@ -69,6 +77,9 @@ class Machine:
 
     def stats(self):
         return {"instructions": 1, "faults": 2, "system_calls": 3, "busy_ms": self._busy * 1000}
+
+    async def perf(self):
+        return "a table"
 
     async def stopped(self):
         await self._broken
@@ -83,6 +94,8 @@ class Machine:
                 return 0, json.dumps([random.random(), os.urandom(8).hex()]).encode(), b""
             case ["disk", offset, length]:
                 return 0, await self._device.read(int(offset), int(length)), b""
+            case ["options"]:
+                return 0, json.dumps(self._options).encode(), b""
             case ["clock"]:
                 return 0, str(time.time()).encode(), b""
             case ["crash"]:

@@ -92,6 +92,12 @@ def test_unusable_disk_is_told(open_page, fake_address, disk, told):
     assert text.startswith("The disk cannot be used. ") and told in text
 
 
+def test_option_that_there_is_not_is_told(open_page, fake_address):
+    page = open_page(f"{fake_address}?tier=wrong", until=None)
+    page.wait_for_function(FAILED)
+    assert sentence(page) == "The machine cannot be started like this: no such tier: wrong."
+
+
 def test_machine_that_breaks_down_is_told(open_page, fake_address):
     page = open_page(fake_address)
     page.evaluate("vm.type('break\\n')")

@@ -185,6 +185,20 @@ def test_stats_have_boot_milliseconds_by_phase_and_the_counters(page):
     assert {"instructions", "faults", "system_calls", "busy_ms", "blocks_fetched", "bytes_fetched", "store_hits"} <= set(stats)
 
 
+def test_perf_is_the_machines_table(page):
+    assert page.evaluate("vm.perf()") == "a table"
+
+
+@pytest.mark.parametrize(("query", "options"), [
+    ("", {"tier": "jit", "jit_off": [], "traced": []}),
+    ("?tier=interp&jit-off=cover,structured&trace=asm,wat", {"tier": "interp", "jit_off": ["cover", "structured"], "traced": ["asm", "wat"]}),
+])
+def test_options_in_the_address_reach_the_machine(open_page, fake_address, query, options):
+    page = open_page(fake_address + query)
+    assert page.evaluate("vm.run(['options']).then(ran => JSON.parse(ran.stdout))") == options
+    assert page.problems == []
+
+
 def test_login_shell_comes_back_after_exit(page):
     enter(page, "exit")
     see(page, "exit\nfake$")

@@ -15,7 +15,7 @@ from webvm.browser.console import Console
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport
 from webvm.browser.turn import Turn
-from webvm.machine import BadImage, BlockError, Errno, Machine, Stats, open_device
+from webvm.machine import BadImage, BlockError, Errno, Machine, NoSuchOption, Stats, open_device
 
 RESPAWN = 1.0       # seconds: a login shell that lives shorter than this is not started again
 
@@ -32,21 +32,25 @@ class Session:
         self._stats = Stats()
         self._store = IndexedDBStore()
         self._tasks = []
-        self._calls = {"run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
+        self._calls = {"perf": self._perf, "run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
 
-    async def boot(self, disk: str | None, interpreter, columns: int, rows: int, tier: str = "jit") -> bool:
+    async def boot(self, disk: str | None, interpreter, columns: int, rows: int, options) -> bool:
         """Whether the machine is up; the page has been told why when it is not.
 
-        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own; `tier`: see Machine.boot.
+        `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own; `options`: more of
+        Machine.boot, as a JavaScript object.
         """
         random.seed()       # a restored snapshot comes with the generator's state of the moment it was taken
         try:
             device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None
             self._machine = await Machine.boot(
                 interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows, yield_=Turn(),
-                tier=tier)
+                **options.to_py())
         except (BlockError, BadImage) as error:
             self._page.failed(f"The disk cannot be used. {error}")
+            return False
+        except NoSuchOption as error:
+            self._page.failed(f"The machine cannot be started like this: {error}.")
             return False
         self._console.flow = self._machine.console
         self._tasks += [asyncio.ensure_future(self._watch(work)) for work in (self._login(), self._machine.stopped())]
@@ -101,6 +105,9 @@ class Session:
             return to_js([await self._calls[name](*arguments), None])
         except Errno as error:
             return to_js([None, error.name])
+
+    async def _perf(self):
+        return await self._machine.perf()
 
     async def _run(self, argv, stdin, env, cwd):
         status, stdout, stderr = await self._machine.run(
