@@ -253,8 +253,8 @@ CALM_GUARD = "4d8d7fff 4987cf e302 eb08 4987cf"
 
 
 PLAIN_ENDINGS = ("branch",) * 12 + ("through", "jump", "loop", "call")        # of blocks: nested and irreducible loops
-ENDINGS = ("branch",) * 6 + ("through",) * 3 + ("jump", "jump", "loop", "call", "call", "call", "indirect call", "table", "table",
-                                                "return", "odd return", "stack switch", "unwind")
+ENDINGS = ("branch",) * 6 + ("through",) * 3 + ("call",) * 3 + (
+    "jump", "jump", "loop", "indirect call", "table", "table", "return", "odd return", "stack switch", "unwind")
 
 
 class Generator:
