@@ -10,7 +10,7 @@ from webvm.kernel.elf import Segment, header_extent, parse
 from webvm.linux.elf import (
     EHDR, PT_GNU_EH_FRAME, SHDR, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, SYM,
 )  # fmt: skip
-from webvm.linux.errno import ENOEXEC, Errno
+from webvm.linux.errno import EINVAL, ENOEXEC, Errno
 
 MOST = 64 << 20                     # bytes of a table that are read
 # .eh_frame_hdr (Linux Standard Base, 10.6.2) as binutils and lld make it: version, three encodings, eh_frame_ptr, fde_count
@@ -55,7 +55,7 @@ async def read_symbols(read) -> Symbols:
         elf = parse(head, await read(e_phoff, size))
         return Symbols(elf.loads, await _functions(read, head), await _starts(read, elf))
     except Errno as error:
-        if error.number != ENOEXEC:
+        if error.number not in (ENOEXEC, EINVAL):            # what is wrong with the headers
             raise
     except struct.error:
         pass
