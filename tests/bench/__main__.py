@@ -8,7 +8,7 @@ slows all of them; a figure is the median of the rounds. A table goes to standar
     geometric means   {group: {place: of the "native" figures}}
     above qemu        {place: [lines that took longer than qemu-x86_64]}
     places            what each said at its end: peak memory, counters
-    failed            lines that did not end well or printed something else than the first place
+    failed            lines that did not end well or printed something else than the first place, and why
 
 A program's first run in a place is its "first ms"; with more than one round the median of start-up lines leaves it out.
 """
@@ -24,7 +24,7 @@ import sys
 
 from . import inputs
 from .lines import LINES, TIMED
-from .places import BUILD, INPUTS, PLACES, TIERS, Failed
+from .places import BUILD, INPUTS, PLACES, Failed
 
 
 def say(*words) -> None:
@@ -36,7 +36,7 @@ class Report:
 
     def __init__(self, lines, places):
         self.lines, self.places = lines, places
-        self.taken, self.instructions, self.printed, self.failed = {}, {}, {}, []
+        self.taken, self.instructions, self.printed, self.failed = {}, {}, {}, {}
 
     def measure(self, line, name, place, scale) -> None:
         """One run of one line."""
@@ -60,7 +60,7 @@ class Report:
     def fail(self, line, name, why) -> None:
         say(f"  {line.group} {line.name}, {name}: {why}")
         self.taken.pop((line, name), None)
-        self.failed.append((line, name))
+        self.failed[line, name] = why
 
     def median(self, line, name) -> float | None:
         taken = self.taken.get((line, name))
@@ -95,7 +95,7 @@ class Report:
                               for line in self.lines if line.group == group} for group in self.groups},
             "geometric means": {group: {name: _short(self.mean(group, name)) for name in self.places} for group in self.groups},
             "above qemu": slower,
-            "failed": [f"{line.group} {line.name}, {name}" for line, name in self.failed],
+            "failed": {f"{line.group} {line.name}, {name}": why for (line, name), why in self.failed.items()},
         }
 
     def table(self) -> str:
@@ -151,8 +151,6 @@ def parse(argv=None) -> argparse.Namespace:
     if not (BUILD / f"{arguments.image}.ext4").exists():
         parser.error(f"build/{arguments.image}.ext4 is missing; make it with  webvm disk build --profile {arguments.image} "
                      f"--root build/{arguments.image}.root build/{arguments.image}.ext4")
-    if arguments.tiers and not TIERS:
-        parser.error("this webvm has one tier")
     return arguments
 
 
@@ -171,15 +169,18 @@ def main() -> int:
             say(f"starting {full}")
             places[full], groups[full] = make(arguments.image, tier, arguments.limit), measured
     report = Report(lines, places)
-    for number in range(arguments.rounds + 1):
-        for line in lines:
-            if number == arguments.rounds and line.group != "start-up":     # these ran once more, at first
-                continue
-            for name, place in places.items():
-                if groups[name] is None or line.group in groups[name]:
-                    report.measure(line, name, place, arguments.scale)
-            say(f"round {number + 1}  {line.group:9} {line.name:18}",
-                *(f"{name} {report.taken[line, name][-1]:.0f} ms " for name in places if (line, name) in report.taken))
+    try:
+        for number in range(arguments.rounds + 1):
+            for line in lines:
+                if number == arguments.rounds and line.group != "start-up":     # their first run does not count
+                    continue
+                for name, place in places.items():
+                    if groups[name] is None or line.group in groups[name]:
+                        report.measure(line, name, place, arguments.scale)
+                say(f"round {number + 1}  {line.group:9} {line.name:18}",
+                    *(f"{name} {report.taken[line, name][-1]:.0f} ms " for name in places if (line, name) in report.taken))
+    except KeyboardInterrupt:
+        say("interrupted; what was measured until now:")
     ends = {name: place.close() for name, place in places.items()}
     say("\n" + report.table())
     for name, end in ends.items():

@@ -1,12 +1,12 @@
 """Where the benchmark's programs run: this host's processor, qemu-x86_64, and webvm in its engines.
 
 Each place has the image's files and the inputs in FOLDER, and answers (milliseconds, standard output) of a line. A place
-says by `why_not` what it lacks here. Playwright's event loop has the main thread, so a machine gets a thread of its own.
+says by `why_not` what it lacks here, by `tiers` whether it can be told one. Playwright's event loop has the main thread, so
+a machine gets a thread of its own. Under qemu-x86_64, what gcc starts is translated too, but for the ld that collect2 starts.
 """
 
 import contextlib
 import functools
-import inspect
 import os
 import shutil
 import subprocess
@@ -20,13 +20,11 @@ from playwright.sync_api import Error, sync_playwright
 from tests.system.machines import BUILD, ENVIRONMENT, Guest, Hung
 from tests.web import bench as page_bench
 from webvm import site
-from webvm.machine import Machine
 
 from .lines import FOLDER
 
 PROJECT = BUILD.parent
 INPUTS = BUILD / "bench"
-TIERS = "tier" in inspect.signature(Machine.boot).parameters       # whether a machine can be told which to use
 # What glibc and libcrypto are told so that they choose as on a processor with SSE2 and nothing beyond, like webvm's.
 SSE2 = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-SSE4_2,-SSE4_1,-SSSE3,-BMI2,-BMI1,-LZCNT,-POPCNT,-MOVBE,-ERMS,-FSRM",
         "OPENSSL_ia32cap": "0x07000000:0"}
@@ -106,7 +104,7 @@ class Qemu(Native):
 class Wasmtime:
     """A machine that has booted, under wasmtime."""
 
-    tiers = TIERS
+    tiers = True
 
     def __init__(self, image, tier, limit):
         self.limit, self.thread = limit, ThreadPoolExecutor(1)
@@ -153,7 +151,7 @@ class Wasmtime:
 class Command:
     """`webvm run`, from the start of the command to its end: a machine of its own for each program."""
 
-    tiers = TIERS
+    tiers = True
 
     def __init__(self, image, tier, limit):
         self.options = ["--disk", BUILD / f"{image}.ext4", "--mount", f"{INPUTS}:{FOLDER}", *(["--tier", tier] if tier else [])]
@@ -183,7 +181,7 @@ class Command:
 class Chromium:
     """The page in headless Chromium, served by http.server; its shell at the prompt."""
 
-    tiers = TIERS
+    tiers = True
 
     def __init__(self, image, tier, limit):
         folder = BUILD / ("site" if image == "standard" else f"site-{image}")
