@@ -84,7 +84,7 @@ LINES = tuple(Line(*row) for row in (
     ("start-up", "bash and ls",              1,  "/usr/bin/bash -c '{run}/usr/bin/ls -la /usr/bin'"),
     ("start-up", "python3 -c",               1,  "/usr/bin/python3 -c print(1)"),
     ("start-up", "git --version",            1,  "/usr/bin/git --version"),
-    ("start-up", "gcc hello.c",              1,  "/usr/bin/gcc {wrapper} -o /tmp/bench/hello /tmp/bench/hello.c"),
+    ("start-up", "gcc hello.c",              1,  "/usr/bin/gcc {wrapper} -o /tmp/hello /tmp/bench/hello.c"),
 
     ("system",   "200 x fork and exec",    200,  "/usr/bin/dash -c 'i=0; while [ $i -lt {n} ]; do {run}/usr/bin/true; i=$((i + 1)); done; echo $i'"),
 ))  # fmt: skip
