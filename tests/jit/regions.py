@@ -5,6 +5,7 @@ so they end; their straight code comes from the opcode tables.
 """
 import struct
 from dataclasses import dataclass
+from time import sleep
 
 from tests.jit.test_interpreter import cases
 from tests.x86 import machines
@@ -34,6 +35,8 @@ def engine(tier: str = "jit", options: Options = Options()) -> NativeEngine:
     """An engine that translates nothing by itself."""
     made = NativeEngine(machine_image.Image(tier=tier, options=options))
     made.hot = None
+    if made.image.translator is not None:
+        made.image.translator.beside = False
     return made
 
 
@@ -104,13 +107,19 @@ class Guest:
 
     def translate(self, entries, rng=None) -> int:
         """Makes regions at those addresses that have been decoded, in modules of random sizes. How many."""
-        entries = [rip for rip in dict.fromkeys(entries) if self.space.find(rip)]
-        was = self.translator.counters.installed
+        space, translator = self.space, self.translator
+        space.poke(at.HOT_COUNT, bytes(4))
+        translator.hot(space)                              # makes it known
+        entries = [rip for rip in dict.fromkeys(entries) if space.find(rip)]
+        was = translator.counters.installed
         while entries:
             n = rng.randrange(1, 9) if rng else regions.BATCH
-            self.translator._translate(self.space, entries[:n])
+            translator._translate(space, entries[:n])
             entries = entries[n:]
-        return self.translator.counters.installed - was
+        while getattr(translator, "_compiling", None):     # in another thread
+            sleep(0.0002)
+            translator._install_compiled()
+        return translator.counters.installed - was
 
     def is_region(self, rip: int) -> bool:
         record = self.space.find(rip)

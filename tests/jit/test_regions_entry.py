@@ -31,8 +31,8 @@ class Region(Function):
         module = Module()
         module.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         self.imports = {name: module.import_function("env", name, *types) for name, types in IMPORTS.items()}
-        super().__init__(module, "0", "i32", "i32", export=True)
-        self.depth_left, = self.params
+        super().__init__(module, "0", "i32 i32", "i32", export=True)
+        self.depth_left, self.rip = self.params
 
     def count(self, register=RAX):
         self.store("i64.store", 0, cell("i64.load", 8 * register) + 1, 8 * register)

@@ -15,7 +15,6 @@ from .handler import UNLINKED, Shape
 
 FIELDS = struct.Struct("<IIHHHHBBBBIqq")      # a record, see handler.R_*
 MOST_OPS = 600                                # instructions in a region
-MOST_BLOCKS = 120
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
          "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
 
@@ -61,6 +60,7 @@ class Block:
 
       jump (target)   branch (target, next)   call (target, next)   call_indirect, syscall, out (next)   jump_indirect   ret
       retry (rip)     the interpreter executes what comes now
+      switch (targets)   only that of a graph, see there
     """
     __slots__ = ("start", "ops", "end", "target", "next", "ways", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in", "kind_in")
 
@@ -74,6 +74,7 @@ class Block:
             case "jump": return [self.target]
             case "branch": return [self.target, self.next]
             case "call" | "call_indirect" | "syscall" | "out": return [self.next]
+            case "switch": return self.target
         return []
 
     @property
@@ -125,28 +126,53 @@ class Decoder:
         return None
 
 
-class Graph:
-    """The blocks of a region in reverse post-order, and what dominates what.
+SWITCH = 0                                    # where the block is kept that leads on by the value of the next rip
 
+
+class Graph:
+    """The blocks of a region in reverse post-order, and what dominates what. Always reducible.
+
+    entries  where the region may be entered
+    entry    the first block: the only entry, or SWITCH: a block without instructions that leads to the rip that is asked for.
+             Indirect jumps lead to it, and edges into the middle of a loop are led over it, so that every loop has one head.
     blocks   start -> Block
     order    starts in reverse post-order; number is the inverse
     idom     start -> immediate dominator
     loops    heads of loops
+    merges   blocks that need a label of their own
+    detours  edges (from, to) that are led over SWITCH
     """
 
-    def __init__(self, entry: int, fetch, most_ops: int = MOST_OPS):
-        """fetch: start -> Block or None where there is none."""
-        self.entry = entry
-        self.blocks = self._collect(entry, fetch, most_ops)
-        if self.blocks:
-            self._order()
-            self._dominate()
+    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True):
+        """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH."""
+        self.blocks = self._collect(entries, fetch, most_ops)
+        self.entries = [rip for rip in entries if rip in self.blocks]
+        self.detours: set[tuple[int, int]] = set()
+        arms = set(self.entries)
+        if not structured:
+            self.detours = {(s, t) for s, block in self.blocks.items() for t in block.edges if t in self.blocks}
+            arms = set(self.blocks)
+        if self.entries:
+            self._analyse(arms)
+            while strange := [(s, t) for s, t in self._back if not self.dominates(t, s)]:
+                self.detours.update(strange)
+                arms |= {t for _, t in strange}
+                self._analyse(arms)
+
+    def _analyse(self, arms):
+        if len(self.entries) > 1 or self.detours:
+            self.blocks[SWITCH] = Block(SWITCH, [], "switch", target=sorted(arms))
+            self.entry = SWITCH
+        else:
+            self.entry = self.entries[0]
+        self._order()
+        self._dominate()
 
     @staticmethod
-    def _collect(entry, fetch, most_ops):
+    def _collect(entries, fetch, most_ops):
         found: dict[int, Block] = {}
-        size, work = 0, deque([entry])
-        while work and size < most_ops and len(found) < MOST_BLOCKS:
+        size, work = 0, deque(entries)
+        while work and size < most_ops:
             start = work.popleft()
             if start in found:
                 continue
@@ -164,7 +190,15 @@ class Graph:
         return found
 
     def edges(self, start) -> list[int]:
-        return [t for t in self.blocks[start].edges if t in self.blocks]
+        block = self.blocks[start]
+        if block.end == "jump_indirect":
+            return [SWITCH] if SWITCH in self.blocks else []
+        return [SWITCH if (start, t) in self.detours else t for t in block.edges if t in self.blocks]
+
+    def leaves(self, start) -> bool:
+        """Whether control may go out of the region at the end of a block, with the registers in locals."""
+        block = self.blocks[start]
+        return block.end not in ("jump", "branch") or any(t not in self.blocks for t in block.edges)
 
     def _order(self):
         order, seen, stack = [], {self.entry}, [(self.entry, iter(self.edges(self.entry)))]
@@ -212,10 +246,11 @@ class Graph:
         self.children = {start: [] for start in self.order}
         for start in self.order[1:]:
             self.children[idom[start]].append(start)
-        back = [(s, t) for s in self.order for t in self.edges(s) if number[t] <= number[s]]
-        self.loops = {t for _, t in back}
-        self.reducible = all(self.dominates(t, s) for s, t in back)
+        self._back = [(s, t) for s in self.order for t in self.edges(s) if number[t] <= number[s]]
+        self.loops = {t for _, t in self._back}
         self.merges = {t for t in self.order if sum(number[p] < number[t] for p in self.preds[t]) > 1}
+        if SWITCH in self.blocks:
+            self.merges.update(self.blocks[SWITCH].edges)
 
     def dominates(self, a, b) -> bool:
         while self.number[b] > self.number[a]:

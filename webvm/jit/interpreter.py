@@ -36,7 +36,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       eflags() -> i32, set_eflags(i32)        all of RFLAGS
       table                                   of the regions' functions; may grow
 
-    A region is translated guest code: a function (depth i32) -> i32 that begins at one rip with the registers in the CPU
+    A region is translated guest code: a function (depth i32, rip i32) -> i32 that begins at rip with the registers in the CPU
     state, and returns with them there. The answer is the rip to go on at; or 0 with RIP and STOP set: FUEL when
     REGION_FUEL is used up, LEFT to leave `run`, RETRY to have the interpreter execute the instruction at RIP. `depth` is how
     many guest calls it may nest. Exports for regions, and for whoever installs them:
@@ -463,7 +463,7 @@ def _enter(m, regions):
         f.br(none, depth.is_zero())
         record = _search(f, rip, none)
         f.br(none, record.load("i32.load", R_HANDLER) != Tables.ENTER)
-        f.tail(m.type("i32", "i32"), record.load("i32.load", R_SLOT), depth - 1, table=regions)
+        f.tail(m.type("i32 i32", "i32"), record.load("i32.load", R_SLOT), depth - 1, rip, table=regions)
     with f.if_(rip.is_zero()):                              # which no region can say
         f.store("i64.store", 0, rip.wide(), at.RIP)
         f.store("i32.store", 0, at.RETRY, at.STOP)
@@ -527,7 +527,7 @@ def _enter_region(m, index, regions, lookup):
     f = Function(m, "enter region", "i32", "i32", index=index)
     record, = f.params
     slot = record.load("i32.load", R_SLOT)
-    rip = f.local(value=invoke_indirect(m.type("i32", "i32"), slot, c32(at.DEPTH_LIMIT), table=regions))
+    rip = f.local(value=invoke_indirect(m.type("i32 i32", "i32"), slot, c32(at.DEPTH_LIMIT), record.load("i32.load", R_RIP), table=regions))
     with f.if_(rip):
         f.set(record, invoke(lookup, rip.wide()))
         with f.if_(record):                                 # this dispatch was no instruction

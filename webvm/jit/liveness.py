@@ -30,11 +30,10 @@ def _flags(graph, dead_flags):
         changed = False
         for start in reversed(graph.order):
             block = blocks[start]
-            live = ARITHMETIC
-            if block.end in ("jump", "branch"):
-                live = 0
-                for t in block.edges:
-                    live |= blocks[t].flags_in if t in blocks else ARITHMETIC
+            live = ARITHMETIC if graph.leaves(start) else 0
+            if not block.reloads:
+                for t in graph.edges(start):
+                    live |= blocks[t].flags_in
             for op in reversed(block.ops):
                 e = op.effects
                 if e.repeats:                               # REPE and REPNE read what they have just set

@@ -1,12 +1,13 @@
 """Tier 1: a region, one Wasm function over the control flow graph that begins at a hot entry.
 
-A region's function takes the number of further activations it may make, and answers the next rip, or 0 with RIP and STOP
-set. Guest registers live in its locals: loaded where it begins and after calls, stored where it ends and before calls. A
+A region's function takes the number of further activations it may make and the rip to begin at, and answers the next rip,
+or 0 with RIP and STOP set. Guest registers live in its locals: loaded where it begins and after calls, stored where it ends and before calls. A
 memory access that its check refuses, and whatever must trap, leaves with STOP = RETRY before the instruction has changed
 anything, and the interpreter executes it.
 
 The code of instructions comes from the meanings; here is where operands live, and how control flows: loops and blocks
-from the dominator tree (N. Ramsey, "Beyond Relooper", ICFP 2022), or where the graph is irreducible, a loop over a br_table.
+from the dominator tree (N. Ramsey, "Beyond Relooper", ICFP 2022); several entries, indirect jumps and edges into the middle
+of a loop share one br_table (cfg.SWITCH).
 """
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from ..x86 import flags
 from ..x86.meaning import ARITHMETIC, CF, MEANINGS, OF, AF, Bool, Int, Vec
 from ..x86.primitives import PRIM
 from . import layout as at
-from .cfg import Graph, Op
+from .cfg import SWITCH, Graph, Op
 from .emit import Emitter
 from .handler import CELLS, LOAD, LOAD_VECTOR, STORE
 from .liveness import CLEAN, MIXED, analyse
@@ -30,8 +31,9 @@ class Options:
     """A switch for each optimisation."""
     dead_flags: bool = True     # flags that nobody reads are not computed
     cover: bool = True          # one check for several accesses off one register
-    structured: bool = True     # control flow from the dominator tree, not a loop over br_table
+    structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
+    switches: bool = True       # indirect jumps within a region
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ class Const(bytes):
 
 
 class Region(Emitter):
-    """A machine for MEANINGS that emits the function of one region."""
-    first_local = 1
+    """A machine for MEANINGS that emits the function of one region.
+
+    Its parameters: how many further activations there may be, and the rip to begin at, one of graph.entries."""
+    first_local = 2
 
     def __init__(self, graph: Graph, imports: Imports, batch: dict[int, int], options: Options = Options()):
         """batch: rip -> function index of the regions in the same module."""
@@ -83,7 +87,7 @@ class Region(Emitter):
         for block in graph.blocks.values():
             for op in block.ops:
                 self.masks.setdefault(op.saved, len(self.masks))
-            if self._is_checked(block.start):
+            if block.start in graph.loops:
                 self.masks.setdefault(block.valid_in & self.written, len(self.masks))
         self.labels: list = []                            # what encloses the code being emitted, outermost first
         self.depth = 0                                    # the same, counted with ifs inside instructions
@@ -92,13 +96,6 @@ class Region(Emitter):
         self.narrow = 0                                   # registers known to hold 32 bits
         self.inside = 0                                   # conditions we are under
         self.implicit = 0
-
-    @property
-    def _structured(self) -> bool: return self.options.structured and self.graph.reducible
-
-    def _is_checked(self, start) -> bool:
-        """Whether the block begins with a look at the fuel."""
-        return start in self.graph.loops or not self._structured
 
     # ---- locals and constants
     def _new(self, type: str) -> int:
@@ -136,13 +133,12 @@ class Region(Emitter):
         first = graph.blocks[graph.entry]
         self.out = []
         self.out.append(_ZERO32 + w.access("i32.load", at.REGION_FUEL) + w.tee(self.fuel) + _ZERO32 + w.OP["i32.lt_s"] + b"\x04\x40"
-                        + self._leave_at(w.i64(graph.entry), w.i32(at.FUEL)) + w.END)
+                        + self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL)) + w.END)
+        if graph.entry == SWITCH:
+            self.out.append(w.get(1) + w.put(self.next))
         self._load(first.live_in)
         head = b"".join(self.out)
-        if self._structured:
-            body = self.nested(lambda: self._tree(graph.entry))
-        else:
-            body = self.nested(self._dispatch)
+        body = self.nested(lambda: self._tree(graph.entry))
         tail = b""
         for mask, label in sorted(self.masks.items(), key=lambda item: -item[1]):
             tail += w.END + self._stores(mask) + w.br(label)
@@ -171,7 +167,8 @@ class Region(Emitter):
     def _exit(self, mask: int | None = None) -> bytes:
         """A branch to where the registers are stored and RETRY (or FUEL) is answered for the current instruction."""
         label = self.masks[self.op.saved if mask is None else mask]
-        return w.i32(self.rip) + w.put(self.exit_rip) + w.br(self.depth + len(self.masks) - 1 - label)
+        rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
+        return rip + w.put(self.exit_rip) + w.br(self.depth + len(self.masks) - 1 - label)
 
     def _if(self, condition: bytes, body) -> None:
         self.depth += 1
@@ -224,8 +221,9 @@ class Region(Emitter):
                 self._jump_to(w.i32(y))
             else:
                 self.out.append(self._leave_at(w.i64(y), w.i32(at.RETRY)))
-        elif not self._structured:
-            self.out.append(w.i32(graph.number[y]) + w.put(self.next) + w.br(self.depth - self.labels.index(("loop", None)) - 1))
+        elif (x, y) in graph.detours:
+            self.out.append(w.i32(y) + w.put(self.next))
+            self._to_switch()
         elif graph.number[y] <= graph.number[x]:
             self.out.append(w.br(self.depth - self.labels.index(("loop", y)) - 1))
         elif y in graph.merges:
@@ -233,21 +231,25 @@ class Region(Emitter):
         else:
             self._tree(y)
 
-    def _dispatch(self):
-        """Any graph: a loop around a br_table over all blocks."""
-        order = self.graph.order
-        self.out.append(b"\x03\x40" + b"\x02\x40" * len(order) + w.get(self.next) + b"\x0e"
-                        + w.vec(w.uleb(k) for k in range(len(order) - 1)) + w.uleb(len(order) - 1))
-        self._push(("loop", None))
-        for k, x in enumerate(order):
-            self.labels += [("block", None)] * (len(order) - 1 - k)
-            self.depth += len(order) - 1 - k
-            self.out.append(w.END)
-            self._block(x)
-            del self.labels[-(len(order) - 1 - k) or len(self.labels):]
-            self.depth -= len(order) - 1 - k
-        self._pop()
-        self.out.append(w.UNREACHABLE + w.END)
+    def _to_switch(self): self.out.append(w.br(self.depth - self.labels.index(("loop", SWITCH)) - 1))
+
+    def _end_switch(self, block):
+        """To the block that begins at `next`: by a hash that puts every one into a place of its own, and a comparison."""
+        places = _spread(block.edges)
+        size = len(places.table)
+        target = w.get(self.next)
+        slot = target + w.i32(places.factor) + w.OP["i32.mul"] + w.i32(places.shift) + w.OP["i32.shr_u"]
+        number = {rip: k for k, rip in enumerate(block.edges)}
+        labels = [number[rip] if rip else len(number) for rip in places.table]
+        self.out.append(b"\x02\x40" * (len(number) + 1) + slot + b"\x0e" + w.vec(w.uleb(k) for k in labels) + w.uleb(len(number)))
+        assert size == 1 << 32 - places.shift
+        for k, rip in enumerate(block.edges):
+            inside = len(number) - k                        # blocks of these that are still open after this END
+            depth = self.depth + inside - self.labels.index(("block", rip)) - 1
+            self.out.append(w.END + target + w.i32(rip) + w.OP["i32.eq"] + w.br_if(depth) + w.br(inside - 1))
+        self.out.append(w.END)
+        self._spill(block)
+        self._jump_to(target)
 
     def _block(self, x):
         block = self.graph.blocks[x]
@@ -255,7 +257,7 @@ class Region(Emitter):
         self.rip = x
         if block.ops:
             self.out.append(w.get(self.fuel) + w.i32(len(block.ops)) + w.OP["i32.sub"] + w.put(self.fuel))
-        if self._is_checked(x):
+        if x in self.graph.loops:
             self._exit_if(w.get(self.fuel) + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
         self.ends = None
         for op in block.ops:
@@ -303,7 +305,7 @@ class Region(Emitter):
         if target in self.batch:
             self.called.add(target)
             none_left = w.get(0) + w.OP["i32.eqz"]
-            call = none_left + b"\x04\x7f" + w.i32(target) + w.ELSE + w.get(0) + w.i32(1) + w.OP["i32.sub"] + w.call(self.batch[target]) + w.END
+            call = none_left + b"\x04\x7f" + w.i32(target) + w.ELSE + w.get(0) + w.i32(1) + w.OP["i32.sub"] + w.i32(target) + w.call(self.batch[target]) + w.END
         else:
             call = w.i32(target) + w.get(0) + w.call(self.imports.enter)
         self._callout(block, call)
@@ -314,21 +316,29 @@ class Region(Emitter):
         self._callout(block, w.get(self.next) + w.get(0) + w.call(self.imports.enter))
 
     def _end_jump_indirect(self, block):
-        self._spill(block)
-        self._checked_target()
-        self._jump_to(w.get(self.next))
+        if SWITCH in self.graph.blocks:
+            self._checked_target(lambda: self._spill(block))
+            self._to_switch()
+        else:
+            self._spill(block)
+            self._checked_target()
+            self._jump_to(w.get(self.next))
 
     def _end_ret(self, block):
         self._spill(block)
         self._checked_target()
         self.out.append(w.get(self.next) + w.RETURN)
 
-    def _checked_target(self):
-        """Puts the low half of the target into `next`; leaves where it is no address that code can have."""
+    def _checked_target(self, before=lambda: None):
+        """Puts the low half of the target into `next`; leaves, after `before`, where it is no address that code can have."""
         target = self.ends if len(self.ends) <= 10 else self.let("i64", self.ends)
         wrong = target + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
         wrong += target + w.OP["i32.wrap_i64"] + w.tee(self.next) + w.OP["i32.eqz"] + w.OP["i32.or"]
-        self.out.append(w.if_(wrong, self._leave_at(target, w.i32(at.RETRY))))
+
+        def leave():
+            before()
+            self.out.append(self._leave_at(target, w.i32(at.RETRY)))
+        self._if(wrong, leave)
 
     def _end_syscall(self, block):
         self._spill(block)
@@ -687,6 +697,30 @@ class Region(Emitter):
 
     def flags_rest(self): return Int(self, self.let("i64", _ZERO32 + w.access("i64.load32_u", at.EFLAGS_REST)), 32)
     def set_flags_rest(self, value): self.out.append(_ZERO32 + value.raw + w.access("i64.store32", at.EFLAGS_REST))
+
+
+@dataclass(frozen=True)
+class _Places:
+    """A hash without collisions: rip * factor >> shift (modulo 2**32) is its place in `table`, which has 0 elsewhere."""
+    factor: int
+    shift: int
+    table: list[int]
+
+
+def _spread(rips: list[int]) -> _Places:
+    bits = max(len(rips) - 1, 1).bit_length()
+    while True:
+        for k in range(64):
+            factor, shift = 0x9E3779B1 * (2 * k + 1) & 0xFFFFFFFF, 32 - bits
+            table = [0] * (1 << bits)
+            for rip in rips:
+                place = (rip * factor & 0xFFFFFFFF) >> shift
+                if table[place]:
+                    break
+                table[place] = rip
+            else:
+                return _Places(factor, shift, table)
+        bits += 1
 
 
 _TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}

@@ -4,19 +4,26 @@ A batch of regions is one module, compiled once for the machine and linked to ea
 addresses. Knows spaces by the few methods of webvm.engine.space that it calls; knows nothing of Linux.
 """
 import struct
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from time import perf_counter
 
 from ..wasm.module import Module
 from . import layout as at
-from .cfg import MOST_BLOCKS, Decoder, Graph
+from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
+from .early import Early
 from .handler import R_TARGET, RECORD, UNLINKED
 from .region import Imports, Options, Region
 
 WARM = 1500                     # arrivals after which an entry is watched: its branches forget which way they went
 REHOT = 300                     # and those after which it is hot: ways not gone meanwhile are left out of its region
+NEAR = 1 << 16                  # entries no farther apart than this may be those of one region with indirect jumps
+MOST_WATCHED = 120              # blocks behind an entry that is watched
+MOST_ENTRIES = 100              # of such a region
+MOST_OPS_SHARED = 2500          # instructions in it
 SHARE = 3                       # translation pauses for so many times the time it took
 BATCH = 24                      # regions in a module at most
 SLICE = 0.008                   # seconds of translation at a time
@@ -27,10 +34,10 @@ _UNLINKED = struct.pack("<II", UNLINKED, UNLINKED)      # both ways out of a bra
 
 @dataclass
 class Compiled:
-    """A region: entry, and the code it was made from."""
-    rip: int
+    """A region: where it may be entered, and the code it was made from."""
+    entries: list[int]
     ranges: list[tuple[int, bytes]]
-    calls: set[int]                                     # entries of regions in the same batch that it calls directly
+    calls: set[int]                                     # entries of other regions in the batch that it calls directly
     instructions: int
 
     def holds(self, space) -> bool:
@@ -40,9 +47,29 @@ class Compiled:
 
 @dataclass
 class Batch:
+    """The regions of a module, whose exports are their entries, in order."""
     regions: list[Compiled]
     module: object                                      # what the engine compiled
-    by_rip: dict[int, int] = field(default_factory=dict)
+    place: dict[int, int] = field(default_factory=dict)                 # entry -> number of the export
+    region: dict[int, Compiled] = field(default_factory=dict)           # entry -> region
+
+    def __post_init__(self):
+        for region in self.regions:
+            for rip in region.entries:
+                self.place[rip] = len(self.place)
+                self.region[rip] = region
+
+
+class _Code:
+    """What is known of the code of one space."""
+
+    def __init__(self):
+        self.watched: dict[int, int] = {}               # entry -> reports since it is watched
+        self.busy: set[int] = set()                     # entries of regions that are being compiled
+        self.entries: set[int] = set()                  # where regions were installed
+        self.jumping: set[int] = set()                  # those alone in a region with indirect jumps, though there are others near
+        self.not_jumped_to: set[int] = set()            # where calls lead, and where they return to
+        self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
 
 
 class Counters:
@@ -62,10 +89,14 @@ class Translator:
         self._made_with = features, fuse
         self.options = options
         self.counters = Counters()
+        self.beside = True                              # modules are compiled while the guest goes on
         self.trace = None                               # hears of each region made, see trace.tracer
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
-        self._links: dict = {}                          # space -> {id(batch): slots}
-        self._watched: dict = {}                        # space -> {entry: reports since it is watched}
+        self._code: dict = defaultdict(_Code)           # of each space
+        self._compiling: list = []                      # (space, batch)
+        self._early = Early(WARM)
+        self.created = self._early.created              # to be told of each space before it is used
+        self.cache = None                               # a cache.CodeCache: regions of earlier runs
         self._pause_until = 0.0
 
     @cached_property
@@ -73,11 +104,13 @@ class Translator:
 
     def hot(self, space) -> None:
         """Make regions of the entries that the space reports hot, as far as the time for it goes: the hottest first."""
-        watched = self._watched.setdefault(space, {})
+        code = self._code[space]
+        self._install_compiled()
+        watched = code.watched
         for rip in dict.fromkeys(space.hot()):
             if rip in watched:
                 watched[rip] += 1
-            elif not self._install_known(space, rip):
+            elif rip not in code.busy and not self._install_known(space, rip) and not self._early.put_off(space, rip, self._is_known(space, rip)):
                 self._watch(space, rip)
                 watched[rip] = 0
         start = now = perf_counter()
@@ -88,18 +121,18 @@ class Translator:
             batch = [hot.pop() for _ in range(min(BATCH, len(hot)))]
             self._translate(space, batch)
             for rip in batch:
-                del watched[rip]
+                watched.pop(rip, None)
             now = perf_counter()
         self._pause_until = now + SHARE * (now - start)
 
     def released(self, space) -> None:
-        self._links.pop(space, None)
-        self._watched.pop(space, None)
+        self._code.pop(space, None)
+        self._early.released(space)
 
     def _watch(self, space, rip) -> None:
         """Let the branches that can be reached from an entry forget which way they went."""
         work, seen = [rip], set()
-        while work and len(seen) < MOST_BLOCKS:
+        while work and len(seen) < MOST_WATCHED:
             start = work.pop()
             if start in seen:
                 continue
@@ -112,42 +145,67 @@ class Translator:
 
     def _block(self, space, start):
         record = space.find(start)
-        return self.decoder.block(start, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD)) if record else None
+        if not record:
+            return None
+        block = self.decoder.block(start, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD))
+        if block is not None and block.end in ("call", "call_indirect"):
+            self._code[space].not_jumped_to.update((block.target, block.next) if block.end == "call" else (block.next,))
+        return block
 
     # ---- regions that exist
 
     def _install_known(self, space, rip) -> bool:
-        for batch in self._known.get(rip, ()):
-            region = batch.regions[batch.by_rip[rip]]
-            if self._group_holds(space, batch, region):
-                return self._install(space, batch, region)
+        for batch in chain(reversed(self._known.get(rip, ())), self._kept(space, rip)):
+            if all(region.holds(space) for region in self._group(batch, batch.region[rip])):
+                return self._install(space, batch, rip)
         return False
+
+    def _kept(self, space, rip):
+        """The batches of earlier runs that may do."""
+        for regions, wasm in self.cache.lookup(rip, space.read) if self.cache else ():
+            batch = Batch(regions, space._engine.compile_regions(wasm, wait=not self.beside))
+            if batch.module.ready:
+                self._know(batch)
+                yield batch
+            else:
+                self._code[space].busy.update(batch.place)
+                self._compiling.append((space, batch))
+
+    def _is_known(self, space, rip) -> bool:
+        return rip in self._known or self.cache is not None and self.cache.coming(rip, space.read)
+
+    def _know(self, batch) -> None:
+        for rip in batch.place:
+            self._known.setdefault(rip, []).append(batch)
+        self._early.expect(batch.place)
+
+    def keep_in(self, cache) -> None:
+        """Take regions from a cache.CodeCache, and give it those made from now on."""
+        self.cache = cache
+        cache.on_open = self._early.expect_all
+        cache.open()
 
     def _group(self, batch, region) -> list[Compiled]:
         """The region and those it may call without asking."""
-        found, work = {region.rip}, [region]
+        found, work = [region], [region]
         while work:
             for rip in work.pop().calls:
-                if rip not in found:
-                    found.add(rip)
-                    work.append(batch.regions[batch.by_rip[rip]])
-        return [batch.regions[batch.by_rip[rip]] for rip in found]
+                called = batch.region[rip]
+                if called not in found:
+                    found.append(called)
+                    work.append(called)
+        return found
 
-    def _group_holds(self, space, batch, region) -> bool:
-        return all(r.holds(space) for r in self._group(batch, region))
-
-    def _install(self, space, batch, region) -> bool:
-        links = self._links.setdefault(space, {})
-        slots = links.get(id(batch))
+    def _install(self, space, batch, rip) -> bool:
+        code = self._code[space]
+        slots = code.links.get(id(batch))
         if slots is None:
-            slots = links[id(batch)] = space.link(batch.module, len(batch.regions))
-        slot = slots[batch.by_rip[region.rip]]
-        done = False
-        for member in self._group(batch, region):
-            for first, code in member.ranges:
-                if not space.install(region.rip, slot, first, first + len(code) - 1):
-                    return done
-                done = True
+            slots = code.links[id(batch)] = space.link(batch.module, len(batch.place))
+        for member in self._group(batch, batch.region[rip]):
+            for first, bytes_ in member.ranges:
+                if not space.install(rip, slots[batch.place[rip]], first, first + len(bytes_) - 1):
+                    return False
+        code.entries.add(rip)
         self.counters.installed += 1
         return True
 
@@ -155,27 +213,67 @@ class Translator:
 
     def _translate(self, space, entries) -> None:
         start = perf_counter()
-
-        graphs = []
-        for rip in entries:
-            graph = Graph(rip, lambda start: self._block(space, start))
-            if any(block.ops for block in graph.blocks.values()) and graph.blocks[rip].end != "retry":
-                graphs.append(graph)
+        graphs = self._graphs(space, entries)
         if not graphs:
             return
         wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first))
         translated = perf_counter()
-        module = space._engine.compile_regions(wasm)
-        batch = Batch(regions, module, {region.rip: k for k, region in enumerate(regions)})
-        for region in regions:
-            self._known.setdefault(region.rip, []).append(batch)
-            self._install(space, batch, region)
+        batch = Batch(regions, space._engine.compile_regions(wasm, wait=False))
+        self._code[space].busy.update(batch.place)
+        self._compiling.append((space, batch))
+        if self.cache:
+            self.cache.add(regions, wasm)
         counters = self.counters
         counters.regions += len(regions)
         counters.instructions += sum(region.instructions for region in regions)
         counters.bytes += len(wasm)
         counters.translate_seconds += translated - start
         counters.compile_seconds += perf_counter() - translated
+        self._install_compiled()
+
+    def _install_compiled(self) -> None:
+        waiting = []
+        for space, batch in self._compiling:
+            if not batch.module.ready:
+                waiting.append((space, batch))
+                continue
+            self._know(batch)
+            code = self._code.get(space)
+            if code is not None:
+                code.busy.difference_update(batch.place)
+                for rip in batch.place:
+                    if all(region.holds(space) for region in self._group(batch, batch.region[rip])):
+                        self._install(space, batch, rip)
+        self._compiling = waiting
+
+    def _graphs(self, space, entries) -> list[Graph]:
+        code, graphs, done = self._code[space], [], set()
+
+        def fetch(start): return self._block(space, start)
+        for rip in entries:
+            if rip in done:
+                continue
+            graph = Graph([rip], fetch, structured=self.options.structured)
+            if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
+                continue
+            jumps = self.options.switches and any(block.end == "jump_indirect" and block.ops[-1].index < at.ZERO or block.end == "jump_indirect"
+                                                  and block.ops[-1].shape.kinds == ("r",) for block in graph.blocks.values())
+            if jumps:
+                graph = self._shared(code, rip, fetch) or graph
+            done.update(graph.entries)
+            graphs = [other for other in graphs if not set(other.entries) & set(graph.entries)] + [graph]
+        return graphs
+
+    def _shared(self, code, rip, fetch) -> Graph | None:
+        """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
+        near = [other for other in code.entries | {r for r, reports in code.watched.items() if reports}
+                if abs(other - rip) < NEAR and other not in code.not_jumped_to]
+        fresh = [other for other in near if other not in code.entries or other in code.jumping]
+        if len(near) < 2 or len(fresh) * 3 < len(near):
+            code.jumping.add(rip)
+            return None
+        code.jumping.difference_update(near)
+        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured)
 
     def module(self, graphs, read) -> tuple[bytes, list[Compiled]]:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes."""
@@ -186,24 +284,30 @@ class Translator:
                           escape_out=m.import_function("env", "escape_out", "i32", "i32"),
                           flags=m.import_function("env", "flags", "", "i32"),
                           divide=m.import_function("env", "divide", "i64 i64 i64", "i64"))
-        functions = {graph.entry: m.declare(str(k), "i32", "i32", export=True) for k, graph in enumerate(graphs)}
+        functions, exported = {}, 0
+        for graph in graphs:
+            index = m.declare(f"region {graph.entries[0]:x}", "i32 i32", "i32")
+            for rip in graph.entries:
+                functions[rip] = index
+                m.export(str(exported), index)
+                exported += 1
         regions = []
         for graph in graphs:
             region = Region(graph, imports, functions, self.options)
             body = region.code()
             if self.trace is not None:
                 self.trace(region, body, read)
-            m.define(functions[graph.entry], region.locals, body)
+            m.define(functions[graph.entries[0]], region.locals, body)
             ranges = [(first, read(first, last)) for first, last in _ranges(graph)]
             size = sum(len(block.ops) for block in graph.blocks.values())
-            regions.append(Compiled(graph.entry, ranges, region.called - {graph.entry}, size))
+            regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size))
         return m.encode(), regions
 
 
 def _ranges(graph) -> list[tuple[int, int]]:
     """The bytes (first, last) of the code of a region, those close together as one."""
     merged: list[list[int]] = []
-    for first, last in sorted((block.start, block.last) for block in graph.blocks.values()):
+    for first, last in sorted((block.start, block.last) for block in graph.blocks.values() if block.start != SWITCH):
         if merged and first <= merged[-1][1] + 1:
             merged[-1][1] = max(merged[-1][1], last)
         else:

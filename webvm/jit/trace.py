@@ -26,8 +26,8 @@ def tracer(kinds: Collection[str], write: Callable[[str], None]):
 def assembly(graph, read) -> list[str]:
     """The guest's code in the order of its blocks: how control gets to each, and where it goes."""
     size = sum(len(block.ops) for block in graph.blocks.values())
-    shape = "" if graph.reducible else ", irreducible"
-    out = [f"region {graph.entry:#x}: {len(graph.blocks)} blocks, {size} instructions{shape}"]
+    detours = f", {len(graph.detours)} detours" if graph.detours else ""
+    out = [f"region {_list(graph.entries)}: {len(graph.blocks)} blocks, {size} instructions{detours}"]
     for start in graph.order:
         block = graph.blocks[start]
         marks = ["loop"] * (start in graph.loops) + [f"from {_list(graph.preds[start])}"] * bool(graph.preds[start])
@@ -58,4 +58,4 @@ def wat(region, body: bytes) -> list[str]:
     functions = {index: name for name, index in vars(region.imports).items()}
     functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}
     locals_ = [f"(local {names.get(k, k)} {t})" for k, t in enumerate(region.locals, region.first_local)]
-    return [f"function {region.graph.entry:#x} {' '.join(locals_)}", *("  " + line for line in text.lines(body, names, functions))]
+    return [f"function {_list(region.graph.entries)} {' '.join(locals_)}", *("  " + line for line in text.lines(body, names, functions))]
