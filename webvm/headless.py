@@ -17,9 +17,11 @@ from pathlib import Path
 from webvm.block import BlockError, Stats, open_device
 from webvm.block.directory import DirectoryStore
 from webvm.block.native import HttpTransport
+from webvm.engine.native import cache_directory
 from webvm.fs.ext4 import BadImage
 from webvm.fs.hostfs import HostFs
 from webvm.jit import trace
+from webvm.jit.folder import FolderStore
 from webvm.jit.image import SWITCHES, TIERS
 from webvm.linux.errno import EACCES, ENOENT, STRERROR, Errno
 from webvm.machine import CHUNK, LOGIN_UID, Machine, NoSuchOption, exit_status
@@ -37,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", type=int, default=None, metavar="UID", help="who runs ARGV (default: root, and user 1000 for a login shell)")
     parser.add_argument("--tier", choices=TIERS, default="jit", help="whether hot code is translated (default: jit)")
     parser.add_argument("--jit-off", type=_names, default=[], metavar="A,B", help=f"optimisations to go without: {', '.join(SWITCHES)}")
+    parser.add_argument("--no-code-cache", dest="code_cache", action="store_false",
+                        help="neither use translated code of earlier runs nor keep this one's")
     parser.add_argument("--perf", action="store_true", help="list the functions that took longest on standard error when all is done")
     parser.add_argument("--strace", action="store_true", help="print the system calls on standard error")
     parser.add_argument("--stats", type=Path, metavar="FILE", help="write counters there as JSON when all is done")
@@ -98,7 +102,8 @@ async def _run(arguments: argparse.Namespace) -> int:
     streams = Streams()
     try:
         machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log,
-                                     tier=arguments.tier, jit_off=arguments.jit_off, traced=_names(os.environ.get("WEBVM_TRACE", "")))
+                                     tier=arguments.tier, jit_off=arguments.jit_off, traced=_names(os.environ.get("WEBVM_TRACE", "")),
+                                     code_cache=FolderStore(cache_directory() / "regions") if arguments.code_cache else None)
     except NoSuchOption as error:
         raise Refused(str(error), USAGE)
     except BadImage as error:

@@ -32,6 +32,7 @@ PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOGIN_UID = 1000
 CHUNK = 65536
+KEEP_DELAY = 5.0        # seconds that translated code waits for more to be written with it
 
 
 @dataclass
@@ -56,12 +57,12 @@ def exit_status(status: int) -> int:
     return 128 + signal if signal else status >> 8 & 0xFF
 
 
-def _make_engine(image: Image, module):
+def _make_engine(image: Image, module, code_cache):
     if sys.platform == "emscripten":
         from webvm.engine.browser import BrowserEngine
         return BrowserEngine(image, module)
     from webvm.engine.native import NativeEngine
-    return NativeEngine(image)
+    return NativeEngine(image, region_cache=getattr(code_cache, "folder", None))
 
 
 class Machine:
@@ -73,12 +74,13 @@ class Machine:
         self.kernel = Kernel(engine, self.mounts, yield_=yield_, log=log)
         self.tty = equip(self.kernel, output)
         self.console = Console(self.tty)
-        self._loop = None
+        self._loop = self._keeping = None
         self._profile = None
 
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
-                   log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=()) -> "Machine":
+                   log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=(),
+                   code_cache=None) -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
@@ -87,18 +89,21 @@ class Machine:
         mounts: (guest path, Filesystem, read_only) beyond the standard ones.
         tier: "jit", or "interp" to have no code translated. jit_off: optimisations to go without, of webvm.jit.image.SWITCHES.
         traced: what to print of each region on standard error, of webvm.jit.trace.KINDS.
+        code_cache: where translated code is kept for the next time, a webvm.jit.cache.Store; None: nowhere.
         Raises BadImage, NoSuchOption, or the device's BlockError.
         """
         wasm = None if interpreter is None else b""                              # a compiled module is all the engine needs
-        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced)
+        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache)
         if device is not None:
             root = Overlay(await Ext4.mount(device))
-        machine = cls(_make_engine(image, interpreter), image, root or Tmpfs(mode=0o755), output, yield_, log)
+        machine = cls(_make_engine(image, interpreter, code_cache), image, root or Tmpfs(mode=0o755), output, yield_, log)
         machine.tty.resize(rows, columns)
         await mount_standard(machine.kernel)
         for path, fs, read_only in mounts:
             await mount_at(machine.mounts, path, fs, read_only)
         machine._loop = asyncio.ensure_future(machine.kernel.run())
+        if image.code_cache:
+            machine._keeping = asyncio.ensure_future(machine._keep_code())
         await machine._read_hostname()
         return machine
 
@@ -112,6 +117,16 @@ class Machine:
         """Stops the scheduler. The machine can't be used any more."""
         self.kernel.scheduler.stop()
         await asyncio.wait([self._loop])
+        if self._keeping:
+            self._keeping.cancel()
+            await self.image.code_cache.flush()
+
+    async def _keep_code(self) -> None:
+        """Write translated code to where it is kept, a while after there is some."""
+        while True:
+            await self.image.code_cache.added.wait()
+            await asyncio.sleep(KEEP_DELAY)
+            await self.image.code_cache.flush()
 
     async def stopped(self) -> None:
         """Returns when the machine is halted; raises what stopped its scheduler otherwise, which is a bug of ours."""

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import POINTER, addressof, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from importlib.metadata import version
 from itertools import repeat
@@ -102,21 +103,13 @@ def _ask_stack_bytes() -> int:
 
 
 def compile_module(engine: wasmtime.Engine, wasm: bytes, cache: Path | None) -> wasmtime.Module:
-    """Compile, or take the compiled module from the cache (None: no cache).
-
-    Loading a compiled module executes what is in the file, so the file's digest is verified, and one that is damaged, or
-    from another wasmtime or processor, is replaced. A cache that cannot be written is gone without.
-    """
+    """Compile, or take the compiled module from the cache (None: no cache), which then has it. A cache that cannot be
+    written is gone without."""
     if cache is None:
         return wasmtime.Module(engine, wasm)
-    key = hashlib.sha256(f"wasmtime {version('wasmtime')} guard {MEMORY_GUARD}\n".encode() + wasm).hexdigest()
-    path = cache / f"{key}.cwasm"
-    try:
-        stored = path.read_bytes()
-        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
-            return wasmtime.Module.deserialize(engine, stored[32:])
-    except (OSError, wasmtime.WasmtimeError):
-        pass
+    module = cached_module(engine, wasm, cache)
+    if module is not None:
+        return module
     module = wasmtime.Module(engine, wasm)
     compiled = bytes(module.serialize())
     try:
@@ -125,12 +118,36 @@ def compile_module(engine: wasmtime.Engine, wasm: bytes, cache: Path | None) -> 
             try:
                 file.write(hashlib.sha256(compiled).digest() + compiled)
                 file.flush()
-                os.replace(file.name, path)
+                os.replace(file.name, _cached(wasm, cache))
             except OSError:
                 os.unlink(file.name)
     except OSError:
         pass
     return module
+
+
+def cached_module(engine: wasmtime.Engine, wasm: bytes, cache: Path) -> wasmtime.Module | None:
+    """The compiled module if the cache has it; then its file counts as used now.
+
+    Loading a compiled module executes what is in the file, so the file's digest is verified, and one that is damaged, or
+    from another wasmtime or processor, is as good as none.
+    """
+    path = _cached(wasm, cache)
+    try:
+        stored = path.read_bytes()
+        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
+            module = wasmtime.Module.deserialize(engine, stored[32:])
+            with suppress(OSError):
+                os.utime(path)
+            return module
+    except (OSError, wasmtime.WasmtimeError):
+        pass
+    return None
+
+
+def _cached(wasm: bytes, cache: Path) -> Path:
+    key = hashlib.sha256(f"wasmtime {version('wasmtime')} guard {MEMORY_GUARD}\n".encode() + wasm).hexdigest()
+    return cache / f"{key}.cwasm"
 
 
 def _signature(ty: wasmtime.FuncType) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -140,8 +157,10 @@ def _signature(ty: wasmtime.FuncType) -> tuple[tuple[str, ...], tuple[str, ...]]
 class NativeEngine(space.Engine):
     """Executes an image under wasmtime."""
 
-    def __init__(self, image: Image, max_spaces: int = 1000, cache: Path | bool = True, **kept: int):
-        """`cache`: the directory of compiled modules; True: cache_directory(); False: none."""
+    def __init__(self, image: Image, max_spaces: int = 1000, cache: Path | bool = True, region_cache: Path | None = None,
+                 **kept: int):
+        """`cache`: the directory of compiled interpreters; True: cache_directory(); False: none. `region_cache`: that of
+        compiled region modules, which somebody else must keep from growing for ever."""
         super().__init__(image, max_spaces, **kept)
         config = wasmtime.Config()
         config.cranelift_opt_level = "speed"
@@ -157,6 +176,7 @@ class NativeEngine(space.Engine):
         self.module = compile_module(self.wasmtime, image.wasm, cache_directory() if cache is True else cache or None)
         self.imports = [i.name for i in self.module.imports]
         self._check_types()
+        self.region_cache = region_cache
         self.compiler: Compiler | None = None
         self.hooks = {                              # wasmtime holds their addresses: they live as long as the engine
             "syscall": _CALLBACK(self._syscall),
@@ -185,11 +205,14 @@ class NativeEngine(space.Engine):
 
     def _compile(self, wasm: bytes) -> "RegionModule":
         try:
-            return RegionModule(compile_module(self.wasmtime, wasm, None))
+            return RegionModule(compile_module(self.wasmtime, wasm, self.region_cache))
         except wasmtime.WasmtimeError as error:
             raise EngineError(str(error)) from error
 
     def _compile_beside(self, regions, wasm) -> bool:
+        if self.region_cache is not None and (module := cached_module(self.wasmtime, wasm, self.region_cache)) is not None:
+            regions.module = RegionModule(module)
+            return True
         if self.compiler is None:
             self.compiler = Compiler()
         self.compiler.put(lambda: self._compile_into(regions, wasm))

@@ -18,6 +18,7 @@ from ..x86.oracle import PYTHON_MEANINGS, GuestFault, Oracle, State, SystemCall,
 from ..x86.primitives import M64
 from . import build, trace
 from . import layout as at
+from .cache import CodeCache, Store, version
 from .handler import STOPS
 from .interpreter import BASELINE
 from .region import Options
@@ -178,19 +179,25 @@ def write_state(space, state: State) -> None:
 
 class Image:
     """What an engine needs of the processor. `features`: CPUID features beyond x86-64 with SSE2; `tier`: "jit", or "interp"
-    to have no code translated; `traced`: of trace.KINDS, what of each region is to be written to standard error."""
+    to have no code translated; `traced`: of trace.KINDS, what of each region is to be written to standard error; `cache`: where
+    regions are kept between runs."""
 
     def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None, tier: str = "jit",
-                 options: Options = Options(), traced: Collection[str] = ()):
+                 options: Options = Options(), traced: Collection[str] = (), cache: Store | None = None):
         known("tier", [tier], TIERS)
         known("trace", traced, trace.KINDS)
         self.features = features
         self.translator: Translator | None = None
+        self.code_cache: CodeCache | None = None
         if tier == "jit":
             self.translator = Translator(features, options)
             self.translator.trace = trace.tracer(traced, lambda text: print(text, file=sys.stderr))
             self.warm, self.rehot = WARM, REHOT                     # what an engine asks of an image whose code gets hot
             self.hot, self.released = self.translator.hot, self.translator.released
+            self.created = self.translator.created
+            if cache is not None:
+                self.code_cache = CodeCache(cache, version(features, options))
+                self.translator.keep_in(self.code_cache)
         self.layout: ModuleType = at
         self.wasm = build.interpreter(features) if wasm is None else wasm
         self.escapes: dict[str, int] = {}                           # mnemonic -> how often the oracle ran it
