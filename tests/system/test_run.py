@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.machines import BUILD
+from webvm.jit.image import SWITCHES
 
 WEBVM = [str(Path(sys.executable).with_name("webvm")), "run"]
 TINY = ["--disk", str(BUILD / "tiny.ext4")]
@@ -159,6 +160,42 @@ def test_stats_are_written_as_json(run, tmp_path):
     assert run("--stats", tmp_path / "stats.json", "sh", "-c", "/bin/true; exit 3") == (3, b"", b"")
     stats = json.loads((tmp_path / "stats.json").read_text())
     assert stats["instructions"] > 10_000 and stats["system_calls"] > 20 and stats["faults"] > 10 and stats["forks"] == 1
+
+
+LOOP = "for ((i = 0; i < 5000; i++)); do :; done; echo $i"
+
+
+def test_tiers_and_switches_change_nothing_but_the_counters(run, tmp_path):
+    stats = {}
+    for options in [], ["--tier", "interp"], ["--jit-off", ",".join(SWITCHES)]:
+        assert run(*options, "--stats", tmp_path / "stats.json", "bash", "-c", LOOP) == (0, b"5000\n", b"")
+        stats[" ".join(options[:1])] = json.loads((tmp_path / "stats.json").read_text())
+    assert stats["--tier"]["region_instructions"] == stats["--tier"]["regions"] == 0
+    assert all(stats[options]["region_instructions"] > 1_000_000 for options in ("", "--jit-off"))
+
+
+def test_perf_lists_the_hottest_functions_on_standard_error(run):
+    status, out, err = run("--perf", "bash", "-c", LOOP)
+    lines = err.decode().splitlines()
+    assert (status, out) == (0, b"5000\n")
+    assert re.fullmatch(r"\d+\.\d\d s of guest code, \d+ samples, \d+\.\d % of its instructions in regions", lines[0])
+    shares = [float(re.match(r" *(\d+\.\d) % ", line)[1]) for line in lines[2:-1]]
+    assert shares == sorted(shares, reverse=True) and 50 < sum(shares) <= 101 and any("+0x" in line and "/usr/bin/bash" in line for line in lines)
+
+
+@pytest.mark.parametrize(("kinds", "seen", "unseen"), [("asm", "region", "function"), ("wat", "function", "region"), ("asm,wat", "region", None)])
+def test_regions_are_traced_on_standard_error(environment, tmp_path, kinds, seen, unseen):
+    environment = environment | {"WEBVM_TRACE": kinds, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([*WEBVM, *TINY, "bash", "-c", LOOP], capture_output=True, timeout=LIMIT, env=environment, text=True)
+    assert (done.returncode, done.stdout) == (0, "5000\n")
+    firsts = {line.partition(" 0x")[0] for line in done.stderr.splitlines() if line[:1].isalpha()}
+    assert seen in firsts and unseen not in firsts
+
+
+def test_switches_and_traces_that_there_are_not(run, environment):
+    assert run("--jit-off", "cover,speed", "true") == (2, b"", f"webvm: no such optimisation: speed (there are {', '.join(SWITCHES)})\n".encode())
+    done = subprocess.run([*WEBVM, *TINY, "true"], capture_output=True, timeout=LIMIT, env=environment | {"WEBVM_TRACE": "asm,all"})
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"webvm: no such trace: all (there are asm, wat)\n")
 
 
 def test_output_that_nobody_reads_ends_the_program(environment):
