@@ -80,7 +80,7 @@ class Machine:
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
                    log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=(),
-                   code_cache=None) -> "Machine":
+                   code_cache=None, check=False) -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
@@ -90,10 +90,11 @@ class Machine:
         tier: "jit", or "interp" to have no code translated. jit_off: optimisations to go without, of webvm.jit.image.SWITCHES.
         traced: what to print of each region on standard error, of webvm.jit.trace.KINDS.
         code_cache: where translated code is kept for the next time, a webvm.jit.cache.Store; None: nowhere.
+        check: verify translated code against the interpreter as it runs; `stopped` raises webvm.jit.check.Difference.
         Raises BadImage, NoSuchOption, or the device's BlockError.
         """
         wasm = None if interpreter is None else b""                              # a compiled module is all the engine needs
-        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache)
+        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache, check=check)
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter, code_cache), image, root or Tmpfs(mode=0o755), output, yield_, log)
@@ -288,7 +289,8 @@ class Machine:
         slices, busy_ms        turns that programs had, and how long these took
         processes              that there are now
         region_instructions    the part of `instructions` that ran in regions; region_share: the same as a fraction
-        regions                translated, with translated_instructions in them
+        regions                translated, with translated_instructions in them; region_installs: how often an address space got
+                               one of them, or one kept from an earlier run
         translate_ms           that took in Python; translate_us: microseconds for each instruction
         compile_ms             what the engine took to compile their modules; compile_us: for each instruction
         link_ms                and to link them to address spaces
@@ -305,6 +307,7 @@ class Machine:
                 "region_instructions": engine.region_instructions,
                 "region_share": engine.region_instructions / scheduler.instructions if scheduler.instructions else 0,
                 "regions": made.regions, "translated_instructions": made.instructions,
+                "region_installs": made.installed,
                 "translate_ms": made.translate_seconds * 1e3, "translate_us": each(made.translate_seconds),
                 "compile_ms": cost.compile_seconds * 1e3, "compile_us": each(cost.compile_seconds),
                 "link_ms": cost.link_seconds * 1e3,

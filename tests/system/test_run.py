@@ -183,11 +183,12 @@ def test_perf_lists_the_hottest_functions_on_standard_error(run):
     assert shares == sorted(shares, reverse=True) and 50 < sum(shares) <= 101 and any("+0x" in line and "/usr/bin/bash" in line for line in lines)
 
 
-@pytest.mark.parametrize(("kinds", "seen", "unseen"), [("asm", "region", "function"), ("wat", "function", "region"), ("asm,wat", "region", None)])
+@pytest.mark.parametrize(("kinds", "seen", "unseen"), [("asm", "region", "function"), ("wat", "function", "region")])
 def test_regions_are_traced_on_standard_error(environment, tmp_path, kinds, seen, unseen):
     environment = environment | {"WEBVM_TRACE": kinds, "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run([*WEBVM, *TINY, "bash", "-c", LOOP], capture_output=True, timeout=LIMIT, env=environment, text=True)
-    assert (done.returncode, done.stdout) == (0, "5000\n")
+    for _ in range(2):                                          # what the first has translated is to be seen again
+        done = subprocess.run([*WEBVM, *TINY, "bash", "-c", LOOP], capture_output=True, timeout=LIMIT, env=environment, text=True)
+        assert (done.returncode, done.stdout) == (0, "5000\n")
     firsts = {line.partition(" 0x")[0] for line in done.stderr.splitlines() if line[:1].isalpha()}
     assert seen in firsts and unseen not in firsts
 
