@@ -3,6 +3,7 @@
     python -m webvm.jit.build       makes webvm/_generated/interpreter.wasm unless it is up to date
 """
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from . import interpreter as generator
@@ -12,8 +13,9 @@ GENERATED = PACKAGE / "_generated"
 SOURCES = ("x86", "wasm", "jit")
 
 
+@cache                          # in a page there are no sources: a snapshot of memory has the answer, see webvm.browser.snapshot
 def source_hash() -> str:
-    """Of everything that the interpreter is generated from."""
+    """Of everything that the interpreter is generated from, and regions with it."""
     digest = hashlib.sha256()
     for folder in SOURCES:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
