@@ -104,6 +104,16 @@ def test_python_computes(page):
     assert do(page, "python3 -c 'print(sum(range(10**5)))'") == "4999950000"
 
 
+def test_hot_code_is_translated_and_its_functions_are_listed(page):
+    before = page.evaluate("vm.stats()")
+    assert page.evaluate("vm.perf()") == ""
+    assert page.evaluate("vm.run(['python3', '-c', 'for i in range(200000): pass']).then(ran => ran.status)") == 0
+    stats, table = page.evaluate("vm.stats()"), page.evaluate("vm.perf()")
+    assert stats["regions"] > before["regions"] and stats["region_instructions"] > before["region_instructions"]
+    assert stats["translate_us"] > 0 and stats["compile_us"] > 0 and 0 < stats["region_share"] < 1
+    assert re.search(r"%  +[0-9a-f]+  \w+\+0x\w+  /usr/bin/python3", table), table
+
+
 def test_ctrl_c_stops_a_loop_without_system_calls(page):
     page.evaluate("vm.type('while :; do :; done\\n')")
     page.wait_for_function("parseInt(document.querySelector('#cpu').textContent) > 50", timeout=TIMEOUT)
