@@ -22,11 +22,13 @@ from webvm.fs.ext4 import BadImage
 from webvm.fs.hostfs import HostFs
 from webvm.jit import trace
 from webvm.jit.folder import FolderStore
+from webvm.jit.check import Difference
 from webvm.jit.image import SWITCHES, TIERS
 from webvm.linux.errno import EACCES, ENOENT, STRERROR, Errno
 from webvm.machine import CHUNK, LOGIN_UID, Machine, NoSuchOption, exit_status
 
 USAGE, NOT_FOUND, NOT_EXECUTABLE = 2, 127, 126         # a shell's exit statuses
+SOFTWARE = 70                                           # EX_SOFTWARE of sysexits.h: a bug of ours
 IMAGE = Path(__file__).parent.parent / "build" / "standard.ext4"
 
 
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", type=int, default=None, metavar="UID", help="who runs ARGV (default: root, and user 1000 for a login shell)")
     parser.add_argument("--tier", choices=TIERS, default="jit", help="whether hot code is translated (default: jit)")
     parser.add_argument("--jit-off", type=_names, default=[], metavar="A,B", help=f"optimisations to go without: {', '.join(SWITCHES)}")
+    parser.add_argument("--check", action="store_true", help="verify translated code against the interpreter, and stop at a difference")
     parser.add_argument("--no-code-cache", dest="code_cache", action="store_false",
                         help="neither use translated code of earlier runs nor keep this one's")
     parser.add_argument("--perf", action="store_true", help="list the functions that took longest on standard error when all is done")
@@ -105,7 +108,8 @@ async def _run(arguments: argparse.Namespace) -> int:
     try:
         machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log,
                                      tier=arguments.tier, jit_off=arguments.jit_off, traced=traced,
-                                     code_cache=FolderStore(cache_directory() / "regions") if keeps_code else None)
+                                     code_cache=FolderStore(cache_directory() / "regions") if keeps_code else None,
+                                     check=arguments.check)
     except NoSuchOption as error:
         raise Refused(str(error), USAGE)
     except BadImage as error:
@@ -119,8 +123,10 @@ async def _run(arguments: argparse.Namespace) -> int:
     try:
         with streams.connected(machine):
             task = await _start(machine, arguments, streams)
-            status = exit_status(await machine.kernel.wait(task))
+            status = exit_status(await _end(machine, task))
             await streams.finish()
+    except Difference as difference:
+        raise Refused(str(difference), SOFTWARE)
     finally:
         if arguments.perf:
             print(await machine.perf(), file=sys.stderr)
@@ -128,6 +134,19 @@ async def _run(arguments: argparse.Namespace) -> int:
         if arguments.stats:
             arguments.stats.write_text(json.dumps(machine.stats() | stats.as_dict(), indent=1) + "\n")
     return status
+
+
+async def _end(machine: Machine, task):
+    """The wait status of a task; raises what stopped the machine before it ended."""
+    waiting, stopped = (asyncio.ensure_future(some) for some in (machine.kernel.wait(task), machine.stopped()))
+    try:
+        await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            stopped.result()
+        return await waiting
+    finally:
+        waiting.cancel()
+        stopped.cancel()
 
 
 async def _device(spec: str | None, stats: Stats):

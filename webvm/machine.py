@@ -80,7 +80,7 @@ class Machine:
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
                    log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=(),
-                   code_cache=None) -> "Machine":
+                   code_cache=None, check=False) -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
@@ -90,10 +90,11 @@ class Machine:
         tier: "jit", or "interp" to have no code translated. jit_off: optimisations to go without, of webvm.jit.image.SWITCHES.
         traced: what to print of each region on standard error, of webvm.jit.trace.KINDS.
         code_cache: where translated code is kept for the next time, a webvm.jit.cache.Store; None: nowhere.
+        check: verify translated code against the interpreter as it runs; `stopped` raises webvm.jit.check.Difference.
         Raises BadImage, NoSuchOption, or the device's BlockError.
         """
         wasm = None if interpreter is None else b""                              # a compiled module is all the engine needs
-        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache)
+        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache, check=check)
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter, code_cache), image, root or Tmpfs(mode=0o755), output, yield_, log)

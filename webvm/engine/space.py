@@ -528,6 +528,11 @@ class Space(ABC):
         """The kernel's permissions of pages, a byte each."""
         return bytes(self._pages[first_page:first_page + n_pages]).ljust(n_pages, b"\0")
 
+    @property
+    def pages(self) -> int:
+        """How many pages there are up to the last that had a permission."""
+        return len(self._pages)
+
     def adopt(self, other: "Space", first_page: int, perms: bytes) -> None:
         """Fork, into a space nobody has used: copy the pages of another space where `perms` has their permission (0: not
         this page), and set it."""

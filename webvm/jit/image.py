@@ -19,6 +19,7 @@ from ..x86.primitives import M64
 from . import build, trace
 from . import layout as at
 from .cache import CodeCache, Store, version
+from .check import Checker
 from .handler import STOPS
 from .interpreter import BASELINE
 from .region import Options
@@ -180,17 +181,18 @@ def write_state(space, state: State) -> None:
 class Image:
     """What an engine needs of the processor. `features`: CPUID features beyond x86-64 with SSE2; `tier`: "jit", or "interp"
     to have no code translated; `traced`: of trace.KINDS, what of each region is to be written to standard error; `cache`: where
-    regions are kept between runs."""
+    regions are kept between runs; `check`: regions are verified against the interpreter, see check.py."""
 
     def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None, tier: str = "jit",
-                 options: Options = Options(), traced: Collection[str] = (), cache: Store | None = None):
+                 options: Options = Options(), traced: Collection[str] = (), cache: Store | None = None,
+                 check: bool = False):
         known("tier", [tier], TIERS)
         known("trace", traced, trace.KINDS)
         self.features = features
         self.translator: Translator | None = None
         self.code_cache: CodeCache | None = None
         if tier == "jit":
-            self.translator = Translator(features, options)
+            self.translator = (Checker if check else Translator)(features, options)
             self.translator.trace = trace.tracer(traced, lambda text: print(text, file=sys.stderr))
             self.warm, self.rehot = WARM, REHOT                     # what an engine asks of an image whose code gets hot
             self.hot, self.released = self.translator.hot, self.translator.released

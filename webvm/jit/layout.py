@@ -36,6 +36,9 @@ REHOT        = 1056     # u32, how many more until it is reported again
 REGION_FUEL  = 1060     # i32, instructions that regions may still execute in this run
 EPOCH        = 1064     # u32, how often `forget` dropped code
 REGION_INSTRUCTIONS = 1072      # u64, the part of INSTRUCTIONS that regions executed
+CHECK        = 1080     # u32, with check.py only: what happens where a region is to be entered
+CHECK_PASS   = 1084     # u32, where it is passed over once
+CHECK_RETRY  = 1088     # u32, not 0 once a region left an instruction to the interpreter
 
 # ---- tables
 HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot

@@ -41,6 +41,12 @@ class Module:
     def import_memory(self, module: str, field: str, minimum_pages: int, maximum_pages: int) -> None:
         self.imports.append(name(module) + name(field) + b"\x02\x01" + uleb(minimum_pages) + uleb(maximum_pages))
 
+    def import_table(self, module: str, field: str) -> int:
+        """A table that may grow; its index. A module with one has none of its own."""
+        assert not self.table
+        self.imports.append(name(module) + name(field) + b"\x01" + FUNCREF + b"\x00" + uleb(0))
+        return 0
+
     def import_function(self, module: str, field: str, params: str, results: str = "") -> int:
         assert not self.functions, "imports come before functions"
         self.imports.append(name(module) + name(field) + b"\x00" + uleb(self.type(params, results)))
