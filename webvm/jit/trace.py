@@ -9,7 +9,7 @@ from ..x86.decode import decode
 from ..x86.insn import Reg
 
 KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
-LOCALS = ("exit_rip", "fuel", "next", "flag_kind", "flag_a", "flag_b")      # of a region, beside the registers
+LOCALS = ("exit_rip", "spent", "next", "flag_kind", "flag_a", "flag_b")      # of a region, beside the registers
 
 
 def tracer(kinds: Collection[str], write: Callable[[str], None]):
