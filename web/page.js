@@ -132,6 +132,7 @@ try {
         disk: asked.get("disk") ?? undefined,
         tier: asked.get("tier") ?? undefined,
         jitOff: names("jit-off"),
+        codeCache: asked.get("code-cache") !== "off",
         trace: names("trace"),
         element: $("#terminal"),
         on: { progress: showProgress, phase: showPhase, failed: showFailure, notice: showNotice, stats: showStats },

@@ -9,10 +9,11 @@ import js
 from pyodide.code import run_js
 
 from webvm.block import BlockError, BytesDevice, CachedDevice, Fetcher, Retry, Stats, open_device, open_http
+from webvm.browser.codestore import CodeStore
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport
 
-from . import stores
+from . import code_stores, stores
 
 _prefixes = itertools.count()
 
@@ -30,6 +31,27 @@ async def check_store(name):
     """One check of the contract, in databases of its own."""
     prefix = f"test {next(_prefixes)} "
     await next(check for check in stores.CONTRACT if check.__name__ == name)(lambda: IndexedDBStore(prefix=prefix))
+
+
+async def check_code_store(name):
+    place = f"test {next(_prefixes)} "
+    await next(check for check in code_stores.CONTRACT if check.__name__ == name)(lambda: CodeStore(place))
+
+
+async def broken_code_store(broken):
+    """What each method raises when IndexedDB has been broken by the JavaScript `broken`, which returns its repair."""
+    told = []
+    repair = run_js(broken)
+    try:
+        store = CodeStore(f"test {next(_prefixes)} ", patience=0.2)
+        for work in (store.read("a"), store.write("a", b"a"), store.used(["a"]), store.listing(), store.remove(["a"])):
+            try:
+                await work
+            except OSError as error:
+                told.append(str(error))
+    finally:
+        repair()
+    return told
 
 
 class Image(BytesDevice):

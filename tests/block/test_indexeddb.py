@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from . import stores
+from . import code_stores, stores
 
 
 @pytest.mark.parametrize("check", stores.CONTRACT, ids=lambda check: check.__name__)
@@ -64,3 +64,17 @@ def test_an_image_takes_no_more_than_the_limit(page):
 def test_a_tab_with_an_old_image_puts_nothing_among_the_blocks_of_the_new(page):
     found, told = page.call("other_tab")
     assert found == 0 and "another tab" in told
+
+
+@pytest.mark.parametrize("check", code_stores.CONTRACT, ids=lambda check: check.__name__)
+def test_code_store(page, check):
+    page.call("check_code_store", check.__name__)
+
+
+@pytest.mark.parametrize("javascript, told", [
+    (broken("open", "throw new DOMException('no', 'SecurityError');", "IDBFactory.prototype"), "SecurityError"),
+    (broken("open", "return {};", "IDBFactory.prototype"), "does not answer"),
+], ids=["refused", "opening hangs"])
+def test_code_store_that_is_refused_says_so(page, javascript, told):
+    errors = page.call("broken_code_store", javascript)
+    assert len(errors) == 5 and all(told in error for error in errors)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.block import code_stores
 from tests.jit.test_faults import CODE, RAX, RCX, Guest
 from webvm.engine.native import NativeEngine
 from webvm.jit import build, image
@@ -196,6 +197,11 @@ def test_a_lost_index_is_made_from_the_entries(filled):
     assert (run.program(), run.program(OTHER)) == (SUM, -SUM & 0xFFFFFFFF)
     assert run.regions == 0
     run.end()
+
+
+@pytest.mark.parametrize("check", code_stores.CONTRACT, ids=lambda check: check.__name__)
+def test_folder(tmp_path, check):
+    asyncio.run(check(lambda: FolderStore(tmp_path / "folder")))
 
 
 @pytest.mark.parametrize("method", ["read", "write", "used", "listing", "remove"])

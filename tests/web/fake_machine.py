@@ -64,7 +64,7 @@ class Machine:
         if options["tier"] == "wrong":
             raise NoSuchOption("no such tier: wrong")
         machine = cls()
-        machine._options = options
+        machine._options = options | {"code_cache": options["code_cache"] is not None}
         machine.console = Console(output, columns, rows)
         machine._files = {}
         machine._busy = 0.0

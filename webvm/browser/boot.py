@@ -11,6 +11,7 @@ import traceback
 from js import Object, console
 from pyodide.ffi import to_js
 
+from webvm.browser.codestore import CodeStore
 from webvm.browser.console import Console
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport
@@ -30,7 +31,7 @@ class Session:
         self._prompted = False          # a program has written to the terminal
         self._machine = None
         self._stats = Stats()
-        self._store = IndexedDBStore()
+        self._store, self._code_store = IndexedDBStore(), CodeStore()
         self._tasks = []
         self._calls = {"perf": self._perf, "run": self._run, "readFile": self._read_file, "writeFile": self._write_file, "clearCache": self._clear_cache}
 
@@ -38,14 +39,16 @@ class Session:
         """Whether the machine is up; the page has been told why when it is not.
 
         `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own; `options`: more of
-        Machine.boot, as a JavaScript object.
+        Machine.boot, as a JavaScript object; `code_cache` is whether there is to be one.
         """
+        options = options.to_py()
+        options["code_cache"] = self._code_store if options["code_cache"] else None
         random.seed()       # a restored snapshot comes with the generator's state of the moment it was taken
         try:
             device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None
             self._machine = await Machine.boot(
                 interpreter=interpreter, device=device, output=self._console.write, columns=columns, rows=rows, yield_=Turn(),
-                **options.to_py())
+                **options)
         except (BlockError, BadImage) as error:
             self._page.failed(f"The disk cannot be used. {error}")
             return False
@@ -122,3 +125,4 @@ class Session:
 
     async def _clear_cache(self):
         await self._store.clear()
+        await self._code_store.clear()
