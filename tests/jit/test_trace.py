@@ -40,11 +40,11 @@ region {CODE:#x}: 1 blocks, 3 instructions
 
 def test_wat_names_what_locals_hold(capsys):
     first, *body = traced(capsys, "wat")
-    assert first.startswith(f"function {CODE:#x} (local exit_rip i32) (local spent i32) ") and "(local rax i64) (local rcx i64)" in first
+    assert first.startswith(f"function {CODE:#x} (local exit_rip i32) ") and "(local rax i64) (local rcx i64)" in first
     body = [line.strip() for line in body]
     at = body.index("local.get $rcx")
     assert body[at:at + 3] == ["local.get $rcx", "i64.add", "local.set $rax"]
-    assert "return_call $enter" in body and "local.set $spent" in body and any(line.startswith("loop $") for line in body)
+    assert "return_call $enter" in body and "local.set $exit_rip" in body and any(line.startswith("loop $") for line in body)
 
 
 def test_both_come_in_order(capsys):

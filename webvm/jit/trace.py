@@ -9,7 +9,7 @@ from ..x86.decode import decode
 from ..x86.insn import Reg
 
 KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
-LOCALS = ("exit_rip", "spent", "next", "flag_kind", "flag_a", "flag_b")      # of a region, beside the registers
+LOCALS = ("exit_rip", "spent", "next", "flag_kind", "flag_a", "flag_b")      # that a region may have, beside registers
 
 
 def tracer(kinds: Collection[str], write: Callable[[str], None]):
@@ -53,7 +53,7 @@ def _list(addresses) -> str: return " ".join(map(hex, addresses))
 
 def wat(region, body: bytes) -> list[str]:
     """The body of a region's function; locals are named by what they hold, functions by what they are."""
-    names = {0: "depth"} | {getattr(region, name): name for name in LOCALS}
+    names = {0: "depth"} | {local: name for name in LOCALS if (local := vars(region).get(name))}
     names |= {local: str(Reg("g", n, 8) if n < 16 else Reg("x", n - 16, 16)) for n, local in region.local.items()}
     functions = {index: name for name, index in vars(region.imports).items()}
     functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}
