@@ -13,6 +13,7 @@ from webvm.fs.ext4 import BadImage, Ext4
 from webvm.fs.overlay import Overlay
 from webvm.fs.tmpfs import Tmpfs
 from webvm.fs.tty import TtyFile
+from webvm.jit.build import source_hash
 from webvm.jit.image import Image, NoSuchOption, without
 from webvm.kernel import open as opening
 from webvm.kernel.filesystems import equip, mount_at, mount_standard
@@ -26,7 +27,8 @@ from webvm.linux.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from webvm.linux.stat import S_IFDIR, S_IFMT
 from webvm.profile import Profile
 
-__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "exit_status", "open_device"]
+__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "exit_status", "open_device",
+           "source_hash"]
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -295,6 +297,7 @@ class Machine:
         compile_ms             what the engine took to compile their modules; compile_us: for each instruction
         link_ms                and to link them to address spaces
         region_modules         that are kept now, with region_bytes of Wasm; region_slots: their functions in tables now
+        code_loaded            batches of regions taken from the code cache, and code_kept: those put there
         """
         kernel, scheduler, engine = self.kernel, self.kernel.scheduler, self.engine
         made, cost = self.image.counters, engine.counters
@@ -312,7 +315,9 @@ class Machine:
                 "compile_ms": cost.compile_seconds * 1e3, "compile_us": each(cost.compile_seconds),
                 "link_ms": cost.link_seconds * 1e3,
                 "region_modules": len(modules), "region_bytes": sum(module.n_bytes for module in modules),
-                "region_slots": engine.slots}
+                "region_slots": engine.slots,
+                "code_loaded": self.image.code_cache.loaded if self.image.code_cache else 0,
+                "code_kept": self.image.code_cache.kept if self.image.code_cache else 0}
 
     async def perf(self) -> str:
         """Where programs have spent their time, as a table. Samples are taken from the first call on, whose answer is empty."""

@@ -188,3 +188,29 @@ def test_reload_gives_a_pristine_machine_and_fetches_no_block_again(page):
     assert do(page, "cat mine") == "cat: mine: No such file or directory"
     assert len(fetched) > 5 and not fetched & parts_of_disk(page)
     assert page.evaluate("vm.stats()")["store_hits"] > 50
+
+
+def test_the_second_visit_uses_the_translated_code_of_the_first(browser, open_page_in, address):
+    context = browser.new_context(viewport={"width": 1000, "height": 640})
+    loop = "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done; echo $i"
+    first = open_page_in(context, address)
+    at_prompt(first)
+    assert do(first, loop) == "30000"
+    first.wait_for_function("vm.stats().then(stats => stats.code_kept && !stats.code_loaded)", timeout=TIMEOUT)
+    made = first.evaluate("vm.stats()")["translated_instructions"]
+    first.close()
+
+    second = open_page_in(context, address)
+    at_prompt(second)
+    assert do(second, loop) == "30000"
+    stats = second.evaluate("vm.stats()")
+    assert stats["code_loaded"] and stats["translated_instructions"] < made
+    assert stats["region_share"] > 0.5
+    second.evaluate("vm.clearCache()")
+    second.close()
+
+    third = open_page_in(context, f"{address}?code-cache=off")
+    at_prompt(third)
+    assert do(third, loop) == "30000"
+    assert not third.evaluate("vm.stats()")["code_loaded"]
+    context.close()
