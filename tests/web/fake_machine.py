@@ -15,9 +15,10 @@ import zlib
 
 from webvm.block import BlockError, Stats, open_device
 from webvm.fs.ext4 import BadImage
+from webvm.jit.build import source_hash
 from webvm.linux.errno import ENOENT, Errno
 
-__all__ = ["BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "open_device"]
+__all__ = ["BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "open_device", "source_hash"]
 
 PROMPT = b"fake$ "
 
