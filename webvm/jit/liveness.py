@@ -90,7 +90,7 @@ def _registers(graph):
         for start in order:
             valid = blocks[start].live_in if start == graph.entry else everything
             for p in graph.preds[start]:
-                valid &= blocks[start].live_in if blocks[p].reloads else _valid_out(blocks[p])
+                valid &= blocks[start].live_in if blocks[p].reloads else valid_out(blocks[p])
             if valid != blocks[start].valid_in:
                 blocks[start].valid_in = valid
                 changed = True
@@ -105,7 +105,8 @@ def _registers(graph):
             valid |= op.writes
 
 
-def _valid_out(block: Block) -> int:
+def valid_out(block: Block) -> int:
+    """Registers whose local holds the value at the end of a block."""
     valid = block.valid_in
     for op in block.ops:
         valid |= op.writes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..wasm import encoding as w
 from ..x86 import flags
-from ..x86.meaning import ARITHMETIC, CF, MEANINGS, OF, AF, Bool, Int, Vec
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec
 from ..x86.primitives import PRIM
 from . import layout as at
 from .cfg import SWITCH, Graph, Op
@@ -22,6 +22,7 @@ from .handler import CELLS, LOAD, LOAD_VECTOR, STORE
 from .liveness import CLEAN, MIXED, analyse
 
 _ZERO32 = w.i32(0)
+_FUEL = _ZERO32 + w.access("i32.load", at.REGION_FUEL)
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
 
@@ -75,7 +76,7 @@ class Region(Emitter):
                 touched |= op.reads | op.writes
                 self.written |= op.writes
                 self.sets_flags |= bool(op.effects.flags_touched & op.flags_live)
-        self.exit_rip, self.fuel, self.next = self._new("i32"), self._new("i32"), self._new("i32")
+        self.exit_rip, self.spent, self.next = self._new("i32"), self._new("i32"), self._new("i32")
         self.flag_kind, self.flag_a, self.flag_b = self._new("i32"), self._new("i64"), self._new("i64")
         self.local = {}                                   # register number (xmm n: 16 + n) -> local
         for n in range(32):
@@ -132,7 +133,7 @@ class Region(Emitter):
         graph, n = self.graph, len(self.masks)
         first = graph.blocks[graph.entry]
         self.out = []
-        self.out.append(_ZERO32 + w.access("i32.load", at.REGION_FUEL) + w.tee(self.fuel) + _ZERO32 + w.OP["i32.lt_s"] + b"\x04\x40"
+        self.out.append(_FUEL + _ZERO32 + w.OP["i32.lt_s"] + b"\x04\x40"
                         + self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL)) + w.END)
         if graph.entry == SWITCH:
             self.out.append(w.get(1) + w.put(self.next))
@@ -142,8 +143,8 @@ class Region(Emitter):
         tail = b""
         for mask, label in sorted(self.masks.items(), key=lambda item: -item[1]):
             tail += w.END + self._stores(mask) + w.br(label)
-        stop = w.i32(at.FUEL) + w.i32(at.RETRY) + w.get(self.fuel) + _ZERO32 + w.OP["i32.lt_s"] + w.SELECT
-        end = (self._store_mixed_flags() if self.sets_flags else b"") + self._store_fuel()
+        stop = w.i32(at.FUEL) + w.i32(at.RETRY) + _FUEL + _ZERO32 + w.OP["i32.lt_s"] + w.SELECT
+        end = (self._store_mixed_flags() if self.sets_flags else b"") + self._pay()
         end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
         return head + b"\x02\x40" * (n + 1) + body + w.UNREACHABLE + tail + w.END + end
 
@@ -151,7 +152,11 @@ class Region(Emitter):
         return (_ZERO32 + rip + w.access("i64.store", at.RIP) + _ZERO32 + stop + w.access("i32.store", at.STOP)
                 + _ZERO32 + w.RETURN)
 
-    def _store_fuel(self) -> bytes: return _ZERO32 + w.get(self.fuel) + w.access("i32.store", at.REGION_FUEL)
+    def _left(self) -> bytes: return _FUEL + w.get(self.spent) + w.OP["i32.sub"]
+
+    def _pay(self) -> bytes:
+        """Takes what was spent off the fuel: once, at the end, for calls in between do not depend on it."""
+        return _ZERO32 + self._left() + w.access("i32.store", at.REGION_FUEL)
 
     def _stores(self, mask: int) -> bytes:
         return b"".join(_ZERO32 + w.get(self.local[n])
@@ -220,7 +225,7 @@ class Region(Emitter):
             if 0 < y < 1 << 32:
                 self._jump_to(w.i32(y))
             else:
-                self.out.append(self._leave_at(w.i64(y), w.i32(at.RETRY)))
+                self.out.append(self._pay() + self._leave_at(w.i64(y), w.i32(at.RETRY)))
         elif (x, y) in graph.detours:
             self.out.append(w.i32(y) + w.put(self.next))
             self._to_switch()
@@ -256,9 +261,9 @@ class Region(Emitter):
         self.kind, self.narrow = block.kind_in or MIXED, 0
         self.rip = x
         if block.ops:
-            self.out.append(w.get(self.fuel) + w.i32(len(block.ops)) + w.OP["i32.sub"] + w.put(self.fuel))
+            self.out.append(w.get(self.spent) + w.i32(len(block.ops)) + w.OP["i32.add"] + w.put(self.spent))
         if x in self.graph.loops:
-            self._exit_if(w.get(self.fuel) + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
+            self._exit_if(self._left() + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
         self.ends = None
         for op in block.ops:
             self._instruction(op)
@@ -281,16 +286,15 @@ class Region(Emitter):
     def _spill(self, block):
         self.out.append(self._stores(block.dirty_out))
         self._flush_flags()
-        self.out.append(self._store_fuel())
 
     def _callout(self, block, call: bytes):
         """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
         following = self.graph.blocks.get(block.next)
-        self.out.append(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + b"\x04\x40" + w.get(self.next) + w.RETURN + w.END)
+        self.out.append(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + b"\x04\x40" + self._pay() + w.get(self.next)
+                        + w.RETURN + w.END)
         if following is None:
             self._jump_to(w.i32(block.next))
             return
-        self.out.append(_ZERO32 + w.access("i32.load", at.REGION_FUEL) + w.put(self.fuel))
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
         self._load(following.live_in)
@@ -300,7 +304,7 @@ class Region(Emitter):
         self._spill(block)
         target = block.target
         if not 0 < target < 1 << 32:
-            self.out.append(self._leave_at(w.i64(target), w.i32(at.RETRY)))
+            self.out.append(self._pay() + self._leave_at(w.i64(target), w.i32(at.RETRY)))
             return
         if target in self.batch:
             self.called.add(target)
@@ -327,7 +331,7 @@ class Region(Emitter):
     def _end_ret(self, block):
         self._spill(block)
         self._checked_target()
-        self.out.append(w.get(self.next) + w.RETURN)
+        self.out.append(self._pay() + w.get(self.next) + w.RETURN)
 
     def _checked_target(self, before=lambda: None):
         """Puts the low half of the target into `next`; leaves, after `before`, where it is no address that code can have."""
@@ -337,7 +341,7 @@ class Region(Emitter):
 
         def leave():
             before()
-            self.out.append(self._leave_at(target, w.i32(at.RETRY)))
+            self.out.append(self._pay() + self._leave_at(target, w.i32(at.RETRY)))
         self._if(wrong, leave)
 
     def _end_syscall(self, block):
@@ -350,10 +354,10 @@ class Region(Emitter):
 
     def _end_retry(self, block):
         self._spill(block)
-        self.out.append(self._leave_at(w.i64(block.target), w.i32(at.RETRY)))
+        self.out.append(self._pay() + self._leave_at(w.i64(block.target), w.i32(at.RETRY)))
 
     def _jump_to(self, rip: bytes):
-        self.out.append(rip + w.get(0) + w.i32(1) + w.OP["i32.add"] + b"\x12" + w.uleb(self.imports.enter))
+        self.out.append(self._pay() + rip + w.get(0) + w.i32(1) + w.OP["i32.add"] + b"\x12" + w.uleb(self.imports.enter))
 
     # ---- an instruction
     def _instruction(self, op: Op):
@@ -376,7 +380,8 @@ class Region(Emitter):
 
     def _repeat(self):
         def once_more():
-            self.out.append(w.get(self.fuel) + w.i32(1) + w.OP["i32.sub"] + w.tee(self.fuel) + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
+            self.out.append(w.get(self.spent) + w.i32(1) + w.OP["i32.add"] + w.put(self.spent))
+            self.out.append(self._left() + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
             self.out.append(self._exit())
         self._if(self.ends, once_more)
         self.depth -= 1
