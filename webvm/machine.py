@@ -13,7 +13,7 @@ from webvm.fs.ext4 import BadImage, Ext4
 from webvm.fs.overlay import Overlay
 from webvm.fs.tmpfs import Tmpfs
 from webvm.fs.tty import TtyFile
-from webvm.jit.build import source_hash
+from webvm.jit.build import remember
 from webvm.jit.image import Image, NoSuchOption, without
 from webvm.kernel import open as opening
 from webvm.kernel.filesystems import equip, mount_at, mount_standard
@@ -28,7 +28,7 @@ from webvm.linux.stat import S_IFDIR, S_IFMT
 from webvm.profile import Profile
 
 __all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "exit_status", "open_device",
-           "source_hash"]
+           "remember"]
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

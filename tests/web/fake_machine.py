@@ -15,10 +15,10 @@ import zlib
 
 from webvm.block import BlockError, Stats, open_device
 from webvm.fs.ext4 import BadImage
-from webvm.jit.build import source_hash
+from webvm.jit.build import remember
 from webvm.linux.errno import ENOENT, Errno
 
-__all__ = ["BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "open_device", "source_hash"]
+__all__ = ["BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "open_device", "remember"]
 
 PROMPT = b"fake$ "
 

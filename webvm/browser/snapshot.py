@@ -13,7 +13,7 @@ from types import CodeType
 
 import webvm
 import webvm.machine
-from webvm.machine import source_hash
+from webvm.machine import remember
 
 
 class Kept(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -41,7 +41,7 @@ def prepare() -> None:
     for module in pkgutil.walk_packages(webvm.__path__, "webvm.", onerror=lambda name: None):
         if module.name not in sys.modules:
             codes[module.name] = importlib.util.find_spec(module.name).loader.get_code(module.name)
-    source_hash()
+    remember()
     sys.meta_path.insert(0, Kept(codes))
     gc.collect()
     gc.freeze()

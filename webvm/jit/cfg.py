@@ -6,7 +6,7 @@ Knows records and effects; knows nothing of how code is emitted.
 """
 import struct
 from collections import deque
-from dataclasses import replace
+from collections.abc import Mapping
 
 from . import layout as at
 from .decoder import Tables
@@ -96,10 +96,11 @@ class Block:
 
 
 class Decoder:
-    """From records to Ops and Blocks, with the tables the interpreter was made from."""
+    """From records to Ops and Blocks."""
 
-    def __init__(self, tables: Tables):
-        self.shapes = [None] * Tables.RESERVED + [replace(s, then=None) for s in tables.shapes]
+    def __init__(self, shapes: Mapping[int, Shape]):
+        """shapes: what each handler of the interpreter was generated for, see build.shapes."""
+        self.shapes = shapes
 
     def block(self, start: int, records: bytes) -> Block | None:
         """The block whose records (those after the one that counts) begin here; None where they are not valid."""

@@ -11,9 +11,10 @@ from itertools import chain
 from time import perf_counter
 
 from ..wasm.module import Module
+from . import build
 from . import layout as at
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
-from .decoder import BLOCK_LIMIT, Tables
+from .decoder import BLOCK_LIMIT
 from .early import Early
 from .handler import R_TARGET, RECORD, UNLINKED
 from .region import Imports, Options, Region
@@ -100,7 +101,7 @@ class Translator:
         self._pause_until = 0.0
 
     @cached_property
-    def decoder(self) -> Decoder: return Decoder(Tables(*self._made_with))      # takes a while, and not every machine needs it
+    def decoder(self) -> Decoder: return Decoder(build.shapes(*self._made_with))     # not every machine needs it
 
     def hot(self, space) -> None:
         """Make regions of the entries that the space reports hot, as far as the time for it goes: the hottest first."""
