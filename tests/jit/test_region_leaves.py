@@ -282,6 +282,22 @@ def test_page_of_a_region_that_loses_execution_is_not_executed(engines):
     assert difference(*outcomes) == "" and outcomes[1].end == outcomes[0].end == f"fault {OTHER:#x} 4"
 
 
+def test_region_is_not_put_back_while_a_page_of_it_may_not_be_executed(engines):
+    """The same, reported hot again afterwards: the bytes are those of before, but only the first page is executable."""
+    pair = Pair(engines, "ffc1 e9f90f0000 0f05", other="ffc2 e900f0ffff", RAX=1)
+    pair.warmed()
+    for machine in pair.both:
+        machine.space.protect(OTHER >> 12, 1, READ)
+        assert machine.run() == f"fault {OTHER:#x} 4"
+        machine.space.rip = CODE
+    space = pair.guest.space
+    space.poke(at.HOT, struct.pack("<I", CODE))
+    space.poke(at.HOT_COUNT, struct.pack("<I", 1))
+    pair.guest.translator.hot(space)
+    outcomes = [machine.outcome(machine.run()) for machine in pair.both]
+    assert difference(*outcomes) == "" and outcomes[1].end == outcomes[0].end == f"fault {OTHER:#x} 4"
+
+
 # ---------------------------------------------------------------------------------------------- budget
 
 

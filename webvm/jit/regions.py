@@ -14,9 +14,9 @@ from ..wasm.module import Module
 from . import build
 from . import layout as at
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
-from .decoder import BLOCK_LIMIT
+from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
-from .handler import R_TARGET, RECORD, UNLINKED
+from .handler import R_COUNT, R_HANDLER, R_TARGET, RECORD, UNLINKED
 from .region import Imports, Options, Region
 
 WARM = 1500                     # arrivals after which an entry is watched: its branches forget which way they went
@@ -205,10 +205,19 @@ class Translator:
         for member in self._group(batch, batch.region[rip]):
             for first, bytes_ in member.ranges:
                 if not space.install(rip, slots[batch.place[rip]], first, first + len(bytes_) - 1):
+                    self._take_out(space, rip)
                     return False
         code.entries.add(rip)
         self.counters.installed += 1
         return True
+
+    @staticmethod
+    def _take_out(space, rip) -> None:
+        """Of a region that is not watched as a whole."""
+        record = space.find(rip)
+        if record and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.ENTER):
+            space.poke(record + R_HANDLER, struct.pack("<I", Tables.COUNT))
+            space.poke(record + R_COUNT, struct.pack("<I", REHOT))
 
     # ---- new ones
 
