@@ -116,10 +116,14 @@ class Guest:
             n = rng.randrange(1, 9) if rng else regions.BATCH
             translator._translate(space, entries[:n])
             entries = entries[n:]
-        while getattr(translator, "_compiling", None):     # in another thread
-            sleep(0.0002)
-            translator._install_compiled()
+        self.wait()
         return translator.counters.installed - was
+
+    def wait(self):
+        """Until no region is being compiled, which another thread does."""
+        while self.translator is not None and self.translator._compiling:
+            sleep(0.0002)
+            self.translator._install_compiled()
 
     def is_region(self, rip: int) -> bool:
         record = self.space.find(rip)

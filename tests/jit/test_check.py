@@ -4,7 +4,6 @@ import random
 import re
 import struct
 from functools import lru_cache
-from time import sleep
 
 import pytest
 
@@ -40,14 +39,11 @@ def eager(monkeypatch):
 
 
 def run(guest, fuel=200) -> str:
-    translator = guest.engine.image.translator
     for _ in range(5000):
         end = guest.run(fuel)
         if end != "fuel":
             return end
-        while translator is not None and translator._compiling:
-            sleep(0.0002)
-            translator._install_compiled()
+        guest.wait()
     raise AssertionError("endless")
 
 

@@ -12,6 +12,9 @@ from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, READ, STACK_S
                                on_oracle, pieces)
 from tests.jit.test_interpreter import cases, difference, report
 from tests.x86 import machines
+from webvm.engine.native import NativeEngine
+from webvm.jit import image as machine_image
+from webvm.jit import regions
 from webvm.jit.interpreter import BASELINE
 from webvm.jit.region import Options
 from webvm.x86.decode import decode
@@ -140,6 +143,38 @@ def test_random_programs_agree_without_each_optimisation(interpreter, pool, swit
         if wrong:
             failures.append(f"program {seed} without {switch}: {wrong}")
     assert guest.in_regions > 3000
+    report(failures)
+
+
+def test_random_programs_agree_when_translated_as_they_run(interpreter, pool, monkeypatch):
+    """Twice in small slices: regions take the interpreter's place while it is in the middle of loops and calls, and others theirs."""
+    monkeypatch.setattr(regions, "SLICE", 1)
+    monkeypatch.setattr(regions, "SHARE", 0)
+    image = machine_image.Image()
+    image.warm, image.rehot = 2, 3
+    guest, failures = Guest(NativeEngine(image)), []
+    for seed in range(1000 * SEED, 1000 * SEED + 80 * ROUNDS):
+        rng = random.Random(seed)
+        code, labels = Generator(rng, pool).program(rng.randrange(1, 4), 12)
+        state, data, stack = beginning(rng, labels, 150)
+        fuel, outcomes = rng.choice((20, 200)), []
+        for machine in (interpreter, guest, guest):
+            machine.show()
+            if len(outcomes) < 2:
+                put(machine, code)
+            machine.load(state, data, stack)
+            for _ in range(5000):
+                end = machine.run(fuel if machine is guest else 1 << 16)
+                if end != "fuel":
+                    break
+                guest.wait()
+            outcomes.append(machine.outcome(end))
+        wanted, *found = outcomes
+        for other in found:
+            wrong = difference(wanted, other, 0x8D5 if end == "syscall" else 0)
+            if wrong:
+                failures.append(f"program {seed}: {wrong}")
+    assert guest.in_regions > 10000
     report(failures)
 
 
