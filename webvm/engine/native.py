@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from ctypes import POINTER, addressof, byref, c_bool, c_char_p, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from functools import cache
 from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
@@ -145,8 +146,14 @@ def cached_module(engine: wasmtime.Engine, wasm: bytes, cache: Path) -> wasmtime
     return None
 
 
+@cache
+def _compiler() -> bytes:
+    """Of what a compiled module depends on besides its Wasm and the processor."""
+    return f"wasmtime {version('wasmtime')} guard {MEMORY_GUARD}\n".encode()
+
+
 def _cached(wasm: bytes, cache: Path) -> Path:
-    key = hashlib.sha256(f"wasmtime {version('wasmtime')} guard {MEMORY_GUARD}\n".encode() + wasm).hexdigest()
+    key = hashlib.sha256(_compiler() + wasm).hexdigest()
     return cache / f"{key}.cwasm"
 
 
