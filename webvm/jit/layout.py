@@ -52,7 +52,7 @@ BIAS         = 0x3000000    # guest address 0
 
 HOT_MAX      = 4096
 EXPECTED_BYTES = 32768
-EARLY        = 16           # arrivals that make a block hot where EXPECTED says so, instead of WARM
+EARLY        = 64           # arrivals that make a block hot where EXPECTED says so, instead of WARM
 DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time
 
 # ---- bits of a permission byte
