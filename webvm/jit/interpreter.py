@@ -38,13 +38,16 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
 
     A region is translated guest code: a function (depth i32, rip i32) -> i32 that begins at rip with the registers in the CPU
     state, and returns with them there. The answer is the rip to go on at; or 0 with RIP and STOP set: FUEL when
-    REGION_FUEL is used up, LEFT to leave `run`, RETRY to have the interpreter execute the instruction at RIP. `depth` is how
+    REGION_FUEL is used up, LEFT to leave `run`, RETRY to have the interpreter execute the instruction at RIP, RESUME to go on
+    at RIP once all regions on the stack have returned. `depth` is how
     many guest calls it may nest. Exports for regions, and for whoever installs them:
       find(rip i32) -> i32                    the record of the block decoded at rip, or 0
       install(rip i32, slot i32, first i32, last i32) -> i32    from now on whoever comes to the block at rip enters the
                                               region at that slot of the table, until a byte of first .. last changes; 0 if
                                               no block was decoded there, or not all pages of those bytes are executable
       enter(rip i32, depth i32) -> i32        enters the region at rip; where there is none, or depth is 0, answers rip
+      resume(rip i32, depth i32, after i32) -> i32      a call was answered with rip and not with the address `after` it: has
+                                              the rest interpreted and answers `after`; or 0, for the region to return
       syscall_out(next i32) -> i32            SYSCALL, the instruction after which is at next; what a region returns
       escape_out(rip i32) -> i32              executes the instruction at rip elsewhere; what a region returns. Either
                                               way 0 if code was forgotten meanwhile: the region may not go on
@@ -99,6 +102,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     regions = m.declare_table("table", 1)                   # 0 is nobody's slot
     _enter_region(m, handlers[Tables.ENTER], regions, lookup)
     _enter(m, regions)
+    _resume(m, lookup)
     _run(m, lookup)
     m.data = data
     return m.encode()
@@ -434,6 +438,57 @@ def _go_on(f, epoch: X):
     f.ret(low)
 
 
+def _resume(m, lookup):
+    """What a call in a region answered was not the address `after` it: interprets until that is reached, so that the frames
+    of the callers stay. Answers `after`, or 0 to have them come back."""
+    f = Function(m, "resume", "i32 i32 i32", "i32", export=True)
+    rip, depth, after = f.params
+    retries = f.local(value=rip.is_zero())
+    with f.if_(retries):
+        with f.if_(_cell("i32.load", at.STOP) != at.RETRY):
+            f.ret(0)
+        with f.if_(_cell("i32.load", at.ENTERED) != _cell("i32.load", at.EPOCH)):
+            f.ret(0)
+    with f.else_():
+        f.store("i64.store", 0, rip.wide(), at.RIP)
+    with f.if_((depth < at.RESUME_DEPTH + 1) | (_cell("i32.load", at.ENTERED) != _cell("i32.load", at.EPOCH))):
+        with f.if_(retries.is_zero()):
+            f.store("i32.store", 0, at.RESUME, at.STOP)
+        f.ret(0)
+    outer, used = f.local(value=_cell("i32.load", at.DEPTH)), f.local(value=0)
+    f.store("i32.store", 0, depth - at.RESUME_DEPTH, at.DEPTH)
+    record, answer = f.local(value=invoke(lookup, _cell("i64.load", at.RIP))), f.local(value=0)
+    with f.block() as leave:
+        f.br(leave, record.is_zero())
+        with f.if_(retries):
+            _skip_count(f, record)
+        with f.loop() as step:
+            f.set(record, invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record))
+            f.br(leave, record.is_zero())
+            f.set(used, used + 1)
+            f.store("i32.store", 0, _cell("i32.load", at.REGION_FUEL) - (1 << REGION_SHARE), at.REGION_FUEL)
+            with f.if_(record.load("i32.load", R_RIP) == after):
+                f.store("i64.store", 0, after.wide(), at.RIP)
+                f.store("i32.store", 0, at.RESUME, at.STOP)
+                f.br(leave, _cell("i32.load", at.ENTERED) != _cell("i32.load", at.EPOCH))
+                f.set(answer, after)
+                f.br(leave)
+            f.br(step, X("i32", _cell("i32.load", at.REGION_FUEL).raw + w.i32(0) + w.OP["i32.ge_s"]))
+        f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)
+        f.store("i32.store", 0, at.FUEL, at.STOP)
+    f.store("i32.store", 0, outer, at.DEPTH)
+    f.store("i32.store", 0, _cell("i32.load", at.NESTED) + used, at.NESTED)
+    f.ret(answer)
+    f.done()
+
+
+def _skip_count(f, record: X):
+    """Past the COUNT or ENTER at the beginning of a block."""
+    handler = record.load("i32.load", R_HANDLER)
+    with f.if_((handler == Tables.ENTER) | (handler == Tables.COUNT)):
+        f.set(record, record + RECORD)
+
+
 def _syscall_out(m, ask_syscall, eflags):
     f = Function(m, "syscall_out", "i32", "i32", export=True)
     after, = f.params
@@ -527,7 +582,9 @@ def _enter_region(m, index, regions, lookup):
     f = Function(m, "enter region", "i32", "i32", index=index)
     record, = f.params
     slot = record.load("i32.load", R_SLOT)
-    rip = f.local(value=invoke_indirect(m.type("i32 i32", "i32"), slot, c32(at.DEPTH_LIMIT), record.load("i32.load", R_RIP), table=regions))
+    with f.if_(_cell("i32.load", at.DEPTH) == at.DEPTH_LIMIT):
+        f.store("i32.store", 0, _cell("i32.load", at.EPOCH), at.ENTERED)
+    rip = f.local(value=invoke_indirect(m.type("i32 i32", "i32"), slot, _cell("i32.load", at.DEPTH), record.load("i32.load", R_RIP), table=regions))
     with f.if_(rip):
         f.set(record, invoke(lookup, rip.wide()))
         with f.if_(record):                                 # this dispatch was no instruction
@@ -538,9 +595,7 @@ def _enter_region(m, index, regions, lookup):
     f.set(record, invoke(lookup, _cell("i64.load", at.RIP)))
     with f.if_(record.is_zero()):
         f.ret(0)
-    handler = record.load("i32.load", R_HANDLER)
-    with f.if_((handler == Tables.ENTER) | (handler == Tables.COUNT)):
-        f.set(record, record + RECORD)
+    _skip_count(f, record)
     _execute(m, f, record)
     f.done()
 
@@ -552,20 +607,29 @@ def _run(m, lookup):
     outer = f.local(value=_cell("i32.load", at.REGION_FUEL))         # of a run that this one is nested in
     share = f.local(value=(fuel >= MOST_REGION_FUEL >> REGION_SHARE).pick(MOST_REGION_FUEL, fuel << REGION_SHARE))
     f.store("i32.store", 0, share, at.REGION_FUEL)
+    f.store("i32.store", 0, at.DEPTH_LIMIT, at.DEPTH)
+    f.store("i32.store", 0, 0, at.NESTED)
     record = f.local(value=invoke(lookup, _cell("i64.load", at.RIP)))
     with f.block() as leave:
         f.br(leave, record.is_zero())
-        with f.loop() as step:
-            call = invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record).raw
-            f.out.append(call + w.tee(record.index) + w.OP["i32.eqz"] + w.br_if(f.depth - leave))
-            f.set(left, left - 1)
-            f.br(step, left)
-        f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)
-        f.store("i32.store", 0, at.FUEL, at.STOP)
-        f.set(left, 0)
-    in_regions = f.local("i64", (share - _cell("i32.load", at.REGION_FUEL)).wide())
+        with f.loop() as again:
+            with f.block() as left_all:
+                with f.loop() as step:
+                    call = invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record).raw
+                    f.out.append(call + w.tee(record.index) + w.OP["i32.eqz"] + w.br_if(f.depth - left_all))
+                    f.set(left, left - 1)
+                    f.br(step, left)
+                f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)
+                f.store("i32.store", 0, at.FUEL, at.STOP)
+                f.set(left, 0)
+                f.br(leave)
+            f.br(leave, _cell("i32.load", at.STOP) != at.RESUME)
+            f.set(record, invoke(lookup, _cell("i64.load", at.RIP)))
+            f.br(again, record)
+    nested = f.local(value=_cell("i32.load", at.NESTED))
+    in_regions = f.local("i64", (share - _cell("i32.load", at.REGION_FUEL) - (nested << REGION_SHARE)).wide())
     f.store("i32.store", 0, outer, at.REGION_FUEL)
     f.store("i64.store", 0, _cell("i64.load", at.REGION_INSTRUCTIONS) + in_regions, at.REGION_INSTRUCTIONS)
-    f.store("i64.store", 0, _cell("i64.load", at.INSTRUCTIONS) + (fuel - left).wide() + in_regions, at.INSTRUCTIONS)
+    f.store("i64.store", 0, _cell("i64.load", at.INSTRUCTIONS) + (fuel - left + nested).wide() + in_regions, at.INSTRUCTIONS)
     f.ret(_cell("i32.load", at.STOP))
     f.done()

@@ -40,6 +40,10 @@ CHECK        = 1080     # u32, with check.py only: what happens where a region i
 CHECK_PASS   = 1084     # u32, where it is passed over once
 CHECK_RETRY  = 1088     # u32, not 0 once a region left an instruction to the interpreter
 
+DEPTH        = 1092     # u32, guest calls that may still be nested in the `run` or `resume` that interprets now
+ENTERED      = 1096     # u32, EPOCH when the outermost region on the stack was entered
+NESTED       = 1100     # u32, instructions that `resume` interpreted in this run
+
 # ---- tables
 HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot
 EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known
@@ -54,6 +58,7 @@ HOT_MAX      = 4096
 EXPECTED_BYTES = 32768
 EARLY        = 64           # arrivals that make a block hot where EXPECTED says so, instead of WARM
 DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time
+RESUME_DEPTH = 6            # so many of them a `resume` counts for
 
 # ---- bits of a permission byte
 READ, WRITE, EXECUTE = 1, 2, 4   # access that generated code may make without asking
@@ -64,6 +69,7 @@ PRESENT      = 32                # the kernel's own mark
 # ---- why `run` came back
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
 RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP
+RESUME = 8                       # or: everything on the stack is to come back, then it goes on at RIP
 
 
 def expected_bit(address):

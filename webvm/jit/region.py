@@ -34,6 +34,7 @@ class Options:
     cover: bool = True          # one check for several accesses off one register
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
+    resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
 
 
@@ -41,6 +42,7 @@ class Options:
 class Imports:
     """Function indices of what regions call in the interpreter."""
     enter: int          # (rip, depth) -> next rip
+    resume: int         # (answer, depth, rip after the call) -> that rip, or 0
     syscall_out: int    # (next rip) -> next rip
     escape_out: int     # (rip) -> next rip
     flags: int          # () -> the arithmetic flags, from the state in memory
@@ -290,8 +292,11 @@ class Region(Emitter):
     def _callout(self, block, call: bytes):
         """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
         following = self.graph.blocks.get(block.next)
-        self.out.append(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + b"\x04\x40" + self._pay() + w.get(self.next)
-                        + w.RETURN + w.END)
+        other = self._pay() + w.get(self.next) + w.RETURN
+        if self.options.resume:
+            resume = w.get(self.next) + w.get(0) + w.i32(block.next) + w.call(self.imports.resume) + w.tee(self.next)
+            other = w.if_(resume + w.i32(block.next) + w.OP["i32.ne"], other)
+        self.out.append(w.if_(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"], other))
         if following is None:
             self._jump_to(w.i32(block.next))
             return

@@ -290,6 +290,7 @@ class Translator:
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         imports = Imports(enter=m.import_function("env", "enter", "i32 i32", "i32"),
+                          resume=m.import_function("env", "resume", "i32 i32 i32", "i32"),
                           syscall_out=m.import_function("env", "syscall_out", "i32", "i32"),
                           escape_out=m.import_function("env", "escape_out", "i32", "i32"),
                           flags=m.import_function("env", "flags", "", "i32"),
