@@ -285,12 +285,12 @@ def test_a_program_on_this_terminal_gets_its_keys(environment):
     assert terminal.status() == 6
 
 
-LOOP = "i=0; while [ $i -lt 6000 ]; do i=$((i+1)); done; echo $i"
+CHECKED_LOOP = "i=0; while [ $i -lt 6000 ]; do i=$((i+1)); done; echo $i"
 
 
 def test_check_verifies_regions_and_changes_nothing(run, tmp_path):
     stats = tmp_path / "stats"
-    assert run("--check", "--stats", stats, "sh", "-c", LOOP) == (0, b"6000\n", b"")
+    assert run("--check", "--stats", stats, "sh", "-c", CHECKED_LOOP) == (0, b"6000\n", b"")
     assert json.loads(stats.read_text())["region_instructions"] > 10000
 
 
@@ -299,7 +299,7 @@ def test_check_stops_at_a_difference_and_tells_it(environment):
     wrong = ("import sys; from webvm.jit.region import Region; stores = Region._stores;"
              "Region._stores = lambda region, mask: stores(region, mask & ~(1 << 3));"
              "from webvm.cli import main; sys.exit(main())")
-    done = subprocess.run([sys.executable, "-c", wrong, "run", *TINY, "--no-code-cache", "--check", "sh", "-c", LOOP], capture_output=True,
+    done = subprocess.run([sys.executable, "-c", wrong, "run", *TINY, "--no-code-cache", "--check", "sh", "-c", CHECKED_LOOP], capture_output=True,
                           timeout=LIMIT, env=environment)
     assert done.returncode == 70 and done.stdout == b""
     assert re.search(rb"^webvm: the region at 0x\w+ came out at 0x", done.stderr) and re.search(rb"^  rbx: 0x\w+ / 0x", done.stderr, re.M)
