@@ -254,9 +254,10 @@ def pieces() -> list[Piece]:
                     f"56 57 488db340ffffff 488dbbc0000000 b9{count:02x}000000"
                 prefixed = op[:2] + rep + op[2:] if op[:2] == "66" else rep + op
                 found.append(Piece(bytes.fromhex(f"{set_up} {prefixed} 5f 5e"), True))
-    # push and pop, flags on the stack, ENTER and LEAVE, x87, which regions leave to the oracle, and division
+    # push and pop, flags on the stack, ENTER and LEAVE, x87, and division
     for text in ("50 5a", "52 51 58 5f", "6a7f 58", "6650 6659", "ff33 8f03", "ff742408 59", "9c 5a", "9c 01c8 9d", "9c 58 50 9d", "fc", "fd",
-                 "c8100000 c9", "d9e8 dd9b80000000", "dd03 dd5b40", "31d2 f7f1", "99 f7f9", "4899 48f7f9", "48f7f1"):
+                 "c8100000 c9", "d9e8 dd9b80000000", "dd03 dd5b40",
+                 "dd03 dc4308 dd5b40", "df6b08 d9e8 dfe9 ddd8", "db2b d9f8 db7b30", "dd03 db5b20", "31d2 f7f1", "99 f7f9", "4899 48f7f9", "48f7f1"):
         found.append(Piece(bytes.fromhex(text), True))
     return found
 

@@ -91,6 +91,8 @@ def wrong(decoder: Decoder, fields, insn) -> str:
             found = Reg(kind[0], int(number), bits // 8) if number else register((d, s)[k], bits)
             if kind[0] == "g" and number:
                 found = Reg("g", int(number), bits // 8)
+            if kind == "f":
+                found = Reg("f", (d, s)[k], 10)
             agree = found == operand
         elif isinstance(operand, Imm):
             agree = imm & (1 << bits) - 1 == operand.value if bits else imm == operand.value

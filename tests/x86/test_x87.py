@@ -6,10 +6,13 @@ import os
 import random
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.jit.regions import CODE_SIZE, Guest, engine
+from tests.jit.test_region import ROOM, judged
 from tests.kernel.world import World
 from tests.x86 import host, machines
 from tests.x86.machines import CODE, DATA, DATA_SIZE, PageMemory
@@ -337,17 +340,51 @@ def test_transcendental_instructions_are_within_one_ulp_of_the_processor(process
 def interpreter(): return machines.Interpreter()
 
 
-def test_the_interpreter_leaves_x87_instructions_to_the_oracle(interpreter):
-    rng, failures = random.Random(SEED), []
+def common(rng):
+    """A unit as programs have it: most with the control word at reset, some with numbers that are far apart."""
+    u = unit(rng, empty=.02, unmasked=.03)
+    if rng.random() < .7:
+        u.fcw = 0x37F | (rng.randrange(4) << 10 if rng.random() < .3 else 0)
+    if rng.random() < .5:
+        u.registers = tuple(number(rng) for _ in range(8))
+    return u
+
+
+def x87_cases(rng, rounds):
+    """(row, code, unit, state, data) of every row that the default processor has."""
     for row in [row for row in machines.rows() if row in X87_ROWS]:
-        for _ in range(5):
-            code, u, data = encode(row, rng), unit(rng), rng.randbytes(DATA_SIZE)
+        for _ in range(rounds if row.meaning in MEANINGS else 3):
+            code, u = encode(row, rng), common(rng)
             state = to_state(u)
             state.flags = rng.getrandbits(12) & ARITHMETIC
-            ours, theirs = machines.on_oracle(code, state, data), interpreter.run(code, state, data)
-            if ours != theirs:
-                failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}]: {ours.end} {ours.state} / {theirs.end} {theirs.state}")
+            size = row.operands[0].size if row.mod == "mem" else 0
+            memory = operand(rng, size, u.registers[0]) if 0 < size <= 10 else rng.randbytes(size)
+            yield row, code, u, state, memory.ljust(DATA_SIZE, b"\xAA")
+
+
+def test_the_interpreter_does_what_the_oracle_does(interpreter):
+    """And does most itself of what has a generated form."""
+    failures, cases, left = [], Counter(), Counter()
+    escapes = interpreter.image.escapes
+    for row, code, u, state, data in x87_cases(random.Random(SEED), 30 * ROUNDS):
+        before = sum(escapes.values())
+        ours, theirs = machines.on_oracle(code, state, data), interpreter.run(code, state, data)
+        cases[row] += 1
+        left[row] += sum(escapes.values()) - before
+        if ours != theirs:
+            failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}] {data[:10].hex()}: {ours.end} {ours.state} / "
+                            f"{theirs.end} {theirs.state} {theirs.data[:10].hex()}")
     report(failures)
+    slow = [row.mnemonic for row in cases if row.meaning in MEANINGS and left[row] > .95 * cases[row]]
+    assert not slow, f"always left to the oracle: {slow}"
+
+
+def test_regions_do_what_the_interpreter_does():
+    plain, guest = Guest(engine("interp")), Guest(engine())
+    some = [(code, state, data, f"{code.hex()} {row.mnemonic} [{show(u)}] {data[:10].hex()}")
+            for row, code, u, state, data in x87_cases(random.Random(SEED), 5 * ROUNDS) if row.meaning in MEANINGS]
+    room = CODE_SIZE // ROOM
+    report([failure for k in range(0, len(some), room) for failure in judged(some[k:k + room], plain, guest)])
 
 
 def test_a_store_that_faults_pops_nothing(interpreter):

@@ -6,7 +6,7 @@ the function decides beyond reading tables (prefixes, ModRM, immediates) follows
 import struct
 from dataclasses import replace
 
-from ..x86 import integer, opcodes, sse, system, x87    # noqa: F401  register their meanings
+from ..x86 import integer, opcodes, sse, system, x87_common    # noqa: F401  register their meanings
 from ..x86.meaning import MEANINGS
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke
@@ -31,7 +31,7 @@ O_REXB    = 8      # u16  the row that holds under REX.B, 0 for none
 JCC = 16           # O_DFIXED of a Jcc is JCC + its condition
 FUSED = ("cmp", "test")            # are joined with a Jcc that follows
 SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED = range(5)
-FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX = range(4)
+FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX, FILE_STACK = range(5)
 IMMEDIATES = {None: 0, "b": 1, "w": 2, "d": 3, "z": 4, "v": 5, "o": 6, "wb": 7}
 IMM_B, IMM_W, IMM_D, IMM_Z, IMM_V, IMM_O, IMM_WB, IMM_BS, IMM_ONE, IMM_JB, IMM_JD = range(1, 12)
 
@@ -56,8 +56,10 @@ def operand_bits(size: int, osize: int) -> int:
 # how a place in the opcode maps is fetched: register file, source
 _PLACES = {"E": (FILE_GPR, SOURCE_RM), "R": (FILE_GPR, SOURCE_RM), "G": (FILE_GPR, SOURCE_REG), "Z": (FILE_GPR, SOURCE_OPCODE),
            "V": (FILE_VECTOR, SOURCE_REG), "W": (FILE_VECTOR, SOURCE_RM), "U": (FILE_VECTOR, SOURCE_RM),
-           "P": (FILE_MMX, SOURCE_REG), "Q": (FILE_MMX, SOURCE_RM), "N": (FILE_MMX, SOURCE_RM)}
-_FILE_KIND = {FILE_GPR: "r", FILE_GPR8: "r", FILE_VECTOR: "x", FILE_MMX: "q"}
+           "P": (FILE_MMX, SOURCE_REG), "Q": (FILE_MMX, SOURCE_RM), "N": (FILE_MMX, SOURCE_RM),
+           "F": (FILE_STACK, SOURCE_RM)}
+_FILE_KIND = {FILE_GPR: "r", FILE_GPR8: "r", FILE_VECTOR: "x", FILE_MMX: "q", FILE_STACK: "f"}
+_FIXED = {"=g": FILE_GPR, "=x": FILE_VECTOR, "=f": FILE_STACK}
 _MEMORY = frozenset("EWQM")        # places that are memory when ModRM says so
 
 
@@ -138,8 +140,8 @@ class Tables:
             if o.size == 1 and file == FILE_GPR:
                 file = FILE_GPR8
             return file << 4 | source, 0
-        if o.place in ("=g", "=x"):
-            return (FILE_GPR if o.place == "=g" else FILE_VECTOR) << 4 | SOURCE_FIXED, o.number
+        if o.place in _FIXED:
+            return _FIXED[o.place] << 4 | SOURCE_FIXED, o.number
         return SOURCE_NONE, 0
 
     def segments(self):
@@ -201,6 +203,8 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
                 return None
         elif place == "=g":
             kind = "r" if k < 2 else f"g{o.number}"
+        elif place == "=f":
+            kind = "f"
         elif place == "=x":
             kind = "x" if k < 2 else f"x{o.number}"
         elif place in "I1":
@@ -418,6 +422,8 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
                         f.store("i32.store16", rec, (n << 5) + at.VECTOR, field)
                     with f.if_((kind >> 4) == FILE_MMX):
                         f.store("i32.store16", rec, ((n & 7) << 4) + at.X87, field)
+                    with f.if_((kind >> 4) == FILE_STACK):
+                        f.store("i32.store16", rec, n & 7, field)
             with f.if_((row.load("i32.load8_u", O_DFIXED) >= JCC) & (count != 0)):
                 f.set(b, rec - RECORD)
                 f.set(n, b.load("i32.load", R_HANDLER))

@@ -146,7 +146,7 @@ class _Observer(Machine):
 
     def base(self, segment): return Int(self, None, 64)
     def set_base(self, segment, value): pass
-    def cell(self, name): return Int(self, None, {"mxcsr": 32, "fcw": 16, "fsw": 16, "ftw": 8, "df": 32}[name])
+    def cell(self, name): return Int(self, None, {"mxcsr": 32, "fcw": 16, "fsw": 16, "ftw": 8, "df": 32, "x87_value": 64, "x87_high": 32}[name])
     def set_cell(self, name, value): pass
 
     def stack_register(self, i):
@@ -154,6 +154,14 @@ class _Observer(Machine):
         return Int(self, None, 64), Int(self, None, 16)
 
     def set_stack_register(self, i, mantissa, exponent): self.e.strange = True
+    def stack_number(self, k): return Int(self, None, 16)
+
+    def part(self, k, offset, bits):
+        self._memory(k, at.READ, self.bits[k])
+        return Int(self, None, bits)
+
+    def set_part(self, k, offset, value): self._memory(k, at.WRITE, self.bits[k])
+    def call_shared(self, name, a, b): return None
 
     # ---- control
     def next_ip(self): return Int(self, None, 64)

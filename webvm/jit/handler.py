@@ -36,7 +36,8 @@ COUNTED, UNLINKED = 1, 1       # records are at even addresses, and none is at 0
 FALL, JUMP, CALL = 0, 1, 2     # ways out of a branch, for `link`
 
 STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION}
-CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32)}
+CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32),
+         "x87_value": (at.X87_VALUE, 64), "x87_high": (at.X87_HIGH, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
 STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
 LOAD_VECTOR = {32: "v128.load32_zero", 64: "v128.load64_zero", 128: "v128.load"}
@@ -48,7 +49,8 @@ class Shape:
     """What a handler is generated for.
 
     kinds: "r" register by field D or S, "m" memory base+disp, "M" memory in full generality, "i" immediate,
-    "x" vector register, "q" MMX register, "j" branch target, "g<n>" and "x<n>" the fixed register n.
+    "x" vector register, "q" MMX register, "f" x87 register by its number in D or S, "j" branch target, "g<n>"
+    and "x<n>" the fixed register n.
     bits: of each operand; size: of the instruction.
     """
     meaning: str
@@ -76,6 +78,7 @@ class Runtime:
     flags: int      # () -> i32: the arithmetic flags, packed
     clock: int      # () -> f64: nanoseconds
     divide: int     # (high i64, low i64, divisor i64) -> i64: the quotient of 128 bits by 64, unsigned, which must fit
+    x87: dict[str, int]     # (a i64, b i64) -> i32: see x87.py
 
 
 def field(op: str, offset: int) -> bytes:
@@ -260,6 +263,18 @@ class Handler(Emitter):
     def set_stack_register(self, i, mantissa, exponent):
         self.out.append(w.i32(0) + mantissa.raw + w.access("i64.store", at.X87 + 16 * i)
                         + w.i32(0) + exponent.raw + w.access("i64.store16", at.X87 + 16 * i + 8))
+
+    def stack_number(self, k): return Int(self, self.let("i64", field("i64.load16_u", (R_D, R_S)[k])), 16)
+
+    def part(self, k, offset, bits):
+        self._saw(k, at.READ, self.bits[k])
+        return Int(self, self.let("i64", self._operand_memory(k) + w.access(LOAD[bits], at.BIAS + offset)), bits)
+
+    def set_part(self, k, offset, value):
+        self._saw(k, at.WRITE, self.bits[k])
+        self.out.append(self._operand_memory(k) + value.raw + w.access(STORE[value.bits], at.BIAS + offset))
+
+    def call_shared(self, name, a, b): return self.let("i32", a.raw + b.raw + w.call(self.runtime.x87[name]))
 
     # ---- control
     def next_ip(self):

@@ -7,8 +7,10 @@ from ..wasm import encoding as w
 from ..wasm.module import Module
 from ..x86 import flags, integer
 from ..x86.meaning import Int
+from ..x86.x87_common import FUNCTIONS
 from . import decoder
 from . import layout as at
+from . import x87
 from .assembler import Function, X, c32, invoke, invoke_indirect
 from .decoder import HASH_MASK, INDEX_LIMIT, Tables, hash_slot, index_code
 from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
@@ -53,6 +55,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
                                               way 0 if code was forgotten meanwhile: the region may not go on
       flags() -> i32                          the arithmetic flags, packed
       divide(high i64, low i64, divisor i64) -> i64
+      x87(which i32, a i64, b i64) -> i32     one of x87.py's functions, in the order of their names
       clock() -> f64                          the import
     """
     tables = Tables(features, fuse)
@@ -70,7 +73,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
                       arrive=m.declare("arrive", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
                       escape=m.declare("escape", "i32", "i32"), syscall=m.declare("syscall", "i32", "i32"),
                       flags=m.declare("flags", "", "i32", export=True), clock=clock,
-                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True))
+                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True), x87={})
     m.export("clock", clock)
     forget = m.declare("forget", "i32 i32", "", export=True)
 
@@ -86,6 +89,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     _protect(m, forget)
     _flags(m, runtime.flags)
     _divide(m, runtime.divide)
+    runtime.x87.update(zip(FUNCTIONS, x87.build(m, runtime.divide)))
     eflags = _eflags(m, runtime)
     _syscall(m, runtime.syscall, ask_syscall, lookup, eflags)
 
@@ -98,7 +102,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
         index = m.declare(str(shape), "i32", "i32")
         m.define(index, *generate(shape, runtime))
         handlers.append(index)
-    m.table = handlers
+    m.table = handlers + list(runtime.x87.values())
+    _x87(m, len(handlers))
     regions = m.declare_table("table", 1)                   # 0 is nobody's slot
     _enter_region(m, handlers[Tables.ENTER], regions, lookup)
     _enter(m, regions)
@@ -508,6 +513,13 @@ def _escape_out(m, ask_escape):
         f.store("i32.store", 0, stop, at.STOP)
         f.ret(0)
     _go_on(f, epoch)
+    f.done()
+
+
+def _x87(m, first):
+    f = Function(m, "x87", "i32 i64 i64", "i32", export=True)
+    which, a, b = f.params
+    f.tail(m.type("i64 i64", "i32"), which + first, a, b)
     f.done()
 
 

@@ -44,6 +44,10 @@ DEPTH        = 1092     # u32, guest calls that may still be nested in the `run`
 ENTERED      = 1096     # u32, EPOCH when the outermost region on the stack was entered
 NESTED       = 1100     # u32, instructions that `resume` interpreted in this run
 
+X87_VALUE    = 1104     # u64, what a shared function of x87.py answers: a significand, or bits to be stored
+X87_HIGH     = 1112     # u32, sign and exponent
+X87_FLAGS    = 1116     # u32, exceptions and C1 of the arithmetic in progress
+
 # ---- tables
 HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot
 EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known

@@ -15,6 +15,7 @@ from ..wasm import encoding as w
 from ..x86 import flags
 from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec
 from ..x86.primitives import PRIM
+from ..x86.x87_common import FUNCTIONS
 from . import layout as at
 from .cfg import SWITCH, Graph, Op
 from .emit import Emitter
@@ -47,6 +48,7 @@ class Imports:
     escape_out: int     # (rip) -> next rip
     flags: int          # () -> the arithmetic flags, from the state in memory
     divide: int         # (high, low, divisor) -> quotient
+    x87: int            # (which, a, b) -> 0, or 1 where the oracle is to do it
 
 
 class Const(bytes):
@@ -590,6 +592,17 @@ class Region(Emitter):
     def set_cell(self, name, value):
         where, bits = CELLS[name]
         self.out.append(_ZERO32 + value.raw + w.access(STORE[bits], where))
+
+    def stack_number(self, k): return self.int(self.op.operands[k], 16)
+
+    def part(self, k, offset, bits):
+        return Int(self, self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS + offset)), bits)
+
+    def set_part(self, k, offset, value):
+        self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS + offset))
+
+    def call_shared(self, name, a, b):
+        return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
 
     # ---- control
     def next_ip(self): return self.int(self.op.after, 64)

@@ -294,7 +294,8 @@ class Translator:
                           syscall_out=m.import_function("env", "syscall_out", "i32", "i32"),
                           escape_out=m.import_function("env", "escape_out", "i32", "i32"),
                           flags=m.import_function("env", "flags", "", "i32"),
-                          divide=m.import_function("env", "divide", "i64 i64 i64", "i64"))
+                          divide=m.import_function("env", "divide", "i64 i64 i64", "i64"),
+                          x87=m.import_function("env", "x87", "i32 i64 i64", "i32"))
         functions, exported = {}, 0
         for graph in graphs:
             index = m.declare(f"region {graph.entries[0]:x}", "i32 i32", "i32")

@@ -320,7 +320,8 @@ class Machine:
         """The time-stamp counter, which counts nanoseconds here."""
         raise NotImplementedError
     def cell(self, name: str) -> Int:
-        """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1)."""
+        """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1); and what a
+        shared function has answered, "x87_value" (64), "x87_high" (32)."""
         raise NotImplementedError
     def set_cell(self, name: str, value: Int):      raise NotImplementedError
 
@@ -329,6 +330,18 @@ class Machine:
         top of the stack being register 0, so a meaning calls `slow_if` first."""
         raise NotImplementedError
     def set_stack_register(self, i: int, mantissa: Int, exponent: Int):   raise NotImplementedError
+
+    # ---- machine, but for the oracle: for generated forms beside a meaning in Python
+    def stack_number(self, k: int) -> Int:
+        """The i of operand k, which is ST(i)."""
+        raise NotImplementedError
+    def part(self, k: int, offset: int, bits: int) -> Int:
+        """Those bits at a byte offset in memory operand k, all of which may be read then."""
+        raise NotImplementedError
+    def set_part(self, k: int, offset: int, value: Int):    raise NotImplementedError
+    def call_shared(self, name: str, a: Int, b: Int):
+        """-> raw i32, what a function of `x87_common.FUNCTIONS` answers."""
+        raise NotImplementedError
 
     # ---- machine: control
     def next_ip(self) -> Int:                       raise NotImplementedError
@@ -407,6 +420,11 @@ class Machine:
 
     @property
     def cf(self) -> Bool: return self.condition(2)
+
+    def shared(self, name: str, a: Int | int = 0, b: Int | int = 0):
+        """Does by a shared function what the instruction does; where that cannot, nothing has changed and the oracle does it."""
+        a, b = (self.int(x, 64) if isinstance(x, int) else x for x in (a, b))
+        self.slow_if(Bool(self, self.call_shared(name, a, b)))
 
     def flags_set(self, **bits: Bool):
         """Changes only the named flags (cf=, pf=, af=, zf=, sf=, of=)."""

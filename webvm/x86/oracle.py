@@ -19,7 +19,8 @@ PYTHON_MEANINGS = {}
 
 
 def python_meaning(*names):
-    """Registers a meaning that needs the oracle itself (`m.state`, `m.memory`, `m.insn`), with no generated form."""
+    """Registers a meaning that needs the oracle itself (`m.state`, `m.memory`, `m.insn`). A generated form, if there is one, is
+    registered later, and leaves to this one what is not common."""
     def register(function):
         for n in names or (function.__name__.rstrip("_"),):
             assert n not in PYTHON_MEANINGS and n not in MEANINGS, f"{n} has two meanings"
@@ -126,7 +127,7 @@ class Oracle(Machine):
         row = self.insn.row
         if row.cpl0 or row.iopl:
             raise Trap("GP")
-        run = MEANINGS.get(row.meaning) or PYTHON_MEANINGS.get(row.meaning)
+        run = PYTHON_MEANINGS.get(row.meaning) or MEANINGS.get(row.meaning)
         if run is None:
             raise Trap("UD")
         try:

@@ -1,4 +1,5 @@
-"""What the x87 instructions mean (Intel SDM volume 1, chapter 8). All but a few of control are run by the oracle alone.
+"""What the x87 instructions mean (Intel SDM volume 1, chapter 8). Of these, generated code has the common
+cases in forms of its own (`x87_common`).
 
 Knows the register stack, the control, status and tag words and how they lie in memory. Numbers are float80's.
 
@@ -231,6 +232,11 @@ _CONSTANTS = {
     "fldlg2": (0x3FFD << 64 | 0x9A209A84FBCFF798, 1, 1),
     "fldln2": (0x3FFE << 64 | 0xB17217F7D1CF79AB, 1, 1),
 }
+
+
+def nearest_constant(name: str) -> int:
+    x, nearest_above, _ = _CONSTANTS[name]
+    return x + nearest_above
 
 
 def _constant(x, nearest_above, inexact):

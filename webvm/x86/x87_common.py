@@ -1,0 +1,170 @@
+"""The common cases of x87 instructions, for generated code: the oracle keeps to `x87`, and so judges these.
+
+Knows the instructions' operands. What is done is said by functions that all instructions share, of which only the names
+stand here (FUNCTIONS): `m.shared` calls one, and leaves the instruction to the oracle where that says so.
+"""
+from . import float80 as f
+from . import x87                                        # noqa: F401  its meanings come first
+from .meaning import meaning
+
+FUNCTIONS = ("push push32 push64 push_integer push_constant push_copy narrow32 narrow64 give round_integer frndint copy exchange "
+             "move sign free rotate arithmetic arithmetic32 arithmetic64 arithmetic_integer fprem compare compare_flags "
+             "compare32 compare64 compare_integer examine").split()
+ADD, MUL, SUB, SUBR, DIV, DIVR = range(6)
+POP = 8
+
+_LOWER, _UPPER = (0, 64), (8, 16)                        # offset and bits of the parts of a number of ten bytes
+
+
+@meaning()
+def fld(m):
+    if m.kinds[0] == "f":
+        m.shared("push_copy", m.stack_number(0))
+    elif m.bits[0] == 80:
+        m.shared("push", m.part(0, *_LOWER), m.part(0, *_UPPER))
+    else:
+        m.shared(f"push{m.bits[0]}", m.dst)
+
+
+@meaning()
+def fild(m): m.shared("push_integer", m.dst.sext(64))
+
+
+def _constant(x):
+    def run(m): m.shared("push_constant", m.int(x & f.SIGNIFICAND, 64), m.int(x >> 64, 64))
+    return run
+
+
+for _name in ("fldz", "fld1", "fldl2t", "fldl2e", "fldpi", "fldlg2", "fldln2"):
+    meaning(_name)(_constant(x87.nearest_constant(_name)))
+
+
+def _fst(pop):
+    def run(m):
+        if m.kinds[0] == "f":
+            m.shared("copy", m.stack_number(0), pop)
+        elif m.bits[0] == 80:
+            m.shared("give", pop)
+            m.set_part(0, 0, m.cell("x87_value"))
+            m.set_part(0, 8, m.cell("x87_high").low(16))
+        else:
+            m.shared(f"narrow{m.bits[0]}", pop)
+            m.dst = m.cell("x87_value").low(m.bits[0])
+    return run
+
+
+meaning("fst")(_fst(0))
+meaning("fstp")(_fst(1))
+
+
+def _fist(how):
+    def run(m):
+        m.shared("round_integer", how, m.bits[0])
+        m.dst = m.cell("x87_value").low(m.bits[0])
+    return run
+
+
+meaning("fist")(_fist(0))
+meaning("fistp")(_fist(1))
+meaning("fisttp")(_fist(3))
+
+
+@meaning()
+def frndint(m): m.shared("frndint")
+
+
+@meaning()
+def fxch(m): m.shared("exchange", m.stack_number(1))
+
+
+def _fcmov(cc):
+    def run(m): m.shared("move", m.stack_number(1), m.condition(cc).int(64))
+    return run
+
+
+for _cc, _name in ((2, "b"), (3, "nb"), (4, "e"), (5, "ne"), (6, "be"), (7, "nbe"), (10, "u"), (11, "nu")):
+    meaning("fcmov" + _name)(_fcmov(_cc))
+
+
+@meaning()
+def fchs(m): m.shared("sign", 0xFFFF, 0x8000)
+
+
+@meaning()
+def fabs(m): m.shared("sign", 0x7FFF)
+
+
+@meaning()
+def ffree(m): m.shared("free", m.stack_number(0))
+
+
+@meaning()
+def ffreep(m): m.shared("free", m.stack_number(0), 1)
+
+
+@meaning()
+def fincstp(m): m.shared("rotate", 1)
+
+
+@meaning()
+def fdecstp(m): m.shared("rotate", 7)
+
+
+def _arithmetic(operation):
+    def run(m):
+        if len(m.kinds) == 2:
+            m.shared("arithmetic", operation, m.stack_number(0) | (m.stack_number(1) << 3))
+        else:
+            m.shared(f"arithmetic{m.bits[0]}", m.dst, operation)
+    return run
+
+
+def _of_integer(operation):
+    def run(m): m.shared("arithmetic_integer", m.dst.sext(64), operation)
+    return run
+
+
+for _name, _operation in (("add", ADD), ("mul", MUL), ("sub", SUB), ("subr", SUBR), ("div", DIV), ("divr", DIVR)):
+    meaning("f" + _name)(_arithmetic(_operation))
+    meaning("f" + _name + "p")(_arithmetic(_operation | POP))
+    meaning("fi" + _name)(_of_integer(_operation))
+
+
+@meaning()
+def fprem(m): m.shared("fprem")
+
+
+def _compare(pop):
+    def run(m):
+        if m.kinds and m.kinds[0] == "m":
+            m.shared(f"compare{m.bits[0]}", m.dst, pop)
+        else:
+            m.shared("compare", m.stack_number(1) if m.kinds else 1, pop)
+    return run
+
+
+def _compare_integer(pop):
+    def run(m): m.shared("compare_integer", m.dst.sext(64), pop)
+    return run
+
+
+def _compare_flags(pop):
+    def run(m):
+        m.shared("compare_flags", m.stack_number(1), pop)
+        m.set_arithmetic_flags(m.cell("x87_value").low(32))
+    return run
+
+
+for _pop in range(3):
+    meaning("fcom" + "p" * _pop, "fucom" + "p" * _pop)(_compare(_pop))
+for _pop in range(2):
+    meaning("ficom" + "p" * _pop)(_compare_integer(_pop))
+    meaning("fcomi" + "p" * _pop, "fucomi" + "p" * _pop)(_compare_flags(_pop))
+
+
+@meaning()
+def ftst(m): m.shared("compare_integer", 0)
+
+
+@meaning()
+def fxam(m): m.shared("examine")
