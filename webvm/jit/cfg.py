@@ -6,6 +6,7 @@ Knows records and effects; knows nothing of how code is emitted.
 """
 import struct
 from collections import deque
+from dataclasses import replace
 from collections.abc import Mapping
 
 from . import layout as at
@@ -19,39 +20,71 @@ JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop"
          "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
 
 
+class Form:
+    """What all instructions of a shape have in common."""
+    __slots__ = ("shape", "effects", "kinds", "end", "_by_operands", "_memory", "_shift")
+
+    def __init__(self, shape: Shape):
+        self.shape = shape
+        self.effects: Effects = effects(shape)
+        self.kinds = tuple(k.lower()[0] if k[0] != "g" else "r" for k in shape.kinds)       # as meanings know them
+        self.end = JUMPS.get(shape.meaning)
+        if self.end in ("jump", "call") and shape.kinds != ("j",):
+            self.end += "_indirect"
+        self._memory = "m" in self.kinds
+        e = self.effects
+        self._shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
+        self._by_operands: dict[tuple, tuple[int, int]] = {}
+
+    def registers(self, operands: tuple) -> tuple[int, int]:
+        """(read, written) masks of an instruction with these state offsets of operands 0, 1, base and index."""
+        found = self._by_operands.get(operands)
+        if found is None:
+            e = self.effects
+            reads, writes = e.reads, e.writes
+            for k in e.operand_reads | e.operand_partial:
+                reads |= _mask(operands[k])
+            for k in e.operand_writes:
+                writes |= _mask(operands[k])
+            if self._memory:
+                reads |= _mask(operands[2]) | _mask(operands[3])
+            found = self._by_operands[operands] = reads, writes
+        return found
+
+    def flags_written(self, imm: int) -> int:
+        """A shift by a constant writes the flags unless that is zero."""
+        return self.effects.flags_touched if imm & self._shift else self.effects.flags_written
+
+
+def _mask(where: int) -> int:
+    """The register at a state offset."""
+    if where < at.ZERO:
+        return 1 << (where >> 3)
+    return 1 << 16 + (where - at.VECTOR >> 5) if at.VECTOR <= where < at.X87 else 0
+
+
 class Op:
     """A decoded instruction, as its record has it. reads and writes are masks of registers, as in `effects`."""
-    __slots__ = ("rip", "length", "shape", "effects", "operands", "base", "index", "scale", "a32", "segment", "disp", "imm",
+    __slots__ = ("rip", "length", "form", "effects", "operands", "base", "index", "scale", "a32", "segment", "disp", "imm",
                  "reads", "writes", "flags_written", "flags_live", "checks", "saved")
 
-    def __init__(self, record: tuple, shape: Shape):
-        (_, self.rip, d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length, _, self.disp, self.imm) = record
-        self.shape, self.operands = shape, (d, s)
-        self.effects: Effects = effects(shape)
-        e = self.effects
-        self.reads, self.writes, self.flags_written = e.reads, e.writes, e.flags_written
-        for k in e.operand_reads:
-            self.reads |= self._mask(k)
-        for k in e.operand_writes:
-            self.writes |= self._mask(k)
-        for k in e.operand_partial:
-            self.reads |= self._mask(k)
-        if any(kind in "mM" for kind in shape.kinds):
-            self.reads |= (1 << (self.base >> 3) if self.base < at.ZERO else 0) | (1 << (self.index >> 3) if self.index < at.ZERO else 0)
-        if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) and self.imm & (63 if shape.size == 64 else 31):
-            self.flags_written = e.flags_touched            # a shift by a constant
+    def __init__(self, record: tuple, form: Form):
+        (_, self.rip, d, s, base, index, self.scale, self.a32, self.segment, self.length, _, self.disp, self.imm) = record
+        self.form, self.effects, self.operands, self.base, self.index = form, form.effects, (d, s), base, index
+        self.reads, self.writes = form.registers((d, s, base, index))
+        self.flags_written = form.flags_written(self.imm)
         self.flags_live = -1
-        self.checks: dict = {}                              # memory access -> None (checked before), or the range to check here
+        self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before), or the range to check here
         self.saved = 0                                      # registers to store should the instruction fault
 
-    def _mask(self, k: int) -> int:
-        where = self.operands[k]
-        if where < at.ZERO:
-            return 1 << (where >> 3)
-        return 1 << 16 + (where - at.VECTOR >> 5) if at.VECTOR <= where < at.X87 else 0
+    @property
+    def shape(self) -> Shape: return self.form.shape
 
     @property
     def after(self) -> int: return self.rip + self.length
+
+
+_NO_CHECKS: dict = {}
 
 
 class Block:
@@ -62,7 +95,8 @@ class Block:
       retry (rip)     the interpreter executes what comes now
       switch (targets)   only that of a graph, see there
     """
-    __slots__ = ("start", "ops", "end", "target", "next", "ways", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in", "kind_in")
+    __slots__ = ("start", "ops", "end", "target", "next", "ways", "writes", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in",
+                 "kind_in")
 
     def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
@@ -100,30 +134,32 @@ class Decoder:
 
     def __init__(self, shapes: Mapping[int, Shape]):
         """shapes: what each handler of the interpreter was generated for, see build.shapes."""
-        self.shapes = shapes
+        self._shapes = shapes
+        self._forms: dict[int, Form] = {}
+
+    def _form(self, handler: int) -> Form:
+        form = self._forms[handler] = Form(replace(self._shapes[handler], then=None))
+        return form
 
     def block(self, start: int, records: bytes) -> Block | None:
         """The block whose records (those after the one that counts) begin here; None where they are not valid."""
-        ops = []
+        ops, forms = [], self._forms
         for record in FIELDS.iter_unpack(records):
-            handler, rip = record[0], record[1]
+            handler = record[0]
             if handler < Tables.RESERVED:
+                rip = record[1]
                 if handler == Tables.GOTO:
                     return Block(start, ops, "jump", target=rip)
                 if handler == Tables.ESCAPE:
                     return Block(start, ops, "out", target=rip, next=rip + record[9])
                 return None
-            op = Op(record, self.shapes[handler])
-            if op.effects.strange:
-                return Block(start, ops, "retry", target=rip)
+            form = forms.get(handler) or self._form(handler)
+            if form.effects.strange:
+                return Block(start, ops, "retry", target=record[1])
+            op = Op(record, form)
             ops.append(op)
-            end = JUMPS.get(op.shape.meaning)
-            if end:
-                if end == "jump" and op.shape.kinds != ("j",):
-                    end = "jump_indirect"
-                if end == "call" and op.shape.kinds != ("j",):
-                    end = "call_indirect"
-                return Block(start, ops, end, op.imm, op.after, (record[10] != UNLINKED, record[11] & 0xFFFFFFFF != UNLINKED))
+            if form.end:
+                return Block(start, ops, form.end, op.imm, op.after, (record[10] != UNLINKED, record[11] & 0xFFFFFFFF != UNLINKED))
         return None
 
 
@@ -161,6 +197,7 @@ class Graph:
                 self._analyse(arms)
 
     def _analyse(self, arms):
+        self._edges: dict[int, list[int]] = {}
         if len(self.entries) > 1 or self.detours:
             self.blocks[SWITCH] = Block(SWITCH, [], "switch", target=sorted(arms))
             self.entry = SWITCH
@@ -191,10 +228,16 @@ class Graph:
         return found
 
     def edges(self, start) -> list[int]:
-        block = self.blocks[start]
-        if block.end == "jump_indirect":
-            return [SWITCH] if SWITCH in self.blocks else []
-        return [SWITCH if (start, t) in self.detours else t for t in block.edges if t in self.blocks]
+        """Where control goes from a block inside the region."""
+        found = self._edges.get(start)
+        if found is None:
+            block = self.blocks[start]
+            if block.end == "jump_indirect":
+                found = [SWITCH] if SWITCH in self.blocks else []
+            else:
+                found = [SWITCH if (start, t) in self.detours else t for t in block.edges if t in self.blocks]
+            self._edges[start] = found
+        return found
 
     def leaves(self, start) -> bool:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""

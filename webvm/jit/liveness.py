@@ -8,6 +8,7 @@ from ..x86.meaning import ARITHMETIC
 from . import layout as at
 from .cfg import Block, Graph, Op
 
+EVERYTHING = (1 << 32) - 1
 REACH = 4096 - 64          # bytes that one check of two pages may cover
 
 
@@ -23,94 +24,92 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True) -> None:
 
 def _flags(graph, dead_flags):
     blocks = graph.blocks
-    for block in blocks.values():
-        block.flags_in = 0
+    through = {}                                            # of each block: flags it needs, flags it lets through
+    for start, block in blocks.items():
+        need, passes = 0, ARITHMETIC
+        for op in reversed(block.ops):
+            need = need & ~op.flags_written | op.effects.flags_read
+            passes &= ~op.flags_written
+        through[start] = need, passes, ARITHMETIC if graph.leaves(start) else 0
+        block.flags_in = need
+
+    def live_out(start):
+        live = through[start][2]
+        if not blocks[start].reloads:
+            for t in graph.edges(start):
+                live |= blocks[t].flags_in
+        return live
     changed = True
     while changed:
         changed = False
         for start in reversed(graph.order):
-            block = blocks[start]
-            live = ARITHMETIC if graph.leaves(start) else 0
-            if not block.reloads:
-                for t in graph.edges(start):
-                    live |= blocks[t].flags_in
-            for op in reversed(block.ops):
-                e = op.effects
-                if e.repeats:                               # REPE and REPNE read what they have just set
-                    live |= e.flags_read
-                op.flags_live = live if dead_flags else ARITHMETIC
-                live = live & ~op.flags_written | e.flags_read
-            if live != block.flags_in:
-                block.flags_in = live
+            need, passes, _ = through[start]
+            live = need | live_out(start) & passes
+            if live != blocks[start].flags_in:
+                blocks[start].flags_in = live
                 changed = True
+    for start, block in blocks.items():
+        live = live_out(start)
+        for op in reversed(block.ops):
+            e = op.effects
+            if e.repeats:                                   # REPE and REPNE read what they have just set
+                live |= e.flags_read
+            op.flags_live = live if dead_flags else ARITHMETIC
+            live = live & ~op.flags_written | e.flags_read
 
 
 def _registers(graph):
-    blocks, order = graph.blocks, graph.order
-    for block in blocks.values():
-        block.dirty_in = block.live_in = 0
-        block.dirty_out = 0
+    blocks, order, preds = graph.blocks, graph.order, graph.preds
+    needs, touched = {}, 0
+    for start, block in blocks.items():
+        writes = need = 0
+        for op in block.ops:
+            need |= op.reads & ~writes
+            writes |= op.writes
+        block.writes, needs[start] = writes, need
+        block.dirty_in, block.dirty_out, block.live_in, block.valid_in = 0, writes, 0, EVERYTHING
+        touched |= writes
     changed = True
     while changed:                                          # registers that may differ from the state in memory
         changed = False
         for start in order:
-            block = blocks[start]
             dirty = 0
-            for p in graph.preds[start]:
+            for p in preds[start]:
                 if not blocks[p].reloads:
                     dirty |= blocks[p].dirty_out
-            out = dirty
-            for op in block.ops:
-                out |= op.writes
-            if (dirty, out) != (block.dirty_in, block.dirty_out):
-                block.dirty_in, block.dirty_out = dirty, out
+            block = blocks[start]
+            if dirty != block.dirty_in:
+                block.dirty_in, block.dirty_out = dirty, dirty | block.writes
                 changed = True
     changed = True
     while changed:                                          # those whose local must hold the value
         changed = False
         for start in reversed(order):
             block = blocks[start]
-            live = 0
+            live = block.dirty_out
             if not block.reloads:
                 for t in graph.edges(start):
                     live |= blocks[t].live_in
-            live |= block.dirty_out
-            for op in reversed(block.ops):
-                live = live & ~op.writes | op.reads
-            live |= block.dirty_in
+            live = live & ~block.writes | needs[start] | block.dirty_in
             if live != block.live_in:
                 block.live_in = live
                 changed = True
-    everything = (1 << 32) - 1
-    for block in blocks.values():
-        block.valid_in = everything
     changed = True
     while changed:                                          # those whose local does hold it, whatever way control came
         changed = False
         for start in order:
-            valid = blocks[start].live_in if start == graph.entry else everything
-            for p in graph.preds[start]:
-                valid &= blocks[start].live_in if blocks[p].reloads else valid_out(blocks[p])
-            if valid != blocks[start].valid_in:
-                blocks[start].valid_in = valid
+            block = blocks[start]
+            valid = block.live_in if start == graph.entry else EVERYTHING
+            for p in preds[start]:
+                valid &= block.live_in if blocks[p].reloads else blocks[p].valid_in | blocks[p].writes
+            if valid != block.valid_in:
+                block.valid_in = valid
                 changed = True
-    touched = 0
     for block in blocks.values():
+        saved = block.valid_in & touched
         for op in block.ops:
-            touched |= op.writes
-    for block in blocks.values():
-        valid = block.valid_in
-        for op in block.ops:
-            op.saved = valid & touched
-            valid |= op.writes
-
-
-def valid_out(block: Block) -> int:
-    """Registers whose local holds the value at the end of a block."""
-    valid = block.valid_in
-    for op in block.ops:
-        valid |= op.writes
-    return valid
+            op.saved = saved
+            saved |= op.writes
 
 
 CLEAN, MIXED = "clean", "mixed"
@@ -186,8 +185,8 @@ def _checks(block: Block, cover: bool):
     covers = []
     fresh = 1
     for op in block.ops:
-        op.checks = {}
-        if cover and not op.effects.repeats:
+        if cover and (op.effects.memory or op.effects.implicit) and not op.effects.repeats:
+            op.checks = {}
             for key, where, offset, access, size in accesses(op):
                 if where is None:
                     continue
@@ -199,6 +198,8 @@ def _checks(block: Block, cover: bool):
                     covers.append(it)
                 it.low, it.high, it.access = min(it.low, low), max(it.high, high), it.access | access
                 it.uses.append((op, key, where, moved[where]))
+        if not cover or not op.writes & 0xFFFF:
+            continue
         moves = _moves(op)
         for n in range(16):
             if op.writes >> n & 1:

@@ -94,6 +94,7 @@ class Region(Emitter):
                 self.masks.setdefault(op.saved, len(self.masks))
             if block.start in graph.loops:
                 self.masks.setdefault(block.valid_in & self.written, len(self.masks))
+        self._stored: dict[int, bytes] = {}
         self.labels: list = []                            # what encloses the code being emitted, outermost first
         self.depth = 0                                    # the same, counted with ifs inside instructions
         self.op: Op | None = None
@@ -163,6 +164,11 @@ class Region(Emitter):
         return _ZERO32 + self._left() + w.access("i32.store", at.REGION_FUEL)
 
     def _stores(self, mask: int) -> bytes:
+        if mask not in self._stored:
+            self._stored[mask] = self._stores_of(mask)
+        return self._stored[mask]
+
+    def _stores_of(self, mask: int) -> bytes:
         return b"".join(_ZERO32 + w.get(self.local[n])
                         + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
                         for n in range(32) if mask >> n & 1)
@@ -371,7 +377,7 @@ class Region(Emitter):
         shape = op.shape
         self.op, self.rip = op, op.rip
         self.size, self.bits, self.cc, self.rep = shape.size, shape.bits, shape.cc, shape.rep
-        self.kinds = tuple(k.lower()[0] if k[0] != "g" else "r" for k in shape.kinds)
+        self.kinds = op.form.kinds
         self.asize, self.segment = 64, None
         self.used = {}
         self.implicit = 0
