@@ -189,8 +189,10 @@ def test_wide_division_agrees_with_the_oracle(interpreter):
     rng, failures = random.Random(SEED), []
     for _ in range(400):
         state, data = machines.random_state(rng, False, False), bytes(machines.DATA_SIZE)
-        divisor = rng.choice((rng.getrandbits(64) | 1 << 63, rng.getrandbits(rng.randrange(1, 65)) | 1, (1 << 64) - 1, 10 ** 19))
-        state.gpr[3], state.gpr[2] = divisor, rng.choice((rng.randrange(divisor), divisor - 1, divisor, 0))
+        divisor = rng.choice((rng.getrandbits(64) | 1 << 63, rng.getrandbits(rng.randrange(1, 65)) | 1, (1 << 64) - 1, 10 ** 19,
+                              (1 << 63 | rng.getrandbits(2) << 32 | 0xFFFFFFFF - rng.getrandbits(2)) >> rng.randrange(40)))
+        near = max(divisor - rng.getrandbits(rng.randrange(1, 40)), 0)
+        state.gpr[3], state.gpr[2] = divisor, rng.choice((rng.randrange(divisor), near, divisor - 1, divisor, 0))
         for code in ("48f7f3", "48f7fb"):                      # div rbx, idiv rbx
             wrong = difference(machines.on_oracle(bytes.fromhex(code), state, data), interpreter.run(bytes.fromhex(code), state, data))
             if wrong:

@@ -11,7 +11,7 @@ from ..x86.x87_common import FUNCTIONS
 from . import decoder
 from . import layout as at
 from . import x87
-from .assembler import Function, X, c32, invoke, invoke_indirect
+from .assembler import Function, X, c32, c64, invoke, invoke_indirect
 from .decoder import HASH_MASK, INDEX_LIMIT, Tables, hash_slot, index_code
 from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
                       UNLINKED, Handler, Runtime, Shape, generate)
@@ -381,22 +381,31 @@ def _flags(m, index):
 
 
 def _divide(m, index):
-    """128 bits by 64: a bit of the quotient a time, which shifts into `low` as the dividend shifts out of it."""
+    """128 bits by 64, in two digits of 32 bits: each is guessed from the divisor's upper half, which makes it 2 too large at
+    most (D. Knuth, The Art of Computer Programming, 4.3.1, algorithm D)."""
     f = Function(m, "divide", "i64 i64 i64", "i64", index=index)
     high, low, divisor = f.params
     with f.if_(high.is_zero()):
         f.ret(X("i64", low.raw + divisor.raw + w.OP["i64.div_u"]))
-    rounds, carry = f.local(value=64), f.local("i64")
-    with f.loop() as bit:
-        f.set(carry, high >> 63)
-        f.set(high, (high << 1) | (low >> 63))
-        f.set(low, low << 1)
-        with f.if_((carry != 0) | (high >= divisor)):
-            f.set(high, high - divisor)
-            f.set(low, low | 1)
-        f.set(rounds, rounds - 1)
-        f.br(bit, rounds)
-    f.ret(low)
+    shift = f.local("i64", X("i64", divisor.raw + w.OP["i64.clz"]))
+    with f.if_(shift != 0):
+        f.set(divisor, divisor << shift)
+        f.set(high, (high << shift) | (low >> (c64(64) - shift)))
+        f.set(low, low << shift)
+    upper, lower = f.local("i64", divisor >> 32), f.local("i64", divisor & 0xFFFFFFFF)
+    digits = []
+    for following in (low >> 32, low & 0xFFFFFFFF):
+        digit = f.local("i64", X("i64", high.raw + upper.raw + w.OP["i64.div_u"]))
+        rest = f.local("i64", high - digit * upper)
+        with f.block() as right:
+            with f.loop() as guess:
+                f.br(right, (digit >> 32).is_zero() & (digit * lower <= (rest << 32 | following)))
+                f.set(digit, digit - 1)
+                f.set(rest, rest + upper)
+                f.br(guess, (rest >> 32).is_zero())
+        f.set(high, (high << 32 | following) - digit * divisor)
+        digits.append(digit)
+    f.ret((digits[0] << 32) + digits[1])
     f.done()
 
 

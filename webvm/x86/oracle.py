@@ -1,7 +1,7 @@
 """The oracle: meanings run over Python ints, one instruction at a time. The definition of correct.
 
 Slow and complete. The generated code is compared with it, and leaves to it what it has no form for: instructions
-whose meaning is Python (`python_meaning`: x87, CPUID and their like), odd prefixes, 128-bit dividends.
+whose meaning is Python (`python_meaning`: x87 where it is not common), odd prefixes, 128-bit dividends.
 """
 from __future__ import annotations
 
