@@ -17,6 +17,7 @@ from . import layout as at
 from .assembler import Function, c32, invoke, invoke_indirect
 from .decoder import Tables
 from .handler import R_DISP, R_HANDLER, R_SLOT, R_TARGET
+from .interpreter import REGION_SHARE
 from .regions import Translator
 
 ENTRIES = 200                   # entries into each region that are verified; later ones are trusted
@@ -58,7 +59,7 @@ def stub() -> bytes:
             f.store("i32.store", 0, FUEL, at.REGION_FUEL)
             f.store("i32.store", 0, ENTERED, at.CHECK)
         answer = f.local(value=invoke_indirect(m.type("i32 i32", "i32"), slot, depth, rip, table=table))
-        with f.if_(answer.is_zero() & (c32(0).load("i32.load", at.STOP) == at.RETRY)):
+        with f.if_((mode == ENTER) & answer.is_zero() & (c32(0).load("i32.load", at.STOP) == at.RETRY)):
             f.store("i32.store", 0, at.LEFT, at.STOP)
             f.store("i32.store", 0, 1, at.CHECK_RETRY)
         f.ret(answer)
@@ -251,11 +252,13 @@ class _Check:
             space.poke(at.CHECK_RETRY, bytes(4))
             before = self._counters()[1]
             self._run(ENTER)
-            # the run has counted with the fuel of its own, 8, which the stub replaced
-            left = FUEL - (self._counters()[1] - before - 8 + FUEL & 0xFFFFFFFF)
+            # the run has counted with the fuel of its own, which the stub replaced; and `resume` takes as much for one
+            nested, used = _u32(space, at.NESTED), self._counters()[1] - before
+            left = (((1 << REGION_SHARE) * (1 - nested) - used) + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
             self.executed = FUEL - left
             retried = bool(_u32(space, at.CHECK_RETRY))
-            self.in_the_middle = retried or left < 0            # flags that nobody reads may be old
+            # flags that nobody reads may be old in the middle of a block
+            self.in_the_middle = retried or left < 0 or self.ended in ("fault", "elsewhere")
             if not retried:
                 return
             state, n = _Result(self), len(self.kept)
