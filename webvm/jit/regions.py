@@ -3,6 +3,7 @@
 A batch of regions is one module, compiled once for the machine and linked to each space that has the same bytes at the same
 addresses. Knows spaces by the few methods of webvm.engine.space that it calls; knows nothing of Linux.
 """
+import logging
 import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
 from .handler import R_COUNT, R_HANDLER, R_TARGET, RECORD, UNLINKED
 from .region import Imports, Options, Region
+
+log = logging.getLogger("webvm.jit")
 
 WARM = 1500                     # arrivals after which an entry is watched: its branches forget which way they went
 REHOT = 300                     # and those after which it is hot: ways not gone meanwhile are left out of its region
@@ -90,6 +93,8 @@ class Translator:
         self._made_with = features, fuse
         self.options = options
         self.counters = Counters()
+        self.broken = False                             # translation failed, and is given up
+        self.strict = False                             # let it fail loudly, as tests want
         self.beside = True                              # modules are compiled while the guest goes on
         self.trace = None                               # hears of each region made, see trace.tracer
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
@@ -105,6 +110,18 @@ class Translator:
 
     def hot(self, space) -> None:
         """Make regions of the entries that the space reports hot, as far as the time for it goes: the hottest first."""
+        if self.broken:
+            space.hot()
+            return
+        try:
+            self._hot(space)
+        except Exception:               # a bug of ours must not take the machine down: it goes on interpreting
+            log.exception("code could not be translated; no more will be")
+            self.broken = not self.strict
+            if self.strict:
+                raise
+
+    def _hot(self, space) -> None:
         code = self._code[space]
         self._install_compiled()
         watched = code.watched
