@@ -152,6 +152,7 @@ def test_random_programs_agree_when_translated_as_they_run(interpreter, pool, mo
     monkeypatch.setattr(regions, "SHARE", 0)
     image = machine_image.Image()
     image.warm, image.rehot = 2, 3
+    image.translator.strict = True
     guest, failures = Guest(NativeEngine(image)), []
     for seed in range(1000 * SEED, 1000 * SEED + 80 * ROUNDS):
         rng = random.Random(seed)

@@ -89,6 +89,7 @@ class Checker(Translator):
     def __init__(self, features, options, entries: int = ENTRIES):
         super().__init__(features, options)
         self.entries = entries
+        self.strict = True
         self.verified = 0                               # entries into regions
         self._stubs: dict = {}                          # space -> slot
         self._left: dict = {}                           # space -> {entry: how often it is still to be verified}
