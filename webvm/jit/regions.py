@@ -22,8 +22,8 @@ from .region import Imports, Options, Region
 
 log = logging.getLogger("webvm.jit")
 
-WARM = 1500                     # arrivals after which an entry is watched: its branches forget which way they went
-REHOT = 300                     # and those after which it is hot: ways not gone meanwhile are left out of its region
+WARM = 15_000                   # arrivals after which an entry is watched: its branches forget which way they went
+REHOT = 1000                    # and those after which it is hot: ways not gone meanwhile are left out of its region
 NEAR = 1 << 16                  # entries no farther apart than this may be those of one region with indirect jumps
 MOST_WATCHED = 120              # blocks behind an entry that is watched
 MOST_ENTRIES = 100              # of such a region
