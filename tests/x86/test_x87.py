@@ -379,6 +379,61 @@ def test_the_interpreter_does_what_the_oracle_does(interpreter):
     assert not slow, f"always left to the oracle: {slow}"
 
 
+_ONE, _ALL = 1 << 63, (1 << 64) - 1
+# Where the last bit of another format ends, ties and their neighbours, ones that a carry goes through
+_SIGNIFICANDS = (*(_ONE, _ONE | 1, _ALL) * 4, _ONE | 2, _ONE | 3, _ALL, _ALL - 1, _ALL - 2, _ONE | 1 << 62, _ONE | 1 << 40, _ONE | 1 << 39,
+                 _ONE | 3 << 39, _ONE | 1 << 10, _ONE | 3 << 10, _ONE | (1 << 10) + 1, _ALL << 40 & _ALL, _ALL << 39 & _ALL,
+                 (_ALL << 39 & _ALL) - 1, _ALL << 11 & _ALL, _ALL << 10 & _ALL, (_ALL << 10 & _ALL) - 1)
+_DISTANCES = (0, 0, 1, 1, 1, 2, 3, 31, 32, 61, 62, 63, 64, 65, 65, 65, 66, 67, 68, 95, 126, 127, 128, 129, 130, 131, 200, 20000)
+_EDGES = {4: (1, 126, 127, 128), 8: (1, 1022, 1023, 1024)}       # exponents at the ends of a format, from that of 1
+
+
+def edge(rng, row):
+    """ST(0) and ST(1) where something begins or ends, and bytes in memory."""
+    size = row.operands[0].size if row.mod == "mem" else 0
+
+    def make(e): return rng.getrandbits(1) << 79 | max(1, min(e, 0x7FFE)) << 64 | rng.choice(_SIGNIFICANDS)
+    e = rng.choice((16383, 16383, 16383 + rng.randrange(66), rng.choice((1, 2, 3, 64, 130, 0x7FFD, 0x7FFE, 8191, 8192, 24574, 24575))))
+    if row.meaning in ("fst", "fstp") and size in _EDGES:
+        e = 16383 + rng.choice((-1, 1)) * rng.choice(_EDGES[size]) + rng.randrange(-1, 2)
+    first = make(e)
+    if row.meaning.startswith("fist") and rng.random() < .8:          # an integer at an end of the format, and a fraction
+        n = (1 << rng.choice((1, 8 * size - 1, 62))) + rng.randrange(-2, 3)
+        n = abs(n * 4 + rng.randrange(4)) or 1
+        cut = max(n.bit_length() - 64, 0)
+        whole = float80.from_int(n >> cut)
+        first = rng.getrandbits(1) << 79 | whole + ((cut - 2) << 64)
+    e = first >> 64 & 0x7FFF
+    second = make(e + rng.choice((-1, 1)) * rng.choice(_DISTANCES) if rng.random() < .8 else 2 * 16383 - e + rng.randrange(-70, 70))
+    form = rng.random()
+    if form < .1:
+        second = rng.choice((first, first ^ 1 << 79, first ^ 1, 0, 1 << 79))
+    elif form < .2:                          # a difference of which 64 bits go, and one almost half a last bit off
+        n, distance = rng.choice(((_ALL, 1), (_ONE | 1, 65)))
+        first, second = 0x4000 << 64 | _ONE, 0xC000 - distance << 64 | n
+    memory = rng.choice((1, 2, 3, _ALL, 1 << 8 * size >> 1)) & (1 << 8 * size) - 1
+    if size in (4, 8) and rng.random() < .7:
+        memory = (float80.to32 if size == 4 else float80.to64)(second, 0x37F)[0]
+    return first, second, memory.to_bytes(size, "little")
+
+
+def test_the_ends_of_ranges_are_where_the_oracle_has_them(interpreter):
+    rng, failures = random.Random(SEED), []
+    rounded = {"fist", "fistp", "frndint"}
+    for row in [row for row in machines.rows() if row in X87_ROWS and row.meaning in MEANINGS and row.meaning in PYTHON_MEANINGS]:
+        for _ in range(100 * ROUNDS):
+            first, second, memory = edge(rng, row)
+            u = host.Unit(0x37F | (rng.randrange(4) << 10 if row.meaning in rounded else 0), 3 << 11, 0xFC3F,
+                          (first, second, *[0] * 6))
+            code = bytes([row.opcode, row.reg << 3 | 6 if row.mod == "mem" else 0xC0 | row.reg << 3 | (1 if row.rm is None else row.rm)])
+            state, data = to_state(u), memory.ljust(DATA_SIZE, b"\0")
+            ours, theirs = machines.on_oracle(code, state, data), interpreter.run(code, state, data)
+            if ours != theirs:
+                failures.append(f"{code.hex()} {row.mnemonic} [{show(u)}] {memory.hex()}: {ours.end} {show(to_unit(ours.state))} "
+                                f"{ours.data[:10].hex()} / {theirs.end} {show(to_unit(theirs.state))} {theirs.data[:10].hex()}")
+    report(failures)
+
+
 def test_regions_do_what_the_interpreter_does():
     plain, guest = Guest(engine("interp")), Guest(engine())
     some = [(code, state, data, f"{code.hex()} {row.mnemonic} [{show(u)}] {data[:10].hex()}")

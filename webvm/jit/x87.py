@@ -187,7 +187,7 @@ class _Kit:
         with f.if_(((high ^ other) & _SIGN).is_zero()):
             f.set(m, m + n)
             with f.if_(m < n):
-                f.set(low, (low >> 1) | (low & 1) | (m << 63))
+                f.set(low, (low >> 1) | (m << 63))       # d is below 64, so the bit that goes is 0
                 f.set(m, (m >> 1) | _ONE)
                 f.set(ea, ea + 1)
         with f.else_():
