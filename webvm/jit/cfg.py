@@ -172,12 +172,14 @@ class Graph:
     entries  where the region may be entered
     entry    the first block: the only entry, or SWITCH: a block without instructions that leads to the rip that is asked for.
              Indirect jumps lead to it, and edges into the middle of a loop are led over it, so that every loop has one head.
+             Where there is one entry, such edges leave the region instead: seen from where they lead to, the loop has one head.
     blocks   start -> Block
     order    starts in reverse post-order; number is the inverse
     idom     start -> immediate dominator
     loops    heads of loops
     merges   blocks that need a label of their own
     detours  edges (from, to) that are led over SWITCH
+    cuts     edges that leave the region although they lead to a block of it
     """
 
     def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True):
@@ -185,6 +187,7 @@ class Graph:
         self.blocks = self._collect(entries, fetch, most_ops)
         self.entries = [rip for rip in entries if rip in self.blocks]
         self.detours: set[tuple[int, int]] = set()
+        self.cuts: set[tuple[int, int]] = set()
         arms = set(self.entries)
         if not structured:
             self.detours = {(s, t) for s, block in self.blocks.items() for t in block.edges if t in self.blocks}
@@ -192,8 +195,11 @@ class Graph:
         if self.entries:
             self._analyse(arms)
             while strange := [(s, t) for s, t in self._back if not self.dominates(t, s)]:
-                self.detours.update(strange)
-                arms |= {t for _, t in strange}
+                if self.entry == SWITCH:
+                    self.detours.update(strange)
+                    arms |= {t for _, t in strange}
+                else:
+                    self.cuts.update(strange)
                 self._analyse(arms)
 
     def _analyse(self, arms):
@@ -235,14 +241,15 @@ class Graph:
             if block.end == "jump_indirect":
                 found = [SWITCH] if SWITCH in self.blocks else []
             else:
-                found = [SWITCH if (start, t) in self.detours else t for t in block.edges if t in self.blocks]
+                found = [SWITCH if (start, t) in self.detours else t for t in block.edges
+                         if t in self.blocks and (start, t) not in self.cuts]
             self._edges[start] = found
         return found
 
     def leaves(self, start) -> bool:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""
         block = self.blocks[start]
-        return block.end not in ("jump", "branch") or any(t not in self.blocks for t in block.edges)
+        return block.end not in ("jump", "branch") or any(t not in self.blocks or (start, t) in self.cuts for t in block.edges)
 
     def _order(self):
         order, seen, stack = [], {self.entry}, [(self.entry, iter(self.edges(self.entry)))]

@@ -230,7 +230,7 @@ class Region(Emitter):
     def _goto(self, x, y):
         """From the end of block x to the rip y."""
         graph = self.graph
-        if y not in graph.blocks:
+        if y not in graph.blocks or (x, y) in graph.cuts:
             self._spill(graph.blocks[x])                    # out of the region
             if 0 < y < 1 << 32:
                 self._jump_to(w.i32(y))
@@ -299,7 +299,7 @@ class Region(Emitter):
 
     def _callout(self, block, call: bytes):
         """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
-        following = self.graph.blocks.get(block.next)
+        following = next(iter(self.graph.edges(block.start)), None)     # by way of the switch, perhaps
         other = self._pay() + w.get(self.next) + w.RETURN
         if self.options.resume:
             resume = w.get(self.next) + w.get(0) + w.i32(block.next) + w.call(self.imports.resume) + w.tee(self.next)
@@ -310,7 +310,7 @@ class Region(Emitter):
             return
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
-        self._load(following.live_in)
+        self._load(self.graph.blocks[following].live_in)
         self._goto(block.start, block.next)
 
     def _end_call(self, block):
