@@ -454,3 +454,28 @@ def test_random_jump_tables_reach_every_target(engines):
     pair.warmed(CODE, *sorted({cases[k] for k in steps[:30]}), fuel=100000)
     found = pair.agree(end="syscall", fuel=1 << 16)
     assert found.state.gpr[RDX] == sum(8 ** k for k in steps[:-1])
+
+
+def test_modules_are_evicted_and_their_code_goes_on():
+    """Two loops in turn, with room for one module: each is dropped for the other, and both count right."""
+    guest = Guest(engine())
+    translator = guest.translator
+    translator.most_modules = 1
+    loops = [CODE, CODE + 0x100]
+    for address in loops:
+        guest.space.write(address, bytes.fromhex("48ffc0 48ffc9 75f8 c3"))          # inc rax; dec rcx; jnz; ret
+    out = TOP - 8
+    guest.space.write(out, (0x600000).to_bytes(8, "little"))
+    total = 0
+    for turn in range(6):
+        address = loops[turn % 2]
+        guest.space.set(RCX, 1000)
+        guest.space.set(RSP, out)
+        guest.space.rip = address
+        guest.run()
+        total += 1000
+        assert guest.space.get(RAX) == total and guest.space.rip == 0x600000
+        assert guest.translate([address]) == 1 and guest.is_region(address)
+        translator._evict()
+        assert len(translator._batches) == 1 and not guest.is_region(loops[1 - turn % 2])
+    assert translator.counters.evicted == 5

@@ -17,7 +17,7 @@ from . import layout as at
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
-from .handler import R_COUNT, R_HANDLER, R_TARGET, RECORD, UNLINKED
+from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
 from .region import Imports, Options, Region
 
 log = logging.getLogger("webvm.jit")
@@ -29,6 +29,8 @@ MOST_WATCHED = 120              # blocks behind an entry that is watched
 MOST_ENTRIES = 100              # of such a region
 MOST_OPS_SHARED = 2500          # instructions in it
 SHARE = 3                       # translation pauses for so many times the time it took
+MOST_MODULES = 600              # that are kept at a time; those whose regions were installed longest ago go
+MOST_BYTES = 24 << 20           # and of their Wasm together
 BATCH = 24                      # regions in a module at most
 SLICE = 0.008                   # seconds of translation at a time
 
@@ -49,13 +51,14 @@ class Compiled:
         return all(space.read(first, len(code)) == code for first, code in self.ranges)
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     """The regions of a module, whose exports are their entries, in order."""
     regions: list[Compiled]
     module: object                                      # what the engine compiled
     place: dict[int, int] = field(default_factory=dict)                 # entry -> number of the export
     region: dict[int, Compiled] = field(default_factory=dict)           # entry -> region
+    used: int = 0                                       # when a region of it was last installed
 
     def __post_init__(self):
         for region in self.regions:
@@ -82,7 +85,7 @@ class Counters:
     def __init__(self):
         self.regions = self.instructions = self.bytes = 0
         self.translate_seconds = self.compile_seconds = 0.0
-        self.installed = 0
+        self.installed = self.evicted = 0
 
 
 class Translator:
@@ -97,7 +100,9 @@ class Translator:
         self.strict = False                             # let it fail loudly, as tests want
         self.beside = True                              # modules are compiled while the guest goes on
         self.trace = None                               # hears of each region made, see trace.tracer
+        self.most_modules, self.most_bytes = MOST_MODULES, MOST_BYTES
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
+        self._batches: list[Batch] = []                 # all of them
         self._code: dict = defaultdict(_Code)           # of each space
         self._compiling: list = []                      # (space, batch)
         self._early = Early(WARM)
@@ -124,6 +129,7 @@ class Translator:
     def _hot(self, space) -> None:
         code = self._code[space]
         self._install_compiled()
+        self._evict()
         watched = code.watched
         for rip in dict.fromkeys(space.hot()):
             if rip in watched:
@@ -196,6 +202,30 @@ class Translator:
         for rip in batch.place:
             self._known.setdefault(rip, []).append(batch)
         self._early.expect(batch.place)
+        self._batches.append(batch)
+        batch.used = self.counters.installed
+
+    def _evict(self) -> None:
+        """Drop what was installed longest ago while there is too much. No region is on the stack now."""
+        size = sum(batch.module.n_bytes for batch in self._batches)
+        while len(self._batches) > self.most_modules or size > self.most_bytes and len(self._batches) > 1:
+            oldest = min(self._batches, key=lambda batch: batch.used)
+            self._batches.remove(oldest)
+            size -= oldest.module.n_bytes
+            for rip in oldest.place:
+                self._known[rip].remove(oldest)
+                if not self._known[rip]:
+                    del self._known[rip]
+            for space, code in self._code.items():
+                slots = code.links.pop(id(oldest), None)
+                if slots is not None:
+                    for rip, place in oldest.place.items():
+                        record = space.find(rip)
+                        if record and space.peek(record + R_SLOT, 4) == struct.pack("<I", slots[place]):
+                            self._take_out(space, rip)
+                            code.entries.discard(rip)
+                    space.unlink(slots)
+            self.counters.evicted += 1
 
     def keep_in(self, cache) -> None:
         """Take regions from a cache.CodeCache, and give it those made from now on."""
@@ -226,6 +256,7 @@ class Translator:
                     return False
         code.entries.add(rip)
         self.counters.installed += 1
+        batch.used = self.counters.installed
         return True
 
     @staticmethod
