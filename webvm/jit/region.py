@@ -33,6 +33,7 @@ class Options:
     """A switch for each optimisation."""
     dead_flags: bool = True     # flags that nobody reads are not computed
     cover: bool = True          # one check for several accesses off one register
+    aligned: bool = True        # aligned accesses are checked by a shorter test
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
@@ -533,7 +534,12 @@ class Region(Emitter):
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
         if bits > 8:
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
-        self._exit_if(denied)
+        if self.options.aligned and 8 < bits <= 64:
+            # Below 4 GiB and aligned, as most are, it can't go over a page's end: one test for both, the rest when that fails.
+            odd = address + w.i64(~0xFFFFFFFF | bits // 8 - 1) + w.OP["i64.and"] + w.i64(0) + w.OP["i64.ne"]
+            self._if(self._without(permission, access) + odd + w.OP["i32.or"], lambda: self._exit_if(denied))
+        else:
+            self._exit_if(denied)
         return low
 
     @staticmethod
