@@ -237,7 +237,7 @@ GIT = {name: GIT_SETTINGS + script for name, script in {
 }.items()}
 
 PROC = {
-    "ps shape": "ps -o pid=,comm= -p $$ | sed 's/^ *[0-9]* /PID /'; ps --no-headers -o stat,comm | grep -v -e awk -e cut -e grep | cut -c1,6-; ps -h -p 999999; echo $?; sleep 9 & ps -o args= -p $!; kill $!; wait $!; echo $?; pgrep -c nothing; ps -o ppid= -p $$ > /dev/null; echo $?",
+    "ps shape": "ps -o pid=,comm= -p $$ | sed 's/^ *[0-9]* /PID /'; ps --no-headers -o stat,comm > list; cut -c1,6- list; ps -h -p 999999; echo $?; sleep 9 & ps -o args= -p $!; kill $!; wait $!; echo $?; pgrep -c nothing; ps -o ppid= -p $$ > /dev/null; echo $?",
     "proc files": "cat /proc/self/comm; tr '\\0' ' ' < /proc/self/cmdline; echo; readlink /proc/self/exe; wc -l < /proc/self/status > /dev/null; echo $?; cut -d' ' -f2-3 /proc/self/stat; ls /proc/self/fd | wc -l; readlink /proc/self/cwd; grep -c . /proc/meminfo > /dev/null; echo $?; cat /proc/nothing; echo $?; (cat /proc/self/environ | tr '\\0' '\\n' | grep ^HOME); grep -E '^(Name|Uid|Gid|SigQ|Threads)' /proc/self/status | grep -v SigQ; test -r /proc/self/maps; echo $?; awk 'NR==1{print substr($0,1,0)}' /proc/uptime; echo 5 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj",
     "loader": "ldd /usr/bin/true | sed 's/ (0x.*//' | grep -v vdso; /lib64/ld-linux-x86-64.so.2 --list /usr/bin/true | grep -vc vdso; LD_DEBUG=help true | head -2; LD_PRELOAD=/no.so true; echo $?; getconf PAGESIZE; getconf ARG_MAX; ldconfig -p | wc -l",
     "getent and locale": "getent passwd root; getent group 0; getent hosts localhost | tr -s ' '; getent passwd nothing; echo $?; locale; locale -a",
