@@ -335,7 +335,7 @@ def test_filling_drops_code(make):
 
 def test_copying_drops_code(make):
     space = stale(make)
-    other = space._engine.space()
+    other = space.engine.space()
     load(other, (ADDI, RAX, 0, 10), (INT3,))
     space.copy(other, TEXT, 4096)
     assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 11)
@@ -380,7 +380,7 @@ def test_adopting_takes_the_chosen_pages_and_their_permissions(make):
     parent.protect(0x20, 6, R | W | PRESENT)
     parent.write(0x20000, b"".join(bytes([n]) * 4096 for n in range(1, 7)))
     chosen = bytes([0, R | PRESENT, R | W | PRESENT, 0, 0, PRESENT, 0, 0])
-    child = parent._engine.space()
+    child = parent.engine.space()
     child.adopt(parent, 0x1F, chosen)
     assert child.perms(0x1F, 8) == chosen
     assert [child.read(0x20000 + n * 4096, 4096) for n in range(6)] == [bytes([n]) * 4096 for n in (1, 2, 0, 0, 5, 0)]
@@ -561,7 +561,7 @@ def linked(make, *instructions, name="regions", count=3):
     space = program(make, *instructions)
     space.run(100)
     space.rip = TEXT
-    return space, space.link(space._engine.compile_regions(toy.assembled(name)), count)
+    return space, space.link(space.engine.compile_regions(toy.assembled(name)), count)
 
 
 def test_hot_code_is_reported_when_the_run_is_over(make):
@@ -675,7 +675,7 @@ def test_writing_over_code_drops_what_stands_for_it(make):
 
 def test_unlinked_slots_are_empty_and_used_again(make):
     space, slots = linked(make, (ADDI, RAX, 0, 1), (INT3,))
-    regions = space._engine.compile_regions(toy.assembled("regions"))
+    regions = space.engine.compile_regions(toy.assembled("regions"))
     space.install(TEXT, slots[0], TEXT, TEXT + 7)
     space.unlink(slots)
     space.rip = TEXT
@@ -696,7 +696,7 @@ def test_unlinked_slots_are_empty_and_used_again(make):
 
 def test_linked_slots_are_all_different_and_after_the_modules_own(make):
     space, slots = linked(make, (INT3,))
-    regions = space._engine.compile_regions(toy.assembled("regions"))
+    regions = space.engine.compile_regions(toy.assembled("regions"))
     for _ in range(100):
         slots += space.link(regions, 3)
     assert len(set(slots)) == len(slots) == 303 and min(slots) == toy.HANDLERS
@@ -709,7 +709,7 @@ def test_linked_slots_are_all_different_and_after_the_modules_own(make):
 
 def test_a_region_module_that_does_not_fit_is_refused(make):
     space, slots = linked(make, (INT3,))
-    engine = space._engine
+    engine = space.engine
     for wasm in (b"", b"not wasm", toy.assembled("regions")[:-3]):
         with raises(EngineError):
             engine.compile_regions(wasm)
@@ -723,7 +723,7 @@ def test_a_region_module_that_does_not_fit_is_refused(make):
 
 def test_a_full_table_is_reported(make):
     space, slots = linked(make, (INT3,))
-    regions = space._engine.compile_regions(toy.assembled("regions"))
+    regions = space.engine.compile_regions(toy.assembled("regions"))
     limit, engine_space.MAX_SLOTS = engine_space.MAX_SLOTS, 100
     try:
         with raises(OutOfMemory):
@@ -738,11 +738,11 @@ def test_a_full_table_is_reported(make):
 
 def test_many_slots_are_emptied_at_once(make):
     space, _ = linked(make, (INT3,))
-    regions = space._engine.compile_regions(toy.assembled("regions200"))
+    regions = space.engine.compile_regions(toy.assembled("regions200"))
     for _ in range(engine_space.MAX_SLOTS // 200):
         space.link(regions, 200)
     space.release()
-    again = space._engine.space()
+    again = space.engine.space()
     assert again.link(regions, 200)
 
 
@@ -825,7 +825,7 @@ def test_the_kernel_can_be_asked_from_deep_down(make):
 
 def test_a_region_module_may_be_compiled_beside_the_guest(make):
     space, _ = linked(make, (ADDI, RAX, 0, 1), (INT3,), (ADDI, RAX, 0, 10), (INT3,))
-    engine = space._engine
+    engine = space.engine
     before = engine.counters.modules
     several = [engine.compile_regions(toy.assembled("regions"), wait=False) for _ in range(20)]
     assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 2)
@@ -841,8 +841,8 @@ def test_a_region_module_may_be_compiled_beside_the_guest(make):
 
 def test_a_region_module_that_cannot_be_compiled_beside_the_guest_fails_when_linked(make):
     space, _ = linked(make, (INT3,))
-    bad = space._engine.compile_regions(b"not wasm", wait=False)
-    good = space._engine.compile_regions(toy.assembled("regions"), wait=False)
+    bad = space.engine.compile_regions(b"not wasm", wait=False)
+    good = space.engine.compile_regions(toy.assembled("regions"), wait=False)
     for _ in range(2):
         with raises(EngineError):
             space.link(bad, 1)

@@ -68,7 +68,7 @@ class HotGuest(Guest):
 
     def install(self, region: Region, rip: int, first=None, last=None) -> int:
         region.done()
-        engine = self.space._engine
+        engine = self.space.engine
         slot, = self.space.link(engine.compile_regions(region.module.encode()), 1)
         return self.call("install", rip, slot, rip if first is None else first, rip if last is None else last)
 

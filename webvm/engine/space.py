@@ -224,7 +224,7 @@ class Space(ABC):
     _u32: "memoryview | list[int]"
 
     def __init__(self, engine: Engine):
-        self._engine = engine
+        self.engine = engine
         self._layout = layout = engine.layout
         self._bias = layout.BIAS
         self._permissions = layout.PERMISSIONS
@@ -298,7 +298,7 @@ class Space(ABC):
 
     def run(self, fuel: int) -> int:
         """Execute at most about `fuel` instructions; returns a stop code. An exception raised in a hook is raised here."""
-        engine = self._engine
+        engine = self.engine
         outer, engine.running = engine.running, self
         self._frames += 1
         try:
@@ -323,7 +323,7 @@ class Space(ABC):
         Raises EngineError when it does not fit the interpreter, OutOfMemory when the table is full.
         """
         if not regions.ready:
-            self._engine._finish(regions)
+            self.engine._finish(regions)
         if regions.error:
             raise regions.error
         start = perf_counter()
@@ -341,7 +341,7 @@ class Space(ABC):
             free.extend(reversed(slots))
             raise
         linked.update(slots)
-        counters = self._engine.counters
+        counters = self.engine.counters
         counters.links += 1
         counters.linked_functions += count
         counters.link_seconds += perf_counter() - start
@@ -518,7 +518,7 @@ class Space(ABC):
         if self._executable(first_page, end):
             self._call("protect", first_page, n_pages, perm)
         else:
-            self.blank(self._permissions + first_page, n_pages, self._engine.stored[perm])
+            self.blank(self._permissions + first_page, n_pages, self.engine.stored[perm])
         pages = self._pages
         if end > len(pages):
             pages.extend(bytes(end - len(pages)))
@@ -546,7 +546,7 @@ class Space(ABC):
         if end > len(pages):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = perms
-        self.poke(self._permissions + first_page, perms.translate(self._engine.stored))
+        self.poke(self._permissions + first_page, perms.translate(self.engine.stored))
 
     def release(self) -> None:
         """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
@@ -557,7 +557,7 @@ class Space(ABC):
             self._give_back()
 
     def _give_back(self) -> None:
-        engine, layout = self._engine, self._layout
+        engine, layout = self.engine, self._layout
         self._released = False
         if self._linked:
             self.unlink(list(self._linked))
@@ -602,7 +602,7 @@ class Space(ABC):
 
     def _executable(self, first: int, end: int) -> bool:
         """Whether code may have been decoded from any of the pages: it comes from executable ones only."""
-        return self._engine.executable.search(self._pages, first, end) is not None
+        return self.engine.executable.search(self._pages, first, end) is not None
 
     def _back(self, end: int) -> None:
         """Grow the Memory so that guest addresses below `end` exist, and a wasm page more: the check of an access looks at

@@ -106,7 +106,7 @@ class Checker(Translator):
         record = space.find(rip)
         if record and _u32(space, record + R_HANDLER) == Tables.ENTER:
             if space not in self._stubs:
-                self._stubs[space], = space.link(space._engine.compile_regions(stub()), 1)
+                self._stubs[space], = space.link(space.engine.compile_regions(stub()), 1)
             space.poke(record + R_REGION, space.peek(record + R_SLOT, 4))
             space.poke(record + R_SLOT, _U32.pack(self._stubs[space]))
             space.poke(record + R_TRUSTED, bytes(4))
@@ -114,7 +114,7 @@ class Checker(Translator):
         return installed
 
     def hot(self, space) -> None:
-        if self._busy or space._engine.raised:
+        if self._busy or space.engine.raised:
             return
         reported = space.hot()
         others = [rip for rip in reported if not self._is_stub(space, rip)]
@@ -188,7 +188,7 @@ class _Check:
     @contextmanager
     def _alone(self):
         space = self.space
-        image, n = space._engine.image, space.pages
+        image, n = space.engine.image, space.pages
         hooks = space.on_syscall, space.on_fault
         permissions = space.peek(at.PERMISSIONS, n)
         space.on_syscall, space.on_fault = self._syscall, self._fault
@@ -307,7 +307,7 @@ class _Check:
 
     def _text(self, rip: int) -> str:
         try:
-            return str(decode(self.space.read(rip, 15), rip, features=self.space._engine.image.features))
+            return str(decode(self.space.read(rip, 15), rip, features=self.space.engine.image.features))
         except (Undefined, Truncated):
             return "?"
 

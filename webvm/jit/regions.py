@@ -83,8 +83,8 @@ class Counters:
     """What translation has done so far."""
 
     def __init__(self):
-        self.regions = self.instructions = self.bytes = 0
-        self.translate_seconds = self.compile_seconds = 0.0
+        self.regions = self.instructions = 0
+        self.translate_seconds = 0.0                    # what the engine takes for the modules is in its own counters
         self.installed = self.evicted = 0
 
 
@@ -187,7 +187,7 @@ class Translator:
     def _kept(self, space, rip):
         """The batches of earlier runs that may do."""
         for regions, wasm in self.cache.lookup(rip, space.read) if self.cache else ():
-            batch = Batch(regions, space._engine.compile_regions(wasm, wait=not self.beside))
+            batch = Batch(regions, space.engine.compile_regions(wasm, wait=not self.beside))
             if batch.module.ready:
                 self._know(batch)
                 yield batch
@@ -275,18 +275,15 @@ class Translator:
         if not graphs:
             return
         wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first))
-        translated = perf_counter()
-        batch = Batch(regions, space._engine.compile_regions(wasm, wait=False))
+        counters = self.counters
+        counters.regions += len(regions)
+        counters.instructions += sum(region.instructions for region in regions)
+        counters.translate_seconds += perf_counter() - start
+        batch = Batch(regions, space.engine.compile_regions(wasm, wait=False))
         self._code[space].busy.update(batch.place)
         self._compiling.append((space, batch))
         if self.cache:
             self.cache.add(regions, wasm)
-        counters = self.counters
-        counters.regions += len(regions)
-        counters.instructions += sum(region.instructions for region in regions)
-        counters.bytes += len(wasm)
-        counters.translate_seconds += translated - start
-        counters.compile_seconds += perf_counter() - translated
         self._install_compiled()
 
     def _install_compiled(self) -> None:
@@ -305,22 +302,20 @@ class Translator:
         self._compiling = waiting
 
     def _graphs(self, space, entries) -> list[Graph]:
-        code, graphs, done = self._code[space], [], set()
+        code, at_entry = self._code[space], {}          # the latest graph of each entry
 
         def fetch(start): return self._block(space, start)
         for rip in entries:
-            if rip in done:
+            if rip in at_entry:
                 continue
             graph = Graph([rip], fetch, structured=self.options.structured)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
-            jumps = self.options.switches and any(block.end == "jump_indirect" and block.ops[-1].index < at.ZERO or block.end == "jump_indirect"
-                                                  and block.ops[-1].shape.kinds == ("r",) for block in graph.blocks.values())
-            if jumps:
+            if self.options.switches and any(map(_has_choice, graph.blocks.values())):
                 graph = self._shared(code, rip, fetch) or graph
-            done.update(graph.entries)
-            graphs = [other for other in graphs if not set(other.entries) & set(graph.entries)] + [graph]
-        return graphs
+            at_entry.update(dict.fromkeys(graph.entries, graph))
+        graphs = {id(graph): graph for graph in at_entry.values()}.values()
+        return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)]
 
     def _shared(self, code, rip, fetch) -> Graph | None:
         """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
@@ -362,6 +357,11 @@ class Translator:
             size = sum(len(block.ops) for block in graph.blocks.values())
             regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size))
         return m.encode(), regions
+
+
+def _has_choice(block) -> bool:
+    """Whether a block ends with a jump to one of several places, as a switch does: off a register, or a table."""
+    return block.end == "jump_indirect" and (block.ops[-1].index < at.ZERO or block.ops[-1].shape.kinds == ("r",))
 
 
 def _ranges(graph) -> list[tuple[int, int]]:
