@@ -14,7 +14,6 @@ from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import layout as at
 from webvm.jit import regions
-from webvm.jit.interpreter import BASELINE
 from webvm.jit.region import Options
 from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg
@@ -34,7 +33,7 @@ ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP",
 
 def engine(tier: str = "jit", options: Options = Options()) -> NativeEngine:
     """An engine that translates nothing by itself."""
-    made = NativeEngine(machine_image.Image(tier=tier, options=options))
+    made = NativeEngine(machine_image.Image(machines.FEATURES, tier=tier, options=options))
     made.hot = None
     if made.image.translator is not None:
         made.image.translator.beside, made.image.translator.strict = False, True
@@ -169,7 +168,7 @@ def on_oracle(code: bytes, state, data: bytes, stack: bytes, most: int = 20000) 
             if not CODE <= rip < CODE + CODE_SIZE:
                 end = "fault"
                 break
-            insn = decoded[rip] = decode(code[rip - CODE:rip - CODE + 15].ljust(15, b"\xf4"), rip, features=BASELINE)
+            insn = decoded[rip] = decode(code[rip - CODE:rip - CODE + 15].ljust(15, b"\xf4"), rip, features=machines.FEATURES)
         try:
             Oracle(insn, state, memory).step()
         except (Trap, SystemCall, GuestFault) as stop:
@@ -238,7 +237,7 @@ def pieces() -> list[Piece]:
     for row, code, _, _ in cases(1):
         if row.meaning in LEFT_OUT or row.rep or row.repz or any(word in row.meaning for word in ("div", "ud", "fx", "sysc")):
             continue
-        insn = decode(code, CODE, features=BASELINE)
+        insn = decode(code, CODE, features=machines.FEATURES)
         operands = insn.operands
         memory = any(isinstance(o, Mem) for o in operands)
         if any(isinstance(o, Mem) and o.rip for o in operands) or memory and row.meaning in ("bt", "bts", "btr", "btc"):

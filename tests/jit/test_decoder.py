@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.x86 import machines
 from tests.x86.sweep import executable_sections
 from webvm.engine.native import NativeEngine
 from webvm.jit import handler as h
 from webvm.jit import image, layout
 from webvm.jit.decoder import BLOCK_LIMIT, TERMINATORS, Tables
-from webvm.jit.interpreter import BASELINE
 from webvm.x86.decode import Truncated, Undefined, decode
 from webvm.x86.insn import Imm, Reg, Rel
 from webvm.x86.meaning import MEANINGS
@@ -32,9 +32,9 @@ class Decoder:
     """Has the interpreter decode a block; `records(code)` are its records, unpacked."""
 
     def __init__(self):
-        self.tables = Tables(BASELINE)
+        self.tables = Tables(machines.FEATURES)
         self.joined = {first + cc: shape for shape, first in enumerate(self.tables.fusions) if first for cc in range(16)}
-        self.space = NativeEngine(image.Image()).space()
+        self.space = NativeEngine(image.Image(features=machines.FEATURES)).space()
         self.space.on_fault = lambda address, access: False
         self.space.on_syscall = lambda: False
         self.space.protect(CODE // PAGE, 1, 5 | 32)
@@ -121,7 +121,7 @@ def check(decoder: Decoder, code: bytes) -> list[str]:
         if fields[0] == Tables.GOTO:
             break
         try:
-            insn = decode(code.ljust(64, b"\xf4"), CODE + at, at, features=BASELINE)
+            insn = decode(code.ljust(64, b"\xf4"), CODE + at, at, features=machines.FEATURES)
         except Undefined:
             if fields[0] != Tables.ESCAPE:
                 found.append(f"{code[at:at + 15].hex()}: undefined, yet has a handler")

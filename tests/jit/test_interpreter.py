@@ -12,7 +12,6 @@ from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg
 from webvm.x86.meaning import AF, CF, MEANINGS, OF, PF, RAX, SF, ZF
 from webvm.x86.oracle import PYTHON_MEANINGS
-from webvm.jit.interpreter import BASELINE
 
 SEED = int(os.environ.get("WEBVM_SEED", 1))
 ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 4))
@@ -120,7 +119,7 @@ def test_interpreter_agrees_with_oracle_on_every_row(interpreter):
         wrong = difference(a, b)
         n += 1
         if wrong:
-            failures.append(f"{code.hex()} {decode(code, machines.CODE, features=BASELINE)} {row}: oracle / interpreter {wrong}")
+            failures.append(f"{code.hex()} {decode(code, machines.CODE, features=machines.FEATURES)} {row}: oracle / interpreter {wrong}")
     assert n > 3000
     report(failures)
 
@@ -130,7 +129,7 @@ def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
     for row, code, state, data in cases(1):
         if row.meaning in NOT_JUDGED or row.meaning in PYTHON_MEANINGS or row.meaning == "test" and row.reg == 1:      # unicorn lacks F6 /1
             continue
-        insn = decode(code, machines.CODE, features=BASELINE)
+        insn = decode(code, machines.CODE, features=machines.FEATURES)
         if row.opcode in (0x0D, 0x18) and row.map == 1 and isinstance(insn.operands[0], Reg):
             continue                                     # nor has it the register forms in the place of prefetches
         if row.meaning in ("shld", "shrd") and (insn.size == 2 or isinstance(insn.operands[0], Mem) and insn.operands[0].rip):

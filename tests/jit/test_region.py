@@ -15,7 +15,6 @@ from tests.x86 import machines
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import regions
-from webvm.jit.interpreter import BASELINE
 from webvm.jit.region import Options
 from webvm.x86.decode import decode
 
@@ -74,7 +73,7 @@ def test_region_of_every_row_agrees_with_the_interpreter(interpreter):
     guest, some, failures, n = Guest(engine()), [], [], 0
     for row, code, state, data in cases(ROUNDS):
         n += 1
-        some.append((code, state, data, f"{code.hex()} {decode(code, CODE, features=BASELINE)} {row}"))
+        some.append((code, state, data, f"{code.hex()} {decode(code, CODE, features=machines.FEATURES)} {row}"))
         if len(some) == CODE_SIZE // ROOM:
             failures += judged(some, interpreter, guest)
             some = []
@@ -150,7 +149,7 @@ def test_random_programs_agree_when_translated_as_they_run(interpreter, pool, mo
     """Twice in small slices: regions take the interpreter's place while it is in the middle of loops and calls, and others theirs."""
     monkeypatch.setattr(regions, "SLICE", 1)
     monkeypatch.setattr(regions, "SHARE", 0)
-    image = machine_image.Image()
+    image = machine_image.Image(machines.FEATURES)
     image.warm, image.rehot = 2, 3
     image.translator.strict = True
     guest, failures = Guest(NativeEngine(image)), []

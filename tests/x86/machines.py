@@ -13,10 +13,12 @@ from unicorn import x86_const as u
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import layout
-from webvm.jit.interpreter import BASELINE
 from webvm.x86 import opcodes
 from webvm.x86.decode import decode
 from webvm.x86.oracle import GuestFault, Oracle, State, SystemCall, Trap
+from webvm.x86.processor import CPUS
+
+FEATURES = CPUS["max"]
 
 CODE, DATA, DATA_SIZE = 0x400000, 0x500000, 0x2000
 MIDDLE = DATA + 0x1000
@@ -65,10 +67,10 @@ class PageMemory:
 
 def on_oracle(code: bytes, state: State, data: bytes) -> Outcome:
     state, memory, end = state.copy(), PageMemory(data), "ok"
-    insn = decode(code, CODE, features=BASELINE)
+    insn = decode(code, CODE, features=FEATURES)
     try:
         while True:
-            Oracle(insn, state, memory).step()
+            Oracle(insn, state, memory, FEATURES).step()
             if state.rip != CODE or insn.rep is None:
                 break
     except Trap as trap:
@@ -85,7 +87,7 @@ class Interpreter:
     ENDS = {layout.FUEL: "ok", layout.ILLEGAL: "UD", layout.DIVIDE: "DE", layout.BREAKPOINT: "BP", layout.PROTECTION: "GP"}
 
     def __init__(self):
-        self.image = machine_image.Image()
+        self.image = machine_image.Image(features=FEATURES)
         self.space = NativeEngine(self.image).space()
         self.space.on_fault, self.space.on_syscall = self._fault, self._syscall
         self.space.protect(CODE >> 12, 1, 5 | 32)
@@ -118,6 +120,7 @@ class Interpreter:
 class Unicorn:
     def __init__(self):
         uc = self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+        uc.ctl_set_cpu_model(u.UC_CPU_X86_EPYC_ROME)
         uc.mem_map(CODE, 0x1000)
         uc.mem_map(DATA, DATA_SIZE)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._interrupt)
@@ -167,9 +170,9 @@ class Unicorn:
 
 
 def rows():
-    """Every row of the tables that the default processor has, VEX and EVEX apart."""
+    """Every row of the tables that the processor with most features has, VEX and EVEX apart."""
     seen = {}
-    for entry in opcodes.view(BASELINE)[:4 << 10]:
+    for entry in opcodes.view(FEATURES)[:4 << 10]:
         for row in entry if isinstance(entry, tuple) else (entry,):
             if row is not None:
                 seen[row.index] = row

@@ -6,7 +6,7 @@ the function decides beyond reading tables (prefixes, ModRM, immediates) follows
 import struct
 from dataclasses import replace
 
-from ..x86 import integer, opcodes, sse, system, x87_common    # noqa: F401  register their meanings
+from ..x86 import integer, opcodes, oracle, system, x87_common    # noqa: F401  register their meanings
 from ..x86.meaning import MEANINGS
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke

@@ -37,6 +37,7 @@ class Effects:
     traps: bool = False                 # may have to be executed by the interpreter instead
     conditional: bool = False           # registers are written under a condition
     repeats: bool = False
+    routines: list = field(default_factory=list)         # names of those called
     strange: bool = False               # something that regions leave to the interpreter
 
 
@@ -144,6 +145,10 @@ class _Observer(Machine):
         self.e.strange = True
         return Int(self, None, 64)
 
+    def features(self):
+        self.e.strange = True
+        return frozenset()
+
     def base(self, segment): return Int(self, None, 64)
     def set_base(self, segment, value): pass
     def cell(self, name): return Int(self, None, {"mxcsr": 32, "fcw": 16, "fsw": 16, "ftw": 8, "df": 32, "x87_value": 64, "x87_high": 32}[name])
@@ -173,6 +178,15 @@ class _Observer(Machine):
         self.inside += 1
         body()
         self.inside -= 1
+
+    def choose(self, condition, yes, no):
+        yes()
+        return no()
+
+    def call(self, routine, *values):
+        if not routine.inline:
+            self.e.routines.append(routine.name)
+        return super().call(routine, *values)
 
     def trap_if(self, condition, vector): self.e.traps = True
     def trap(self, vector): self.e.strange = True

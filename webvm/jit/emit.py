@@ -4,9 +4,10 @@ A raw value is the WebAssembly that pushes it. Knows how operators become instru
 where registers, operands and flags live is for the subclasses to say.
 """
 from ..wasm import encoding as w
-from ..x86.meaning import Bool, Machine
+from ..x86.meaning import Bool, Int, Machine, Vec
 
 _SHORT = 10        # bytes that may be pushed twice rather than kept in a local
+_TYPES = {Bool: "i32", Int: "i64", Vec: "v128"}
 _CONST = {"i32": w.i32, "i64": w.i64, "v128": w.v128}
 
 
@@ -37,5 +38,29 @@ class Emitter(Machine):
         body()
         inner, self.out = b"".join(self.out), outer
         return inner
+
+    def nested_value(self, make) -> bytes:
+        """Statements, then the value that `make` returns."""
+        result = None
+
+        def body():
+            nonlocal result
+            result = make()
+        return self.nested(body) + result.raw
+
+    def value(self, type: str, raw):
+        """A raw i64 or v128 as an Int or a Vec."""
+        return Int(self, raw, 64) if type == "i64" else Vec(self, raw)
+
+    def choose(self, condition: Bool, yes, no):
+        answer = None
+
+        def chosen():
+            nonlocal answer
+            answer = yes()
+            return answer
+        first, second = self.nested_value(chosen), self.nested_value(no)
+        type = _TYPES[answer.__class__]
+        return answer._like(self.let(type, w.if_(condition.raw, first, second, w.TYPES[type])))
 
     def when(self, condition: Bool, body): self.out.append(w.if_(condition.raw, self.nested(body)))

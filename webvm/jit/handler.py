@@ -4,6 +4,7 @@ A record is a decoded instruction in the arena, RECORD bytes; `jit.decoder` fill
 run time, so that one handler serves all instructions of a shape. A handler returns the record to run next, or 0 to
 leave `run`, with STOP and RIP set.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..wasm import encoding as w
@@ -79,6 +80,8 @@ class Runtime:
     clock: int      # () -> f64: nanoseconds
     divide: int     # (high i64, low i64, divisor i64) -> i64: the quotient of 128 bits by 64, unsigned, which must fit
     x87: dict[str, int]     # (a i64, b i64) -> i32: see x87.py
+    routine: Callable[[str], int]       # of x86.meaning.ROUTINES, by name
+    features: frozenset[str]
 
 
 def field(op: str, offset: int) -> bytes:
@@ -240,6 +243,8 @@ class Handler(Emitter):
     def writable(self, address, bits): self._check(address.raw, bits, at.WRITE)
 
     # ---- control registers
+    def features(self): return self.runtime.features
+
     def time_stamp(self):
         return Int(self, self.let("i64", w.call(self.runtime.clock) + w.OP["i64.trunc_sat_f64_u"]), 64)
 
@@ -275,6 +280,10 @@ class Handler(Emitter):
         self.out.append(self._operand_memory(k) + value.raw + w.access(STORE[value.bits], at.BIAS + offset))
 
     def call_shared(self, name, a, b): return self.let("i32", a.raw + b.raw + w.call(self.runtime.x87[name]))
+
+    def call(self, routine, *values):
+        raw = b"".join(v.raw for v in values) + w.call(self.runtime.routine(routine.name))
+        return self.value(routine.result, self.let(routine.result, raw))
 
     # ---- control
     def next_ip(self):
@@ -365,15 +374,6 @@ class Handler(Emitter):
         return (Int(self, self.let("i64", state("i64.load", at.FLAG_A)), 64),
                 Int(self, self.let("i64", state("i64.load", at.FLAG_B)), 64),
                 lambda: Int(self, state("i64.load8_u", at.FLAG_KIND + 1), 64))
-
-    def nested_value(self, make) -> bytes:
-        """Statements, then the value that `make` returns."""
-        result = None
-
-        def body():
-            nonlocal result
-            result = make()
-        return self.nested(body) + result.raw
 
     def flags_rest(self): return Int(self, self.let("i64", state("i64.load32_u", at.EFLAGS_REST)), 32)
     def set_flags_rest(self, value): self.out.append(w.i32(0) + value.raw + w.access("i64.store32", at.EFLAGS_REST))

@@ -218,7 +218,7 @@ class Image:
             insn = self._fetch(memory, rip)
             self.escapes[insn.mnemonic] = self.escapes.get(insn.mnemonic, 0) + 1
             state = SpaceState(space)
-            Oracle(insn, state, memory).execute()
+            Oracle(insn, state, memory, self.features).execute()
         except Left:
             return at.LEFT
         except Undefined as wrong:

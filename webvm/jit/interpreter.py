@@ -6,7 +6,8 @@ contract with an engine (imports, exports) stands in the docstring of `build`.
 from ..wasm import encoding as w
 from ..wasm.module import Module
 from ..x86 import flags, integer
-from ..x86.meaning import Int
+from ..x86.meaning import ROUTINES, Int
+from ..x86.processor import CPUS, DEFAULT
 from ..x86.x87_common import FUNCTIONS
 from . import decoder
 from . import layout as at
@@ -16,7 +17,7 @@ from .decoder import HASH_MASK, INDEX_LIMIT, Tables, hash_slot, index_code
 from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
                       UNLINKED, Handler, Runtime, Shape, generate)
 
-BASELINE = frozenset({"lahf_lm"})      # CPUID features beyond x86-64 with SSE2 that the guest is shown
+BASELINE = CPUS[DEFAULT]               # CPUID features beyond x86-64 with SSE2 that the guest is shown
 REGION_SHARE = 3                       # regions may spend fuel << this in a run
 MOST_REGION_FUEL = 1 << 30
 
@@ -56,6 +57,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       flags() -> i32                          the arithmetic flags, packed
       divide(high i64, low i64, divisor i64) -> i64
       x87(which i32, a i64, b i64) -> i32     one of x87.py's functions, in the order of their names
+      and by its name each routine of meanings (x86.meaning.ROUTINES) that some instruction calls
       clock() -> f64                          the import
     """
     tables = Tables(features, fuse)
@@ -73,7 +75,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
                       arrive=m.declare("arrive", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
                       escape=m.declare("escape", "i32", "i32"), syscall=m.declare("syscall", "i32", "i32"),
                       flags=m.declare("flags", "", "i32", export=True), clock=clock,
-                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True), x87={})
+                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True), x87={}, routine=_Routines(m),
+                      features=features)
     m.export("clock", clock)
     forget = m.declare("forget", "i32 i32", "", export=True)
 
@@ -102,6 +105,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
         index = m.declare(str(shape), "i32", "i32")
         m.define(index, *generate(shape, runtime))
         handlers.append(index)
+    runtime.routine.define(runtime)
     m.table = handlers + list(runtime.x87.values())
     _x87(m, len(handlers))
     regions = m.declare_table("table", 1)                   # 0 is nobody's slot
@@ -119,6 +123,30 @@ class _Helper(Handler):
     def __init__(self, function: Function, runtime: Runtime):
         super().__init__(Shape("nop", 64, (), ()), runtime)
         self.first_local, self.locals, self.out = len(function.params), function.locals, function.out
+
+
+class _Routines:
+    """The functions of the interpreter that are routines of the meanings, each made once it is asked for."""
+
+    def __init__(self, module: Module):
+        self.module, self.index = module, {}
+
+    def __call__(self, name: str) -> int:
+        if name not in self.index:
+            routine = ROUTINES[name]
+            self.index[name] = self.module.declare(name, " ".join(routine.parameters), routine.result, export=True)
+        return self.index[name]
+
+    def define(self, runtime) -> None:
+        done = 0
+        while done < len(self.index):                      # one may ask for another
+            name, index = list(self.index.items())[done]
+            routine = ROUTINES[name]
+            f = Function(self.module, name, " ".join(routine.parameters), routine.result, index=index)
+            e = _Helper(f, runtime)
+            result = routine.function(e, *(e.value(p.type, p.raw) for p in f.params))
+            self.module.define(index, f.locals, b"".join(f.out) + result.raw)
+            done += 1
 
 
 def _cell(op: str, offset: int) -> X: return c32(0).load(op, offset)

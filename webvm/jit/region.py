@@ -9,7 +9,7 @@ The code of instructions comes from the meanings; here is where operands live, a
 from the dominator tree (N. Ramsey, "Beyond Relooper", ICFP 2022); several entries, indirect jumps and edges into the middle
 of a loop share one br_table (cfg.SWITCH).
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..wasm import encoding as w
 from ..x86 import flags
@@ -50,6 +50,7 @@ class Imports:
     flags: int          # () -> the arithmetic flags, from the state in memory
     divide: int         # (high, low, divisor) -> quotient
     x87: int            # (which, a, b) -> 0, or 1 where the oracle is to do it
+    routines: dict[str, int] = field(default_factory=dict)     # by name, see x86.meaning.ROUTINES
 
 
 class Const(bytes):
@@ -121,10 +122,17 @@ class Region(Emitter):
     def const(self, type, n):
         return Const(super().const(type, n), n & ((1 << (32 if type == "i32" else 64 if type == "i64" else 128)) - 1))
 
+    def keep(self, type_, raw): return raw if type(raw) is Const else super().keep(type_, raw)
+
     def prim(self, op, *raws):
-        if type(raws[-1]) is Const and op[:4] in ("i64.", "i32.") and all(type(r) is Const for r in raws):
-            value = PRIM[op](*(r.value for r in raws))
-            return self.const("i32" if op[1] == "3" or op[4:] in _TESTS else "i64", value)
+        if type(raws[-1]) is Const:
+            if op == "select":
+                return raws[0] if raws[2].value else raws[1]
+            if op == "i8x16.swizzle":
+                return self.shuffle(raws[0], self.const("v128", 0), [min(i, 16) for i in raws[1].value.to_bytes(16, "little")])
+            if op in _FOLDED and all(type(r) is Const for r in raws):
+                value = PRIM[op](*(r.value for r in raws))
+                return self.const(_FOLDED[op], value)
         return b"".join(raws) + w.OP[op]
 
     def wrap(self, raw, bits):
@@ -632,6 +640,21 @@ class Region(Emitter):
         self._if(raw, body)
         self.inside -= 1
 
+    def choose(self, condition, yes, no):
+        raw = condition.raw
+        if type(raw) is Const:
+            return yes() if raw.value else no()
+        self.depth += 1
+        answer = super().choose(condition, yes, no)
+        self.depth -= 1
+        return answer
+
+    def call(self, routine, *values):
+        if routine.inline:
+            return super().call(routine, *values)
+        raw = b"".join(v.raw for v in values) + w.call(self.imports.routines[routine.name])
+        return self.value(routine.result, self.let(routine.result, raw))
+
     def trap_if(self, condition, vector): self._exit_unless_known(condition)
     def slow_if(self, condition): self._exit_unless_known(condition)
 
@@ -758,5 +781,8 @@ def _spread(rips: list[int]) -> _Places:
         bits += 1
 
 
+# What is computed here where all operands are known, and its type.
 _TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}
+_FOLDED = {op: "v128" if "x" in op[:4] or op[0] == "v" else "i32" if op[1] == "3" or op[4:] in _TESTS else "i64" for op in PRIM
+           if op[0] in "iv" and not op.endswith(("bitmask", "all_true", "any_true"))}
 _NUMBER = {"cf": CF, "pf": 2, "af": AF, "zf": 6, "sf": 7, "of": OF}

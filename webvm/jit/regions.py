@@ -12,6 +12,7 @@ from itertools import chain
 from time import perf_counter
 
 from ..wasm.module import Module
+from ..x86.meaning import ROUTINES
 from . import build
 from . import layout as at
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
@@ -332,13 +333,16 @@ class Translator:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes."""
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
+        routines = dict.fromkeys(name for graph in graphs for block in graph.blocks.values() for op in block.ops for name in op.effects.routines)
         imports = Imports(enter=m.import_function("env", "enter", "i32 i32", "i32"),
                           resume=m.import_function("env", "resume", "i32 i32 i32", "i32"),
                           syscall_out=m.import_function("env", "syscall_out", "i32", "i32"),
                           escape_out=m.import_function("env", "escape_out", "i32", "i32"),
                           flags=m.import_function("env", "flags", "", "i32"),
                           divide=m.import_function("env", "divide", "i64 i64 i64", "i64"),
-                          x87=m.import_function("env", "x87", "i32 i64 i64", "i32"))
+                          x87=m.import_function("env", "x87", "i32 i64 i64", "i32"),
+                          routines={name: m.import_function("env", name, " ".join(ROUTINES[name].parameters), ROUTINES[name].result)
+                                    for name in routines})
         functions, exported = {}, 0
         for graph in graphs:
             index = m.declare(f"region {graph.entries[0]:x}", "i32 i32", "i32")

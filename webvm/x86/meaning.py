@@ -30,6 +30,31 @@ def meaning(*names: str):
     return register
 
 
+ROUTINES: dict[str, "Routine"] = {}
+
+
+class Routine:
+    """A part of meanings that generated code has once, as a function of values: see `routine`."""
+
+    def __init__(self, function, parameters: str, result: str, inline: bool):
+        self.function, self.parameters, self.result, self.inline = function, parameters.split(), result, inline
+        self.name = function.__name__
+
+    def __call__(self, m: "Machine", *values): return m.call(self, *values)
+
+
+def routine(parameters: str, result: str, inline: bool = False):
+    """For a part of a meaning that is long: a function of a machine and of values, to be called as any other. `parameters`
+    and `result` are types: i64 for an Int of 64 bits, v128 for a Vec. It touches nothing but its values. inline: a region has its own
+    copy, so that constants shorten it."""
+    def register(function):
+        made = Routine(function, parameters, result, inline)
+        assert made.name not in ROUTINES, f"there are two routines {made.name}"
+        ROUTINES[made.name] = made
+        return made
+    return register
+
+
 # Register numbers as encoded.
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 
@@ -60,6 +85,10 @@ class Bool:
     def select(self, yes, no):
         """`yes` where true, else `no` (values of one type; both are evaluated)."""
         return yes._like(self.m.prim("select", yes.raw, yes._other(no), self.raw))
+
+    def choose(self, yes, no):
+        """As `select`, of what two functions answer; only the one that is needed is executed. Neither may touch anything."""
+        return self.m.choose(self, yes, no)
 
 
 class Int:
@@ -137,6 +166,11 @@ class Int:
     def high_part(self):
         """Shifted up so that the top bit is bit 63 (how the lazy flags keep operands)."""
         return self if self.bits == 64 else Int(self.m, self.m.prim("i64.shl", self.raw, self.m.const("i64", 64 - self.bits)), 64)
+
+    def splat(self) -> "Vec":
+        """A vector with this in every lane."""
+        m = self.m
+        return Vec(m, m.prim(f"i{self.bits}x{128 // self.bits}.splat", self.raw if self.bits == 64 else m.prim("i32.wrap_i64", self.raw)))
 
     # counting
     def clz(self): return self._like(self.m.prim("i64.clz", self.high_part().raw))   # of zero: 64
@@ -257,6 +291,10 @@ class Vec:
         bits = value.bits
         return Vec(self.m, self.m.lane(f"f{bits}x{128 // bits}.replace_lane", lane, self.raw, value.raw))
 
+    def any(self) -> Bool:
+        """Whether some bit is set."""
+        return Bool(self.m, self.m.prim("v128.any_true", self.raw))
+
     def bitmask(self, bits: int) -> Int:
         """The top bits of the lanes of `bits` bits, as an integer."""
         raw = self.m.prim(f"i{bits}x{128 // bits}.bitmask", self.raw)
@@ -319,6 +357,9 @@ class Machine:
     def time_stamp(self) -> Int:
         """The time-stamp counter, which counts nanoseconds here."""
         raise NotImplementedError
+    def features(self) -> frozenset[str]:
+        """The CPUID features of the processor."""
+        raise NotImplementedError
     def cell(self, name: str) -> Int:
         """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1); and what a
         shared function has answered, "x87_value" (64), "x87_high" (32)."""
@@ -355,6 +396,9 @@ class Machine:
     def when(self, condition: Bool, body: Callable[[], None]):
         """Does `body` when the condition holds. Values made inside are not visible outside."""
         raise NotImplementedError
+    def choose(self, condition: Bool, yes: Callable, no: Callable):
+        """What `yes()` or `no()` answers, values of one type; only that one is executed."""
+        raise NotImplementedError
     def trap_if(self, condition: Bool, vector: str):
         """Raises "UD", "DE", "BP" or "GP" when the condition holds."""
         raise NotImplementedError
@@ -385,6 +429,10 @@ class Machine:
     def set_flags_rest(self, value: Int):           raise NotImplementedError
 
     # ---- built here
+    def call(self, routine: Routine, *values):
+        """What the routine makes of the values. Machines may do it elsewhere than here."""
+        return routine.function(self, *values)
+
     def wrap(self, raw, bits: int):
         """raw modulo 2**bits."""
         return raw if bits == 64 else self.prim("i64.and", raw, self.const("i64", (1 << bits) - 1))

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
-from . import integer, sse                              # noqa: F401  register their meanings
+from . import integer, pcmpstr, sse, sse3, sse4         # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
 from .meaning import (AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec)
 from .primitives import M64, PRIM, signed
+from .processor import CPUS, DEFAULT
 
 PYTHON_MEANINGS = {}
 
@@ -90,10 +91,10 @@ def _kind(operand) -> str:
 
 
 class Oracle(Machine):
-    """Runs one instruction: `Oracle(insn, state, memory).step()`."""
+    """Runs one instruction: `Oracle(insn, state, memory).step()`. `features`: what CPUID is to say."""
 
-    def __init__(self, insn: Insn, state: State, memory: Memory):
-        self.insn, self.state, self.memory = insn, state, memory
+    def __init__(self, insn: Insn, state: State, memory: Memory, features: frozenset[str] = CPUS[DEFAULT]):
+        self.insn, self.state, self.memory, self._features = insn, state, memory, features
         self.size = insn.size * 8
         self.cc, self.rep = insn.cc, insn.rep
         self.asize, self.segment = insn.asize * 8, insn.segment
@@ -227,6 +228,7 @@ class Oracle(Machine):
     def load_vec(self, address): return Vec(self, self._load(address.raw, 128))
     def store_vec(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(16, "little"))
     def writable(self, address, bits): self.memory.check_write(address.raw, bits // 8)
+    def features(self): return self._features
     def time_stamp(self): return Int(self, time.perf_counter_ns(), 64)
     def base(self, segment): return Int(self, getattr(self.state, segment + "_base"), 64)
     def set_base(self, segment, value): setattr(self.state, segment + "_base", value.raw)
@@ -257,6 +259,8 @@ class Oracle(Machine):
     def when(self, condition, body):
         if condition.raw:
             body()
+
+    def choose(self, condition, yes, no): return yes() if condition.raw else no()
 
     def trap_if(self, condition, vector):
         if condition.raw:

@@ -2,59 +2,16 @@
 from .meaning import RAX, RBP, RCX, RDX, RSP, meaning
 from .oracle import Trap, python_meaning
 from .primitives import M64
-
-VENDOR = b"GenuineIntel"                    # glibc tunes its string functions by it; the other known one is AuthenticAMD
-BRAND = b"webvm virtual x86-64 processor"
-
-# CPUID leaf 1: bit numbers by feature, for the features that can be had.
-EDX_1 = {"fpu": 0, "tsc": 4, "cx8": 8, "cmov": 15, "clflush": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
-ECX_1 = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4_1": 19, "sse4_2": 20, "movbe": 22, "popcnt": 23, "aes": 25}
-BASE = frozenset(EDX_1)
-
-
-def _mask(table, features): return sum(1 << bit for name, bit in table.items() if name in features)
-
-
-def cpuid_leaf(leaf: int, subleaf: int, features: frozenset[str]) -> tuple[int, int, int, int]:
-    """EAX, EBX, ECX, EDX of a leaf, for a processor with x86-64, SSE2 and `features`."""
-    word = lambda text, at: int.from_bytes(text[at:at + 4].ljust(4, b"\0"), "little")
-    features = features | BASE
-    match leaf:
-        case 0:
-            return 7, word(VENDOR, 0), word(VENDOR, 8), word(VENDOR, 4)
-        case 1:
-            return 0x000306A0, 0x00000800, _mask(ECX_1, features), _mask(EDX_1, features)
-        case 7 if subleaf == 0:
-            return 0, 0, 0, 0
-        case 0x80000000:
-            return 0x80000008, 0, 0, 0
-        case 0x80000001:
-            return 0, 0, int("lahf_lm" in features), 1 << 11 | 1 << 20 | 1 << 29          # SYSCALL, NX, long mode
-        case 0x80000002 | 0x80000003 | 0x80000004:
-            at = (leaf - 0x80000002) * 16
-            return tuple(word(BRAND, at + k) for k in range(0, 16, 4))
-        case 0x80000008:
-            return 32 | 48 << 8, 0, 0, 0
-    return 0, 0, 0, 0
-
-
-class Processor:
-    """What CPUID tells; to be set before the interpreter is generated."""
-    features: frozenset[str] = frozenset({"lahf_lm"})
-
-
-_LEAVES = (0, 1, 7, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000008)
+from .processor import leaves
 
 
 @meaning()
 def cpuid(m):
     """Not left to the oracle: the dynamic linker asks thirty times in each program."""
-    leaf, first = m.reg(RAX, 32), m.reg(RCX, 32).is_zero()
+    leaf, subleaf = m.reg(RAX, 32), m.reg(RCX, 32)
     answer = [m.int(0, 32)] * 4
-    for number in _LEAVES:
-        asked = leaf == number
-        asked = asked & first if number == 7 else asked
-        values = cpuid_leaf(number, 0, Processor.features)
+    for (number, sub), values in leaves(m.features()).items():
+        asked = leaf == number if sub is None else (leaf == number) & (subleaf == sub)
         answer = [asked.select(m.int(value, 32), old) for value, old in zip(values, answer)]
     for register, value in zip((RAX, 3, RCX, RDX), answer):
         m.set_reg(register, value)

@@ -102,6 +102,7 @@ PRIM |= {
     "v128.or": lambda a, b: a | b, "v128.xor": lambda a, b: a ^ b,
     "v128.bitselect": lambda a, b, mask: a & mask | b & ~mask, "v128.any_true": lambda a: int(a != 0),
     "i8x16.swizzle": swizzle,
+    "i16x8.q15mulr_sat_s": _each(16, lambda a, b: min(signed(a, 16) * signed(b, 16) + 0x4000 >> 15, 0x7FFF)),
     "i32x4.dot_i16x8_s": lambda a, b: join((
         signed(x0, 16) * signed(y0, 16) + signed(x1, 16) * signed(y1, 16)
         for x0, x1, y0, y1 in zip(split(a, 16)[::2], split(a, 16)[1::2], split(b, 16)[::2], split(b, 16)[1::2])), 32),

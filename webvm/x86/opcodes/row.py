@@ -49,6 +49,7 @@ Attributes.
     cpl0     privileged: #GP in user mode   iopl     #GP in user mode with IOPL 0
     mod3     ModRM.mod is ignored, rm is a register (moves of control registers)
     lz       VEX.L must be 0                 v1111  VEX.vvvv must be 1111, that is, name nothing
+    y        the instruction's operand size is that of y, whatever its operands
     rexb     the row holds when REX.B is set, instead of any other row of its opcode
     =name    the meaning's name where it is not the (first) mnemonic
     other    the CPUID feature it needs; none for the x86-64 baseline (cmov cx8 fpu fxsr mmx sse sse2 syscall)
@@ -97,7 +98,7 @@ BY_REG = frozenset("GVPSCD")                # places that ModRM.reg fills
 BY_RM = frozenset("EMRWUQNF")               # places that ModRM.rm fills
 REGISTER_ONLY = frozenset("RUNF")
 IMMEDIATE = {"Ib": "b", "Ibs": "b", "Iw": "w", "Iz": "z", "Iv": "v", "Jb": "b", "Jz": "z"}
-FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3", "lz", "v1111"))
+FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3", "lz", "v1111", "y"))
 
 
 _COLUMNS = re.compile("  +").split
@@ -146,7 +147,7 @@ class Row:
     has_modrm   a ModRM byte follows the opcode
     imm         bytes after ModRM, SIB and displacement: None, b 1, w 2, z 2 or 4 by operand size (4 with f64),
                 v 2, 4 or 8 by operand size, o 8 or 4 by address size, wb 3 (ENTER)
-    d64 f64 lock rep repz unaligned cpl0 iopl mod3 lz v1111     attributes, bool
+    d64 f64 lock rep repz unaligned cpl0 iopl mod3 lz v1111 y   attributes, bool
     with_rexb   the row that holds instead when REX.B is set, or None
     feature     CPUID feature, "" for the baseline
     """
@@ -199,7 +200,8 @@ def _rows(where, names, operands="-", attributes=""):
                 row.meaning = meaning or row.mnemonic
                 row.notation = notation
                 row.operands = tuple(_operand(text) for text in notation)
-                row.size = next((operand.size for operand in row.operands if operand.place not in "IJ"), SIZE_V)
+                row.size = SIZE_Y if "y" in flags else next(
+                    (operand.size for operand in row.operands if operand.place not in "IJ"), SIZE_V)
                 places = {operand.place for operand in row.operands}
                 row.has_modrm = has_modrm or not places.isdisjoint(BY_REG | BY_RM)
                 row.reg, row.rm = reg, rm

@@ -113,8 +113,8 @@ NP 0F 3A 0F       palignr             Pq, Qq, Ib        ssse3
 66 0F 3A 41       dppd                Vpd, Wpd, Ib      sse4.1
 66 0F 3A 42       mpsadbw             Vdq, Wdq, Ib      sse4.1
 66 0F 3A 44       pclmulqdq           Vdq, Wdq, Ib      pclmulqdq
-66 0F 3A 60       pcmpestrm           Vdq, Wdq, Ib      sse4.2 unaligned
-66 0F 3A 61       pcmpestri           Vdq, Wdq, Ib      sse4.2 unaligned
+66 0F 3A 60       pcmpestrm           Vdq, Wdq, Ib      sse4.2 unaligned y
+66 0F 3A 61       pcmpestri           Vdq, Wdq, Ib      sse4.2 unaligned y
 66 0F 3A 62       pcmpistrm           Vdq, Wdq, Ib      sse4.2 unaligned
 66 0F 3A 63       pcmpistri           Vdq, Wdq, Ib      sse4.2 unaligned
 NP 0F 3A CC       sha1rnds4           Vdq, Wdq, Ib      sha
