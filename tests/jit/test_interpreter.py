@@ -55,14 +55,15 @@ def cases(rounds):
             continue
         for size in (2, 4, 8):
             for memory in (False, True):
-                for _ in range(rounds):
+                for _ in range(rounds * (6 if row.meaning in machines.TEXT else 1)):
                     code = machines.encode(row, rng, size, memory)
                     if code is None:
                         continue
                     state = machines.random_state(rng, memory, row.rep or row.repz or row.meaning in ("maskmovq", "xlat"))
                     if row.meaning in ("maskmovq",):
                         state.gpr[7] = machines.MIDDLE
-                    yield row, code, state, rng.randbytes(machines.DATA_SIZE)
+                    data = rng.randbytes(machines.DATA_SIZE)
+                    yield row, code, state, machines.of_text(rng, state, data) if row.meaning in machines.TEXT else data
 
 
 def _is_nan64(x): return x & 0x7FF0000000000000 == 0x7FF0000000000000 and x & 0xFFFFFFFFFFFFF
@@ -134,6 +135,10 @@ def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
             continue                                     # nor has it the register forms in the place of prefetches
         if row.meaning in ("shld", "shrd") and (insn.size == 2 or isinstance(insn.operands[0], Mem) and insn.operands[0].rip):
             continue                                     # 16-bit counts above 16 are undefined; unicorn's RIP is one off
+        if row.map == 2 and row.operands[0].place == "P" and b"@" < code[:1] < b"P" and code[0] & 5:
+            continue                                     # REX names MMX registers here that do not exist
+        if row.meaning in ("pcmpestri", "pcmpestrm") and (insn.size == 8 or any(state.gpr[n] & 0xFFFFFFFF == 1 << 31 for n in (0, 2))):
+            continue                                     # it takes 64-bit lengths from elsewhere; the least integer crashes it
         a = machines.on_oracle(code, state, data)
         if a.end in ("UD", "GP") or a.end.startswith("fault"):
             continue

@@ -232,6 +232,18 @@ def encode(row, rng: random.Random, size: int, memory: bool) -> bytes | None:
     return out + (immediate & (1 << 8 * length) - 1).to_bytes(length, "little")
 
 
+TEXT = {"pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm"}
+
+
+def of_text(rng: random.Random, state: State, data: bytes) -> bytes:
+    """Gives a state strings in vectors, lengths around a vector's, and the data for them: few different elements, and zeros."""
+    few = bytes(rng.choice((0, 1, 1, 2, 0x61, 0x61, 0x80, 0xFF)) for _ in range(64))
+    state.xmm = [int.from_bytes(rng.sample(few, 16), "little") for _ in range(16)]
+    for register in (0, 2):
+        state.gpr[register] = rng.choice((0, 1, 3, 7, 8, 9, 15, 16, 17, -3, -16, 1 << 31, 1 << 63, rng.getrandbits(64))) & (1 << 64) - 1
+    return bytes(rng.choices(few, k=len(data)))
+
+
 def random_state(rng: random.Random, memory: bool, strings: bool) -> State:
     def integer():
         return rng.choice(BOUNDARY) if rng.random() < .6 else rng.getrandbits(64)
