@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,6 +81,14 @@ def watch(page):
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda message: page.problems.append(message.text) if message.type in ("error", "warning") else None)
     return page
+
+
+def eventually(page, expression, seconds=60):
+    """Wait until a promise comes true. (Playwright's wait_for_function waits for no promise: it takes that itself for truth.)"""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="package")

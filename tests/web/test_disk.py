@@ -8,7 +8,7 @@ import pytest
 
 from webvm.block import write_chunks
 
-from .conftest import build
+from .conftest import build, eventually
 
 SIZE = 20 * 65536
 
@@ -49,7 +49,7 @@ def chunks(page):
 
 def kept(page):
     """Wait until everything fetched is in the browser's store."""
-    page.wait_for_function("""async () => {
+    eventually(page, """async () => {
         const [{ name }] = await indexedDB.databases();
         const open = indexedDB.open(name);
         const db = await new Promise(done => open.onsuccess = () => done(open.result));

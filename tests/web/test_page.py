@@ -8,6 +8,8 @@ import pytest
 
 from webvm.browser.console import HIGH
 
+from .conftest import eventually
+
 
 def screen(page):
     return page.evaluate("vm.screen()")
@@ -140,14 +142,14 @@ def test_selection_is_copied_with_ctrl_shift_c(page, fake_address):
     see(page, "\ncopied\n")
     page.evaluate("vm.terminal.selectAll()")
     page.keyboard.press("Control+Shift+c")
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('copied'))")
+    eventually(page, "navigator.clipboard.readText().then(text => text.includes('copied'))")
     page.evaluate("vm.terminal.clearSelection()")
 
 
 def test_guest_sets_the_clipboard_by_osc_52(page, fake_address):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=fake_address)
     page.evaluate("vm.terminal.write('\\x1b]52;c;ZnJvbSBndWVzdA==\\x07')")
-    page.wait_for_function("navigator.clipboard.readText().then(text => text === 'from guest')")
+    eventually(page, "navigator.clipboard.readText().then(text => text === 'from guest')")
 
 
 def test_run_gives_status_and_both_streams_as_text_and_bytes(page):

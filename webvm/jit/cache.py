@@ -236,7 +236,6 @@ class CodeCache:
             await self._store.write(name, self._seal(name, entry))
             self._given.add(name)
             rows[name] = _rows(regions)
-            self.kept += 1
         listing = sorted(await self._store.listing())
         total = sum(size for _, size, _ in listing)
         if total > self._limit:
@@ -247,6 +246,7 @@ class CodeCache:
                 total -= size
             await self._store.remove(going)
         await self._write_index(rows, [name for *_, name in listing])
+        self.kept += len(rows)
 
     async def _write_index(self, rows, names: list[str]) -> None:
         """Of the entries that are in the store by now: others may have written there, and removed too."""
