@@ -27,7 +27,7 @@ def plain(): return engine("interp")
 
 def checking(options: Options = Options()) -> NativeEngine:
     """An engine whose code is soon hot, and whose regions are verified."""
-    image = machine_image.Image(options=options, check=True)
+    image = machine_image.Image(machines.FEATURES, options=options, check=True)
     image.warm, image.rehot = 2, 2
     return NativeEngine(image)
 

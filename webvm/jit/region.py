@@ -52,6 +52,10 @@ class Imports:
     x87: int            # (which, a, b) -> 0, or 1 where the oracle is to do it
     routines: dict[str, int] = field(default_factory=dict)     # by name, see x86.meaning.ROUTINES
 
+    def names(self) -> dict[str, int]:
+        """All of them by name."""
+        return {name: index for name, index in vars(self).items() if name != "routines"} | self.routines
+
 
 class Const(bytes):
     """The bytes that push a constant, which is known."""

@@ -55,7 +55,7 @@ def wat(region, body: bytes) -> list[str]:
     """The body of a region's function; locals are named by what they hold, functions by what they are."""
     names = {0: "depth"} | {local: name for name in LOCALS if (local := vars(region).get(name))}
     names |= {local: str(Reg("g", n, 8) if n < 16 else Reg("x", n - 16, 16)) for n, local in region.local.items()}
-    functions = {index: name for name, index in vars(region.imports).items()}
+    functions = {index: name for name, index in region.imports.names().items()}
     functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}
     locals_ = [f"(local {names.get(k, k)} {t})" for k, t in enumerate(region.locals, region.first_local)]
     return [f"function {_list(region.graph.entries)} {' '.join(locals_)}", *("  " + line for line in text.lines(body, names, functions))]
