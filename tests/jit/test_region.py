@@ -4,7 +4,7 @@ WEBVM_SEED=n replays, WEBVM_ROUNDS=n does more; the seed of a failure is printed
 """
 import os
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -192,6 +192,28 @@ def test_registers_at_faults_in_random_programs_are_exact(pool, hidden, dead_fla
             failures.append(f"program {seed}: {wrong}")
     assert faults > 100 and guest.in_regions > 3000
     report(failures)
+
+
+def test_templates_change_no_byte(pool):
+    """What was emitted for an instruction once is what would be emitted again, in other regions and among other instructions."""
+    guest, compared = Guest(engine()), 0
+    for seed in range(1000 * SEED, 1000 * SEED + 60 * ROUNDS):
+        rng = random.Random(seed)
+        code, labels = Generator(rng, pool).program(rng.randrange(1, 4), 12)
+        put(guest, code)
+        guest.load(*beginning(rng, labels, 50))
+        guest.run(5000)
+        made = guest.translator
+        options = Options(aligned=rng.random() < .8, cover=rng.random() < .8)
+        for entries in [rng.sample(list(labels.values()), rng.randrange(1, len(labels))) for _ in range(3)]:
+            modules = []
+            for templates in (True, False):
+                made.options = replace(options, templates=templates)
+                modules.append(made.module(made._graphs(guest.space, entries), guest.space.read)[0])
+            assert modules[0] == modules[1], f"program {seed}"
+            compared += len(modules[0])
+    assert compared > 100_000
+    assert sum(t.count for t in made._templates.values()) > 1000
 
 
 # ---------------------------------------------------------------------------------------------- what went wrong once

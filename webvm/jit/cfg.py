@@ -14,15 +14,19 @@ from .decoder import Tables
 from .effects import Effects, effects
 from .handler import UNLINKED, Shape
 
-FIELDS = struct.Struct("<IIHHHHBBBBIqq")      # a record, see handler.R_*
+# A record in pieces, see handler.R_*: handler, rip, what says which registers, what is linked, displacement and immediate.
+PIECES = struct.Struct("<4sI12sI16s")
+MIDDLE, TAIL, LINKED_TAIL = struct.Struct("<HHHHBBBB"), struct.Struct("<qq"), struct.Struct("<I4xq")
 MOST_OPS = 600                                # instructions in a region
+MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
          "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
+RELOADING = frozenset({"call", "call_indirect", "syscall", "out"})     # ends after which the registers are in memory
 
 
 class Form:
     """What all instructions of a shape have in common."""
-    __slots__ = ("shape", "effects", "kinds", "end", "_by_operands", "_memory", "_shift")
+    __slots__ = ("shape", "effects", "kinds", "end", "linked", "memory", "shift")
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -31,29 +35,10 @@ class Form:
         self.end = JUMPS.get(shape.meaning)
         if self.end in ("jump", "call") and shape.kinds != ("j",):
             self.end += "_indirect"
-        self._memory = "m" in self.kinds
+        self.linked = shape.kinds == ("j",)                 # records remember where they lead, and say the target
+        self.memory = "m" in self.kinds
         e = self.effects
-        self._shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
-        self._by_operands: dict[tuple, tuple[int, int]] = {}
-
-    def registers(self, operands: tuple) -> tuple[int, int]:
-        """(read, written) masks of an instruction with these state offsets of operands 0, 1, base and index."""
-        found = self._by_operands.get(operands)
-        if found is None:
-            e = self.effects
-            reads, writes = e.reads, e.writes
-            for k in e.operand_reads | e.operand_partial:
-                reads |= _mask(operands[k])
-            for k in e.operand_writes:
-                writes |= _mask(operands[k])
-            if self._memory:
-                reads |= _mask(operands[2]) | _mask(operands[3])
-            found = self._by_operands[operands] = reads, writes
-        return found
-
-    def flags_written(self, imm: int) -> int:
-        """A shift by a constant writes the flags unless that is zero."""
-        return self.effects.flags_touched if imm & self._shift else self.effects.flags_written
+        self.shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
 
 
 def _mask(where: int) -> int:
@@ -63,25 +48,88 @@ def _mask(where: int) -> int:
     return 1 << 16 + (where - at.VECTOR >> 5) if at.VECTOR <= where < at.X87 else 0
 
 
-class Op:
-    """A decoded instruction, as its record has it. reads and writes are masks of registers, as in `effects`."""
-    __slots__ = ("rip", "length", "form", "effects", "operands", "base", "index", "scale", "a32", "segment", "disp", "imm",
-                 "reads", "writes", "flags_written", "flags_live", "checks", "saved")
+class Instruction:
+    """What a decoded instruction is, wherever it stands: all in its record but addresses of code. One object for equal ones.
 
-    def __init__(self, record: tuple, form: Form):
-        (_, self.rip, d, s, base, index, self.scale, self.a32, self.segment, self.length, _, self.disp, self.imm) = record
-        self.form, self.effects, self.operands, self.base, self.index = form, form.effects, (d, s), base, index
-        self.reads, self.writes = form.registers((d, s, base, index))
-        self.flags_written = form.flags_written(self.imm)
+    operands, base, index   state offsets
+    reads, writes           masks of registers, as in `effects`
+    flags                   whether it has to do with the arithmetic flags
+    accesses                (key, register, offset, access, bytes) of each memory access off one general register whose value and
+                            offset are known: ("m", k) for operand k, ("i", n) for the n-th that the meaning makes itself
+    changes                 (register, whether it is a constant more than before, that constant) of general registers written
+    """
+    __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "disp", "imm",
+                 "reads", "writes", "general", "flags", "flags_written", "accesses", "changes")
+
+    def __init__(self, form: Form, fields: tuple, disp: int, imm: int):
+        d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
+        self.form, self.shape, self.effects, self.operands, self.disp, self.imm = form, form.shape, form.effects, (d, s), disp, imm
+        e = form.effects
+        reads, writes = e.reads, e.writes
+        for k in e.operand_reads | e.operand_partial:
+            reads |= _mask(self.operands[k])
+        for k in e.operand_writes:
+            writes |= _mask(self.operands[k])
+        if form.memory:
+            reads |= _mask(self.base) | _mask(self.index)
+        self.reads, self.writes, self.general = reads, writes, (reads | writes) & 0xFFFF
+        self.flags = bool(e.flags_touched | e.flags_read)
+        # a shift by a constant writes the flags unless that is zero
+        self.flags_written = e.flags_touched if imm & form.shift else e.flags_written
+        self.accesses = () if e.repeats else tuple(self._accesses())
+        moves = self._moves()
+        self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
+                             for source, distance in [moves.get(n, (None, 0))])
+
+    def _accesses(self):
+        for k, (access, bits) in self.effects.memory.items():
+            if self.shape.kinds[k] == "m" and self.base < at.ZERO:
+                yield ("m", k), self.base >> 3, self.disp, access, bits // 8
+        for n, (address, access, bits) in enumerate(self.effects.implicit):
+            where, offset = self._actual(address) if address else (None, 0)
+            if where is not None:
+                yield ("i", n), where, offset, access, bits // 8
+
+    def _actual(self, value):
+        """A value of `effects` with register operands replaced by the registers they are here."""
+        where, offset = value
+        if where < 0:
+            where = self.operands[-1 - where]
+            if where & 7 or where >= at.ZERO:
+                return None, 0
+            where >>= 3
+        return where, offset
+
+    def _moves(self) -> dict[int, tuple[int, int]]:
+        """Registers that are set to a register plus a constant: number -> (number, constant)."""
+        found = {}
+        for where, value in self.effects.moves.items():
+            target, source = self._actual((where, 0)), self._actual(value)
+            if target[0] is not None and source[0] is not None:
+                found[target[0]] = source
+        shape = self.shape
+        if shape.kinds == ("r", "i") and shape.size == 64 and shape.meaning in ("add", "sub") and not self.operands[0] & 7:
+            n = self.operands[0] >> 3
+            imm = self.imm - (1 << 64) if self.imm >> 63 else self.imm
+            found[n] = n, imm if shape.meaning == "add" else -imm
+        return found
+
+
+class Op:
+    """An instruction at its place, and what `liveness` finds out there."""
+    __slots__ = ("rip", "insn", "flags_live", "checks", "saved")
+
+    def __init__(self, rip: int, insn: Instruction):
+        self.rip, self.insn = rip, insn
         self.flags_live = -1
         self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before), or the range to check here
         self.saved = 0                                      # registers to store should the instruction fault
 
     @property
-    def shape(self) -> Shape: return self.form.shape
+    def length(self) -> int: return self.insn.length
 
     @property
-    def after(self) -> int: return self.rip + self.length
+    def after(self) -> int: return self.rip + self.insn.length
 
 
 _NO_CHECKS: dict = {}
@@ -95,31 +143,20 @@ class Block:
       retry (rip)     the interpreter executes what comes now
       switch (targets)   only that of a graph, see there
     """
-    __slots__ = ("start", "ops", "end", "target", "next", "ways", "writes", "flags_in", "dirty_in", "dirty_out", "live_in", "valid_in",
+    __slots__ = ("start", "ops", "end", "target", "next", "ways", "edges", "reloads", "writes", "dirty_out", "live_in", "valid_in",
                  "kind_in")
 
     def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
-
-    @property
-    def edges(self) -> list[int]:
-        """Where control goes inside one activation: (for a call, where it returns to)."""
-        match self.end:
-            case "jump": return [self.target]
-            case "branch": return [self.target, self.next]
-            case "call" | "call_indirect" | "syscall" | "out": return [self.next]
-            case "switch": return self.target
-        return []
+        # where control goes inside one activation (for a call, where it returns to)
+        self.edges: list[int] = ([target] if end == "jump" else [target, next] if end == "branch" else target if end == "switch"
+                                 else [next] if end in RELOADING else [])
+        self.reloads = end in RELOADING                     # whether its successor finds the registers in memory
 
     @property
     def ways_gone(self) -> list[int]:
         """The edges worth following."""
         return [t for t, gone in zip(self.edges, self.ways) if gone]
-
-    @property
-    def reloads(self) -> bool:
-        """Whether its successor finds the registers in memory."""
-        return self.end in ("call", "call_indirect", "syscall", "out")
 
     @property
     def last(self) -> int:
@@ -135,31 +172,43 @@ class Decoder:
     def __init__(self, shapes: Mapping[int, Shape]):
         """shapes: what each handler of the interpreter was generated for, see build.shapes."""
         self._shapes = shapes
-        self._forms: dict[int, Form] = {}
+        self._form_of: dict[int, Form] = {}                 # handler -> its form
+        self._forms: dict[Shape, Form] = {}
+        self._instructions: dict[bytes, Instruction] = {}
 
     def _form(self, handler: int) -> Form:
-        form = self._forms[handler] = Form(replace(self._shapes[handler], then=None))
+        shape = replace(self._shapes[handler], then=None)
+        if shape not in self._forms:
+            self._forms[shape] = Form(shape)
+        self._form_of[handler] = form = self._forms[shape]
         return form
 
     def block(self, start: int, records: bytes) -> Block | None:
         """The block whose records (those after the one that counts) begin here; None where they are not valid."""
-        ops, forms = [], self._forms
-        for record in FIELDS.iter_unpack(records):
-            handler = record[0]
-            if handler < Tables.RESERVED:
-                rip = record[1]
-                if handler == Tables.GOTO:
-                    return Block(start, ops, "jump", target=rip)
-                if handler == Tables.ESCAPE:
-                    return Block(start, ops, "out", target=rip, next=rip + record[9])
-                return None
-            form = forms.get(handler) or self._form(handler)
-            if form.effects.strange:
-                return Block(start, ops, "retry", target=record[1])
-            op = Op(record, form)
-            ops.append(op)
-            if form.end:
-                return Block(start, ops, form.end, op.imm, op.after, (record[10] != UNLINKED, record[11] & 0xFFFFFFFF != UNLINKED))
+        ops, known = [], self._instructions
+        for head, rip, middle, target, tail in PIECES.iter_unpack(records):
+            insn = known.get(head + middle + tail)
+            if insn is None:
+                handler = int.from_bytes(head, "little")
+                if handler < Tables.RESERVED:
+                    if handler == Tables.GOTO:
+                        return Block(start, ops, "jump", target=rip)
+                    if handler == Tables.ESCAPE:
+                        return Block(start, ops, "out", target=rip, next=rip + middle[-1])
+                    return None
+                form = self._form_of.get(handler) or self._form(handler)
+                if form.effects.strange:
+                    return Block(start, ops, "retry", target=rip)
+                key = head + middle if form.linked else head + middle + tail
+                insn = known.get(key)
+                if insn is None:
+                    if len(known) > MOST_INSTRUCTIONS:
+                        known.clear()
+                    insn = known[key] = Instruction(form, MIDDLE.unpack(middle), *((0, 0) if form.linked else TAIL.unpack(tail)))
+            ops.append(Op(rip, insn))
+            if insn.form.end:
+                following, imm = LINKED_TAIL.unpack(tail)
+                return Block(start, ops, insn.form.end, imm, rip + insn.length, (target != UNLINKED, following != UNLINKED))
         return None
 
 
@@ -263,45 +312,50 @@ class Graph:
             else:
                 order.append(start)
                 stack.pop()
-        self.order = order[::-1]
-        self.number = {start: k for k, start in enumerate(self.order)}
-        self.blocks = {start: self.blocks[start] for start in self.order}       # cutting may have left some unreachable
-        self.preds = {start: [] for start in self.order}
-        for start in self.order:
-            for t in self.edges(start):
-                self.preds[t].append(start)
+        self.order = order = order[::-1]
+        self.number = number = {start: k for k, start in enumerate(order)}
+        self.blocks = {start: self.blocks[start] for start in order}            # cutting may have left some unreachable
+        self.successors = [[number[t] for t in self.edges(start)] for start in order]
+        self.predecessors = [[] for _ in order]
+        for k, targets in enumerate(self.successors):
+            for t in targets:
+                self.predecessors[t].append(k)
 
     def _dominate(self):
-        number, idom = self.number, {self.entry: self.entry}
+        order, preds = self.order, self.predecessors
+        idom = [0] + [-1] * (len(order) - 1)
+        back = [(k, t) for k, targets in enumerate(self.successors) for t in targets if t <= k]
         changed = True
         while changed:
             changed = False
-            for start in self.order[1:]:
-                new = None
-                for p in self.preds[start]:
-                    if p in idom:
-                        if new is None:
+            for k in range(1, len(order)):
+                new = -1
+                for p in preds[k]:
+                    if idom[p] >= 0:
+                        if new < 0:
                             new = p
                         else:
-                            a, b = p, new
-                            while a != b:
-                                while number[a] > number[b]:
-                                    a = idom[a]
-                                while number[b] > number[a]:
-                                    b = idom[b]
-                            new = a
-                if idom.get(start) != new:
-                    idom[start] = new
-                    changed = True
-        self.idom = idom
-        self.children = {start: [] for start in self.order}
-        for start in self.order[1:]:
-            self.children[idom[start]].append(start)
-        self._back = [(s, t) for s in self.order for t in self.edges(s) if number[t] <= number[s]]
+                            while p != new:
+                                while p > new:
+                                    p = idom[p]
+                                while new > p:
+                                    new = idom[new]
+                if idom[k] != new:
+                    idom[k] = new
+                    changed = bool(back)                    # without loops once is enough
+        self.idom = {start: order[d] for start, d in zip(order, idom)}
+        self.children = {start: [] for start in order}
+        for k in range(1, len(order)):
+            self.children[order[idom[k]]].append(order[k])
+        self._back = [(order[k], order[t]) for k, t in back]
         self.loops = {t for _, t in self._back}
-        self.merges = {t for t in self.order if sum(number[p] < number[t] for p in self.preds[t]) > 1}
+        self.merges = {order[t] for t, found in enumerate(preds) if len(found) > 1 and sum(p < t for p in found) > 1}
         if SWITCH in self.blocks:
             self.merges.update(self.blocks[SWITCH].edges)
+
+    @property
+    def preds(self) -> dict[int, list[int]]:
+        return {start: [self.order[p] for p in found] for start, found in zip(self.order, self.predecessors)}
 
     def dominates(self, a, b) -> bool:
         while self.number[b] > self.number[a]:

@@ -3,146 +3,157 @@ memory are covered by one check.
 
 Works on the graph and the effects of its instructions; emits nothing.
 """
-from ..x86 import flags
 from ..x86.meaning import ARITHMETIC
-from . import layout as at
-from .cfg import Block, Graph, Op
+from .cfg import Block, Graph
 
 EVERYTHING = (1 << 32) - 1
 REACH = 4096 - 64          # bytes that one check of two pages may cover
 
 
 def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True) -> None:
-    """Fills in the fields of blocks and ops. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
+    """Fills in the fields of blocks and ops, and of the graph: `touched` and `written`, masks of registers, and whether
+    anything sets flags that somebody needs. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
     several accesses off one register."""
-    _flags(graph, dead_flags)
-    _registers(graph)
-    _kinds(graph)
-    for block in graph.blocks.values():
-        _checks(block, cover)
+    blocks = [graph.blocks[start] for start in graph.order]
+    needs = [_summary(block) for block in blocks]
+    loops = bool(graph.loops)
+    _registers(graph, blocks, [need for need, *_ in needs], loops)
+    lasts = _flags(graph, blocks, needs, loops, dead_flags)
+    _kinds(graph, blocks, lasts, loops)
+    graph.written = graph.touched = 0
+    for block, (_, reads, _, _) in zip(blocks, needs):
+        graph.written |= block.writes
+        graph.touched |= block.writes | reads | block.live_in
+    for block in blocks:
+        _saved(block, graph.written)
+        if cover:
+            _checks(block)
 
 
-def _flags(graph, dead_flags):
-    blocks = graph.blocks
-    through = {}                                            # of each block: flags it needs, flags it lets through
-    for start, block in blocks.items():
-        need, passes = 0, ARITHMETIC
-        for op in reversed(block.ops):
-            need = need & ~op.flags_written | op.effects.flags_read
-            passes &= ~op.flags_written
-        through[start] = need, passes, ARITHMETIC if graph.leaves(start) else 0
-        block.flags_in = need
+def _summary(block) -> tuple[int, int, int, int]:
+    """(registers it needs, that it reads, flags it needs, flags it overwrites); sets block.writes."""
+    need = reads = writes = flags_needed = killed = 0
+    for op in block.ops:
+        insn = op.insn
+        reads |= insn.reads
+        need |= insn.reads & ~writes
+        writes |= insn.writes
+        if insn.flags:
+            flags_needed |= insn.effects.flags_read & ~killed
+            killed |= insn.flags_written
+    block.writes = writes
+    return need, reads, flags_needed, killed
 
-    def live_out(start):
-        live = through[start][2]
-        if not blocks[start].reloads:
-            for t in graph.edges(start):
-                live |= blocks[t].flags_in
-        return live
+
+def _flags(graph, blocks, needs, loops, dead_flags) -> list[tuple | None]:
+    """The answer: (kind, bits) of the lazy flags that each block leaves, MIXED, or None where it sets none."""
+    successors = graph.successors
+    out = [ARITHMETIC if graph.leaves(start) else 0 for start in graph.order]
+    flags_in = [need for _, _, need, _ in needs]
     changed = True
     while changed:
         changed = False
-        for start in reversed(graph.order):
-            need, passes, _ = through[start]
-            live = need | live_out(start) & passes
-            if live != blocks[start].flags_in:
-                blocks[start].flags_in = live
-                changed = True
-    for start, block in blocks.items():
-        live = live_out(start)
+        for k in range(len(blocks) - 1, -1, -1):
+            live = out[k]
+            if not blocks[k].reloads:
+                for t in successors[k]:
+                    live |= flags_in[t]
+                out[k] = live
+            _, _, need, killed = needs[k]
+            live = need | live & ~killed
+            if live != flags_in[k]:
+                flags_in[k] = live
+                changed = loops
+    graph.sets_flags = False
+    lasts = []
+    for block, live in zip(blocks, out):
+        last = None
         for op in reversed(block.ops):
-            e = op.effects
+            insn = op.insn
+            if not insn.flags:
+                continue
+            e = insn.effects
             if e.repeats:                                   # REPE and REPNE read what they have just set
                 live |= e.flags_read
             op.flags_live = live if dead_flags else ARITHMETIC
-            live = live & ~op.flags_written | e.flags_read
+            if op.flags_live & e.flags_touched:
+                graph.sets_flags = True
+                if last is None:
+                    last = e.flags_kind or MIXED
+            live = live & ~insn.flags_written | e.flags_read
+        lasts.append(last)
+    return lasts
 
 
-def _registers(graph):
-    blocks, order, preds = graph.blocks, graph.order, graph.preds
-    needs, touched = {}, 0
-    for start, block in blocks.items():
-        writes = need = 0
-        for op in block.ops:
-            need |= op.reads & ~writes
-            writes |= op.writes
-        block.writes, needs[start] = writes, need
-        block.dirty_in, block.dirty_out, block.live_in, block.valid_in = 0, writes, 0, EVERYTHING
-        touched |= writes
+def _registers(graph, blocks, needs, loops):
+    successors, predecessors, n = graph.successors, graph.predecessors, len(blocks)
+    dirty_in, live_in, valid_in = [0] * n, [0] * n, [EVERYTHING] * n
+    dirty_out, writes = [block.writes for block in blocks], [block.writes for block in blocks]
+    reloads = [block.reloads for block in blocks]
     changed = True
     while changed:                                          # registers that may differ from the state in memory
         changed = False
-        for start in order:
+        for k in range(n):
             dirty = 0
-            for p in preds[start]:
-                if not blocks[p].reloads:
-                    dirty |= blocks[p].dirty_out
-            block = blocks[start]
-            if dirty != block.dirty_in:
-                block.dirty_in, block.dirty_out = dirty, dirty | block.writes
-                changed = True
+            for p in predecessors[k]:
+                if not reloads[p]:
+                    dirty |= dirty_out[p]
+            if dirty != dirty_in[k]:
+                dirty_in[k], dirty_out[k] = dirty, dirty | writes[k]
+                changed = loops
     changed = True
     while changed:                                          # those whose local must hold the value
         changed = False
-        for start in reversed(order):
-            block = blocks[start]
-            live = block.dirty_out
-            if not block.reloads:
-                for t in graph.edges(start):
-                    live |= blocks[t].live_in
-            live = live & ~block.writes | needs[start] | block.dirty_in
-            if live != block.live_in:
-                block.live_in = live
-                changed = True
+        for k in range(n - 1, -1, -1):
+            live = dirty_out[k]
+            if not reloads[k]:
+                for t in successors[k]:
+                    live |= live_in[t]
+            live = live & ~writes[k] | needs[k] | dirty_in[k]
+            if live != live_in[k]:
+                live_in[k] = live
+                changed = loops
     changed = True
     while changed:                                          # those whose local does hold it, whatever way control came
         changed = False
-        for start in order:
-            block = blocks[start]
-            valid = block.live_in if start == graph.entry else EVERYTHING
-            for p in preds[start]:
-                valid &= block.live_in if blocks[p].reloads else blocks[p].valid_in | blocks[p].writes
-            if valid != block.valid_in:
-                block.valid_in = valid
-                changed = True
-    for block in blocks.values():
-        saved = block.valid_in & touched
-        for op in block.ops:
-            op.saved = saved
-            saved |= op.writes
+        for k in range(n):
+            valid = EVERYTHING if k else live_in[0]
+            for p in predecessors[k]:
+                valid &= live_in[k] if reloads[p] else valid_in[p] | writes[p]
+            if valid != valid_in[k]:
+                valid_in[k] = valid
+                changed = loops
+    for k, block in enumerate(blocks):
+        block.dirty_out, block.live_in, block.valid_in = dirty_out[k], live_in[k], valid_in[k]
+
+
+def _saved(block, written):
+    saved = block.valid_in & written
+    for op in block.ops:
+        op.saved = saved
+        saved |= op.insn.writes
 
 
 CLEAN, MIXED = "clean", "mixed"
 
 
-def _kinds(graph):
+def _kinds(graph, blocks, lasts, loops):
     """kind_in: the (kind, bits) of the lazy flags where it is the same whatever way control came; CLEAN: they are in memory."""
-    blocks = graph.blocks
-
-    def out(block):
-        if block.reloads:
-            return CLEAN
-        kind = block.kind_in
-        for op in block.ops:
-            touched = op.effects.flags_touched
-            if touched and op.flags_live & touched:
-                kind = op.effects.flags_kind or MIXED
-        return kind
-    for block in blocks.values():
-        block.kind_in = None
-    blocks[graph.entry].kind_in = CLEAN
+    kinds = [CLEAN] + [None] * (len(blocks) - 1)
     changed = True
     while changed:
         changed = False
-        for start in graph.order:
-            block = blocks[start]
-            kinds = {out(blocks[p]) for p in graph.preds[start]} - {None}
-            if start == graph.entry:
-                kinds.add(CLEAN)
-            kind = kinds.pop() if len(kinds) == 1 else MIXED if kinds else None
-            if kind != block.kind_in:
-                block.kind_in = kind
-                changed = True
+        for k in range(len(blocks)):
+            kind = None if k else CLEAN
+            for p in graph.predecessors[k]:
+                other = CLEAN if blocks[p].reloads else lasts[p] or kinds[p]
+                if other is not None and other != kind:
+                    kind = other if kind is None else MIXED
+            if kind != kinds[k]:
+                kinds[k] = kind
+                changed = loops
+    for block, kind in zip(blocks, kinds):
+        block.kind_in = kind
 
 
 # ---- checks of memory accesses
@@ -156,77 +167,39 @@ class Cover:
         self.version, self.low, self.high, self.uses, self.access = version, low, high, [], 0
 
 
-def accesses(op: Op):
-    """(key, where, offset, access, bytes) of each access: `where` is a register number, or None where the address is of
-    another form. Keys: ("m", k) for operand k, ("i", n) for the n-th that the meaning makes itself."""
-    e = op.effects
-    for k, (access, bits) in e.memory.items():
-        plain = op.shape.kinds[k] == "m" and op.base < at.ZERO
-        yield ("m", k), op.base >> 3 if plain else None, op.disp, access, bits // 8
-    for n, (address, access, bits) in enumerate(e.implicit):
-        where, offset = _actual(op, address) if address else (None, 0)
-        yield ("i", n), where, offset, access, bits // 8
-
-
-def _actual(op: Op, value):
-    """A value of `effects` with register operands replaced by the registers they are here."""
-    where, offset = value
-    if where < 0:
-        where = op.operands[-1 - where]
-        if where & 7 or where >= at.ZERO:
-            return None, 0
-        where >>= 3
-    return where, offset
-
-
-def _checks(block: Block, cover: bool):
+def _checks(block: Block):
     version, moved = [0] * 16, [0] * 16        # of each register: what it held at first, and how far it is from that
     newest: dict[int, Cover] = {}
     covers = []
     fresh = 1
     for op in block.ops:
-        if cover and (op.effects.memory or op.effects.implicit) and not op.effects.repeats:
-            op.checks = {}
-            for key, where, offset, access, size in accesses(op):
-                if where is None:
-                    continue
-                low = moved[where] + offset
-                high = low + size
-                it = newest.get(where)
-                if it is None or it.version != version[where] or max(it.high, high) - min(it.low, low) > REACH:
-                    it = newest[where] = Cover(version[where], low, high)
-                    covers.append(it)
-                it.low, it.high, it.access = min(it.low, low), max(it.high, high), it.access | access
-                it.uses.append((op, key, where, moved[where]))
-        if not cover or not op.writes & 0xFFFF:
-            continue
-        moves = _moves(op)
-        for n in range(16):
-            if op.writes >> n & 1:
-                source, distance = moves.get(n, (None, 0))
-                if source == n:
-                    moved[n] += distance
-                else:
-                    version[n], moved[n] = fresh, 0
-                    fresh += 1
+        insn = op.insn
+        for key, where, offset, access, size in insn.accesses:
+            low = moved[where] + offset
+            high = low + size
+            it = newest.get(where)
+            if it is None or it.version != version[where] or max(it.high, high) - min(it.low, low) > REACH:
+                it = newest[where] = Cover(version[where], low, high)
+                covers.append(it)
+            else:
+                it.low, it.high = min(it.low, low), max(it.high, high)
+            it.access |= access
+            it.uses.append((op, key, where, moved[where]))
+        for n, more, distance in insn.changes:
+            if more:
+                moved[n] += distance
+            else:
+                version[n], moved[n] = fresh, 0
+                fresh += 1
     for it in covers:                          # the first use makes the check for all
         if len(it.uses) > 1:
             op, key, where, at_that_time = it.uses[0]
-            op.checks[key] = where, it.low - at_that_time, it.high - at_that_time, it.access
+            _check_of(op)[key] = where, it.low - at_that_time, it.high - at_that_time, it.access
             for op, key, *_ in it.uses[1:]:
-                op.checks[key] = None
+                _check_of(op)[key] = None
 
 
-def _moves(op: Op) -> dict[int, tuple[int, int]]:
-    """Registers that are set to a register plus a constant: number -> (number, constant)."""
-    found = {}
-    for where, value in op.effects.moves.items():
-        target, source = _actual(op, (where, 0)), _actual(op, value)
-        if target[0] is not None and source[0] is not None:
-            found[target[0]] = source
-    shape = op.shape
-    if shape.kinds == ("r", "i") and shape.size == 64 and shape.meaning in ("add", "sub") and not op.operands[0] & 7:
-        n = op.operands[0] >> 3
-        imm = op.imm - (1 << 64) if op.imm >> 63 else op.imm
-        found[n] = n, imm if shape.meaning == "add" else -imm
-    return found
+def _check_of(op) -> dict:
+    if not op.checks:
+        op.checks = {}
+    return op.checks

@@ -9,7 +9,9 @@ The code of instructions comes from the meanings; here is where operands live, a
 from the dominator tree (N. Ramsey, "Beyond Relooper", ICFP 2022); several entries, indirect jumps and edges into the middle
 of a loop share one br_table (cfg.SWITCH).
 """
+import secrets
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags
@@ -38,6 +40,7 @@ class Options:
     direct_calls: bool = True   # calls within a module
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
+    templates: bool = True      # what was emitted for an instruction is used again for equal ones
 
 
 @dataclass(frozen=True)
@@ -65,42 +68,96 @@ class Const(bytes):
         return self
 
 
+# ---- locals, which have the same numbers in all regions. Temporary ones are those that an instruction needs; the few that need
+# more than these get theirs at the end. Vectors and floats are declared where they are used
+EXIT_RIP, SPENT, NEXT, FLAG_KIND = 2, 3, 4, 5
+_I32 = 8                        # locals of that type, some temporary
+FLAG_A, FLAG_B = _I32 + 2, _I32 + 3
+GENERAL = FLAG_B + 1            # 16
+_I64 = 2 + 16 + 6
+VECTOR = 2 + _I32 + _I64        # 16
+_V128, _F64, _F32 = 16 + 4, 4, 4
+SCALARS, VECTORS = ["i32"] * _I32 + ["i64"] * _I64, ["v128"] * _V128 + ["f64"] * _F64 + ["f32"] * _F32
+TEMPORARY = {"i32": range(FLAG_KIND + 1, 2 + _I32), "i64": range(GENERAL + 16, VECTOR), "v128": range(VECTOR + 16, VECTOR + _V128),
+             "f64": range(VECTOR + _V128, VECTOR + _V128 + _F64), "f32": range(VECTOR + _V128 + _F64, VECTOR + len(VECTORS))}
+LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16)]       # of each register (xmm n: 16 + n)
+
+
+@lru_cache(1 << 12)
+def _stores_of(mask: int) -> bytes:
+    """Registers from their locals to the state."""
+    return b"".join(_ZERO32 + w.get(LOCAL[n])
+                    + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
+                    for n in range(32) if mask >> n & 1)
+
+
+@lru_cache(1 << 12)
+def _loads(mask: int) -> bytes:
+    return b"".join(_ZERO32 + (w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", at.VECTOR + 32 * (n - 16)))
+                    + w.put(LOCAL[n]) for n in range(32) if mask >> n & 1)
+
+
+# Stands in a template for an exit, followed by how many ifs of the instruction it is in. Random: no guest can know it.
+_EXIT = secrets.token_bytes(16)
+
+
+class Template:
+    """What was emitted for an instruction, to be emitted again where all is equal that `Region._instruction` looks at.
+
+    first, rest     the code: pieces with exits between them, how deep each exit is with the piece after it
+    kind            the flags after it (None: as they were); ends: what the meaning has left for the block's end
+    narrow          registers known to hold 32 bits afterwards, of those it has to do with
+    vectors         whether it needs locals of that sort
+    """
+    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors")
+
+    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool):
+        self.first, *rest = code.split(_EXIT)
+        self.rest = tuple((piece[0], piece[1:]) for piece in rest)
+        self.kind, self.narrow, self.ends, self.vectors = kind, narrow, ends, vectors
+
+
+class Templates(dict):
+    """Instruction -> key -> Template. For regions with the same options and imports."""
+
+    MOST = 30_000
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def add(self, known: dict, key, template: Template) -> None:
+        known[key] = template
+        self.count += 1
+        if self.count > self.MOST:
+            self.clear()
+            self.count = 0
+
+
 class Region(Emitter):
     """A machine for MEANINGS that emits the function of one region.
 
     Its parameters: how many further activations there may be, and the rip to begin at, one of graph.entries."""
     first_local = 2
 
-    def __init__(self, graph: Graph, imports: Imports, batch: dict[int, int], options: Options = Options()):
+    def __init__(self, graph: Graph, imports: Imports, batch: dict[int, int], options: Options = Options(),
+                 templates: Templates | None = None):
         """batch: rip -> function index of the regions in the same module."""
         super().__init__()
         self.graph, self.imports, self.options = graph, imports, options
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
         analyse(graph, options.dead_flags, options.cover)
-        touched = self.written = 0
-        self.sets_flags = False
-        for block in graph.blocks.values():
-            touched |= block.live_in
-            for op in block.ops:
-                touched |= op.reads | op.writes
-                self.written |= op.writes
-                self.sets_flags |= bool(op.effects.flags_touched & op.flags_live)
-        self.exit_rip, self.spent, self.next = self._new("i32"), self._new("i32"), self._new("i32")
-        self.flag_kind, self.flag_a, self.flag_b = self._new("i32"), self._new("i64"), self._new("i64")
-        self.local = {}                                   # register number (xmm n: 16 + n) -> local
-        for n in range(32):
-            if touched >> n & 1:
-                self.local[n] = self._new("i64" if n < 16 else "v128")
-        self.temps: dict[str, list[int]] = {}
+        self.templates = (Templates() if templates is None else templates) if options.templates else None
+        self.written, self.sets_flags = graph.written, graph.sets_flags
+        self.locals, self.vectors = SCALARS, bool(graph.touched >> 16)
+        self.exit_rip, self.spent, self.next, self.flag_kind, self.flag_a, self.flag_b = EXIT_RIP, SPENT, NEXT, FLAG_KIND, FLAG_A, FLAG_B
+        self.local = {n: local for n, local in enumerate(LOCAL) if graph.touched >> n & 1}     # register number (xmm n: 16 + n) -> local
+        self.more: dict[str, list[int]] = {}              # temporary locals beyond TEMPORARY
         self.used: dict[str, int] = {}
         self.masks: dict[int, int] = {}                   # registers to store at a fault -> label
-        for block in graph.blocks.values():
-            for op in block.ops:
-                self.masks.setdefault(op.saved, len(self.masks))
-            if block.start in graph.loops:
-                self.masks.setdefault(block.valid_in & self.written, len(self.masks))
-        self._stored: dict[int, bytes] = {}
+        self.recording = False                            # exits are marked, not emitted
+        self.ordinary = True                              # what is being emitted would be the same in any region
         self.labels: list = []                            # what encloses the code being emitted, outermost first
         self.depth = 0                                    # the same, counted with ifs inside instructions
         self.op: Op | None = None
@@ -110,18 +167,24 @@ class Region(Emitter):
         self.implicit = 0
 
     # ---- locals and constants
-    def _new(self, type: str) -> int:
-        self.locals.append(type)
-        return self.first_local + len(self.locals) - 1
-
     def let(self, type, raw):
-        pool = self.temps.setdefault(type, [])
         k = self.used.get(type, 0)
-        if k == len(pool):
-            pool.append(self._new(type))
         self.used[type] = k + 1
-        self.out.append(raw + w.put(pool[k]))
-        return w.get(pool[k])
+        pool = TEMPORARY[type]
+        if type[0] != "i":
+            self.vectors = True
+        self.out.append(raw + (put := w.put(pool[k] if k < len(pool) else self._more(type, k - len(pool)))))
+        return b"\x20" + put[1:]
+
+    def _more(self, type: str, k: int) -> int:
+        self.ordinary, self.vectors = False, True
+        if self.locals is SCALARS:
+            self.locals = SCALARS + VECTORS
+        pool = self.more.setdefault(type, [])
+        if k == len(pool):
+            self.locals.append(type)
+            pool.append(self.first_local + len(self.locals) - 1)
+        return pool[k]
 
     def const(self, type, n):
         return Const(super().const(type, n), n & ((1 << (32 if type == "i32" else 64 if type == "i64" else 128)) - 1))
@@ -148,7 +211,7 @@ class Region(Emitter):
 
     # ---- the function
     def code(self) -> bytes:
-        graph, n = self.graph, len(self.masks)
+        graph = self.graph
         first = graph.blocks[graph.entry]
         self.out = []
         self.out.append(_FUEL + _ZERO32 + w.OP["i32.lt_s"] + b"\x04\x40"
@@ -159,12 +222,14 @@ class Region(Emitter):
         head = b"".join(self.out)
         body = self.nested(lambda: self._tree(graph.entry))
         tail = b""
-        for mask, label in sorted(self.masks.items(), key=lambda item: -item[1]):
-            tail += w.END + self._stores(mask) + w.br(label)
+        for mask, label in self.masks.items():
+            tail += w.END + self._stores(mask) + w.br(len(self.masks) - 1 - label)
+        if self.vectors and self.locals is SCALARS:
+            self.locals = SCALARS + VECTORS
         stop = w.i32(at.FUEL) + w.i32(at.RETRY) + _FUEL + _ZERO32 + w.OP["i32.lt_s"] + w.SELECT
         end = (self._store_mixed_flags() if self.sets_flags else b"") + self._pay()
         end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
-        return head + b"\x02\x40" * (n + 1) + body + w.UNREACHABLE + tail + w.END + end
+        return head + b"\x02\x40" * (len(self.masks) + 1) + body + w.UNREACHABLE + tail + w.END + end
 
     def _leave_at(self, rip: bytes, stop: bytes) -> bytes:
         return (_ZERO32 + rip + w.access("i64.store", at.RIP) + _ZERO32 + stop + w.access("i32.store", at.STOP)
@@ -176,27 +241,16 @@ class Region(Emitter):
         """Takes what was spent off the fuel: once, at the end, for calls in between do not depend on it."""
         return _ZERO32 + self._left() + w.access("i32.store", at.REGION_FUEL)
 
-    def _stores(self, mask: int) -> bytes:
-        if mask not in self._stored:
-            self._stored[mask] = self._stores_of(mask)
-        return self._stored[mask]
-
-    def _stores_of(self, mask: int) -> bytes:
-        return b"".join(_ZERO32 + w.get(self.local[n])
-                        + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
-                        for n in range(32) if mask >> n & 1)
-
-    def _load(self, mask: int):
-        for n in range(32):
-            if mask >> n & 1:
-                load = w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", at.VECTOR + 32 * (n - 16))
-                self.out.append(_ZERO32 + load + w.put(self.local[n]))
+    def _stores(self, mask: int) -> bytes: return _stores_of(mask)
+    def _load(self, mask: int): self.out.append(_loads(mask))
 
     def _exit(self, mask: int | None = None) -> bytes:
         """A branch to where the registers are stored and RETRY (or FUEL) is answered for the current instruction."""
-        label = self.masks[self.op.saved if mask is None else mask]
+        if self.recording:
+            return _EXIT + bytes([self.depth - self.outside])
+        label = self.masks.setdefault(self.op.saved if mask is None else mask, len(self.masks))
         rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
-        return rip + w.put(self.exit_rip) + w.br(self.depth + len(self.masks) - 1 - label)
+        return rip + w.put(self.exit_rip) + w.br(self.depth + label)
 
     def _if(self, condition: bytes, body) -> None:
         self.depth += 1
@@ -361,6 +415,7 @@ class Region(Emitter):
 
     def _checked_target(self, before=lambda: None):
         """Puts the low half of the target into `next`; leaves, after `before`, where it is no address that code can have."""
+        self.used = {}
         target = self.ends if len(self.ends) <= 10 else self.let("i64", self.ends)
         wrong = target + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
         wrong += target + w.OP["i32.wrap_i64"] + w.tee(self.next) + w.OP["i32.eqz"] + w.OP["i32.or"]
@@ -387,21 +442,61 @@ class Region(Emitter):
 
     # ---- an instruction
     def _instruction(self, op: Op):
-        shape = op.shape
         self.op, self.rip = op, op.rip
+        if self.templates is None:
+            self._emit(op)
+            return
+        insn = op.insn
+        known = self.templates.get(insn)
+        if known is None:
+            known = self.templates[insn] = {}
+        key = self.narrow & insn.general, tuple(op.checks.items()) if op.checks else None
+        if insn.flags:
+            key = *key, self.kind, op.flags_live
+        template = known.get(key)
+        if template is None:
+            template = self._record(op)
+            if self.ordinary:
+                self.templates.add(known, key, template)
+        out = self.out
+        out.append(template.first)
+        if template.rest:
+            label = self.masks.setdefault(op.saved, len(self.masks)) + self.depth
+            leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
+            for depth, piece in template.rest:
+                out.append(leave + w.uleb(label + depth) + piece)
+        if template.kind is not None:
+            self.kind = template.kind
+        self.narrow = self.narrow & ~insn.general | template.narrow
+        self.ends = template.ends
+        self.vectors |= template.vectors
+
+    def _record(self, op: Op) -> Template:
+        """Emits an instruction apart, its exits marked."""
+        before, vectors = (self.kind, self.narrow), self.vectors
+        self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
+        code = self.nested(lambda: self._emit(op))
+        template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.general, self.ends, self.vectors)
+        self.recording, self.vectors = False, vectors
+        self.kind, self.narrow = before
+        return template
+
+    def _emit(self, op: Op):
+        insn = self.insn = op.insn
+        shape = insn.shape
         self.size, self.bits, self.cc, self.rep = shape.size, shape.bits, shape.cc, shape.rep
-        self.kinds = op.form.kinds
+        self.kinds = insn.form.kinds
         self.asize, self.segment = 64, None
         self.used = {}
         self.implicit = 0
         self.addresses = {}
-        if op.effects.repeats:
+        if insn.effects.repeats:
             self.out.append(b"\x03\x40")
             self.depth += 1
-        for k, (access, bits) in op.effects.memory.items():
+        for k, (access, bits) in insn.effects.memory.items():
             self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k))
         MEANINGS[shape.meaning](self)
-        if op.effects.repeats:
+        if insn.effects.repeats:
             self._repeat()
 
     def _repeat(self):
@@ -422,7 +517,7 @@ class Region(Emitter):
             raw += w.i64(8) + w.OP["i64.shr_u"]
         if bits < 64 and not (bits == 32 and self.narrow >> n & 1):
             raw = self.wrap(raw, bits)
-        return self.let("i64", raw) if self.op.writes >> n & 1 else raw
+        return self.let("i64", raw) if self.insn.writes >> n & 1 else raw
 
     def _set_general(self, n: int, value: Int, high: bool = False):
         local, bits, raw = self.local[n], value.bits, value.raw
@@ -441,7 +536,7 @@ class Region(Emitter):
 
     def _vector(self, n: int) -> bytes:
         raw = w.get(self.local[16 + n])
-        return self.let("v128", raw) if self.op.writes >> 16 + n & 1 else raw
+        return self.let("v128", raw) if self.insn.writes >> 16 + n & 1 else raw
 
     def reg(self, number, bits): return Int(self, self._general(number, bits), bits)
     def set_reg(self, number, value): self._set_general(number, value)
@@ -450,17 +545,17 @@ class Region(Emitter):
 
     def _where(self, k):
         """The state offset of register operand k."""
-        kind = self.op.shape.kinds[k]
+        kind = self.insn.shape.kinds[k]
         if len(kind) > 1:
             n = int(kind[1:])
             return 8 * n if kind[0] == "g" else at.VECTOR + 32 * n
-        return self.op.operands[k]
+        return self.insn.operands[k]
 
     # ---- operands
     def read(self, k, bits):
         kind = self.kinds[k]
         if kind == "i":
-            return self.const("i64", self.op.imm & (1 << bits) - 1)
+            return self.const("i64", self.insn.imm & (1 << bits) - 1)
         if kind == "m":
             return self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
         where = self._where(k)
@@ -504,7 +599,7 @@ class Region(Emitter):
 
     # ---- memory
     def _effective_address(self, k, segment):
-        op = self.op
+        op = self.insn
         raw = b""
         if op.base < at.ZERO:
             raw = w.get(self.local[op.base >> 3])
@@ -617,7 +712,7 @@ class Region(Emitter):
         where, bits = CELLS[name]
         self.out.append(_ZERO32 + value.raw + w.access(STORE[bits], where))
 
-    def stack_number(self, k): return self.int(self.op.operands[k], 16)
+    def stack_number(self, k): return self.int(self.insn.operands[k], 16)
 
     def part(self, k, offset, bits):
         return Int(self, self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS + offset)), bits)
@@ -629,7 +724,10 @@ class Region(Emitter):
         return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
 
     # ---- control
-    def next_ip(self): return self.int(self.op.after, 64)
+    def next_ip(self):
+        self.ordinary = False
+        return self.int(self.op.after, 64)
+
     def goto(self, address): self.ends = address.raw
     def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
     def system_call(self): pass
@@ -656,6 +754,7 @@ class Region(Emitter):
     def call(self, routine, *values):
         if routine.inline:
             return super().call(routine, *values)
+        self.ordinary = False                              # modules import what they call
         raw = b"".join(v.raw for v in values) + w.call(self.imports.routines[routine.name])
         return self.value(routine.result, self.let(routine.result, raw))
 
@@ -677,7 +776,7 @@ class Region(Emitter):
 
     # ---- flags
     def _set_lazy(self, kind, a: bytes, b: bytes, bits: int):
-        if not self.op.flags_live & self.op.effects.flags_touched:
+        if not self.op.flags_live & self.insn.effects.flags_touched:
             return
         code = kind | 64 - bits << 8 | _FLAGS_SET
         self.out.append(a + b + w.put(self.flag_b) + w.put(self.flag_a) + w.i32(code) + w.put(self.flag_kind))
@@ -689,7 +788,7 @@ class Region(Emitter):
 
     def _count_flags(self, kind, r):
         live = self.op.flags_live
-        if live & self.op.effects.flags_touched:
+        if live & self.insn.effects.flags_touched:
             self._set_lazy(kind, r.raw, self.cf.int(64).raw if live & 1 << CF else w.i64(0), r.bits)
 
     def flags_inc(self, r): self._count_flags(flags.INC, r)
@@ -702,7 +801,7 @@ class Region(Emitter):
             self._set_lazy(flags.RESULT, r.raw, b, r.bits)
 
     def flags_set(self, **bits):
-        live, named = self.op.flags_live, self.op.effects.flags_touched
+        live, named = self.op.flags_live, self.insn.effects.flags_touched
         if not live & named:
             return
         if live & ~named:

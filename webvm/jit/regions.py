@@ -19,7 +19,7 @@ from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
-from .region import Imports, Options, Region
+from .region import Imports, Options, Region, Templates
 
 log = logging.getLogger("webvm.jit")
 
@@ -110,6 +110,7 @@ class Translator:
         self.created = self._early.created              # to be told of each space before it is used
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
         self._pause_until = 0.0
+        self._templates: dict[Options, Templates] = defaultdict(Templates)
 
     @cached_property
     def decoder(self) -> Decoder: return Decoder(build.shapes(*self._made_with))     # not every machine needs it
@@ -333,7 +334,7 @@ class Translator:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes."""
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
-        routines = dict.fromkeys(name for graph in graphs for block in graph.blocks.values() for op in block.ops for name in op.effects.routines)
+        routines = dict.fromkeys(name for graph in graphs for block in graph.blocks.values() for op in block.ops for name in op.insn.effects.routines)
         imports = Imports(enter=m.import_function("env", "enter", "i32 i32", "i32"),
                           resume=m.import_function("env", "resume", "i32 i32 i32", "i32"),
                           syscall_out=m.import_function("env", "syscall_out", "i32", "i32"),
@@ -350,9 +351,9 @@ class Translator:
                 functions[rip] = index
                 m.export(str(exported), index)
                 exported += 1
-        regions = []
+        regions, templates = [], self._templates[self.options]
         for graph in graphs:
-            region = Region(graph, imports, functions, self.options)
+            region = Region(graph, imports, functions, self.options, templates)
             body = region.code()
             if self.trace is not None:
                 self.trace(region, body, read)
@@ -365,7 +366,7 @@ class Translator:
 
 def _has_choice(block) -> bool:
     """Whether a block ends with a jump to one of several places, as a switch does: off a register, or a table."""
-    return block.end == "jump_indirect" and (block.ops[-1].index < at.ZERO or block.ops[-1].shape.kinds == ("r",))
+    return block.end == "jump_indirect" and (block.ops[-1].insn.index < at.ZERO or block.ops[-1].insn.shape.kinds == ("r",))
 
 
 def _ranges(graph) -> list[tuple[int, int]]:
