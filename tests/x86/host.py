@@ -19,6 +19,7 @@ _ENVIRONMENT = struct.Struct("<7I")
 _PROLOGUE = bytes.fromhex("DD27" "FF7108" "9D" "488B01")          # frstor [rdi]; push [rcx + 8]; popfq; mov rax, [rcx]
 _EPILOGUE = bytes.fromhex("DD32" "9C" "8F4108" "488901" "C3")     # fnsave [rdx]; pushfq; pop [rcx + 8]; mov [rcx], rax; ret
 SAVED = 108
+HERE = -1
 
 
 @dataclass
@@ -28,15 +29,24 @@ class Unit:
     fsw: int
     tags: int
     registers: tuple[int, ...]
+    fip: int = 0
+    fop: int = 0
+    fdp: int = 0
 
     def pack(self) -> bytes:
-        return (_ENVIRONMENT.pack(self.fcw, self.fsw, self.tags, 0, 0, 0, 0)
+        return (_ENVIRONMENT.pack(self.fcw, self.fsw, self.tags, self.fip, self.fop << 16, self.fdp, 0)
                 + b"".join(x.to_bytes(10, "little") for x in self.registers))
 
     @classmethod
     def unpack(cls, raw: bytes) -> "Unit":
-        fcw, fsw, tags, *_ = (word & 0xFFFF for word in _ENVIRONMENT.unpack_from(raw))
-        return cls(fcw, fsw, tags, tuple(int.from_bytes(raw[at:at + 10], "little") for at in range(28, SAVED, 10)))
+        *words, fip, opcode, fdp, _ = _ENVIRONMENT.unpack_from(raw)
+        registers = tuple(int.from_bytes(raw[at:at + 10], "little") for at in range(28, SAVED, 10))
+        return cls(*(word & 0xFFFF for word in words), registers, fip, opcode >> 16 & 0x7FF, fdp)
+
+    def say_here(self, code: int, operand: int):
+        """Puts HERE for a pointer to the instruction in question, and for one to its operand."""
+        self.fip = HERE if self.fip == code & 0xFFFFFFFF else self.fip
+        self.fdp = HERE if self.fdp == operand & 0xFFFFFFFF else self.fdp
 
 
 class Host:
@@ -66,8 +76,12 @@ class Host:
         """(unit, memory, RAX, RFLAGS) after the instruction. No exception may be pending in `unit`."""
         self.before.raw, self.memory.raw = unit.pack(), memory.ljust(128, b"\0")
         self.registers[:] = rax, flags | 0x202
-        self._function(code)(self.before, self.memory, self.after, self.registers)
-        return Unit.unpack(self.after.raw), self.memory.raw[:len(memory)], self.registers[0], self.registers[1]
+        function = self._function(code)
+        function(self.before, self.memory, self.after, self.registers)
+        after = Unit.unpack(self.after.raw)
+        where = ctypes.cast(function, ctypes.c_void_p).value + len(_PROLOGUE)
+        after.say_here(where, ctypes.addressof(self.memory))
+        return after, self.memory.raw[:len(memory)], self.registers[0], self.registers[1]
 
 
 class Unicorn:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..x86 import flags
-from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Bool, Int, Machine, Vec
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Bool, Int, Machine, Vec, execute
 from . import layout as at
-from .handler import Shape
+from .handler import CELLS, Shape
 
 M64 = (1 << 64) - 1
 CONDITION_FLAGS = [1 << OF, 1 << CF, 1 << ZF, 1 << CF | 1 << ZF, 1 << SF, 1 << PF, 1 << SF | 1 << OF, 1 << ZF | 1 << SF | 1 << OF]
@@ -151,7 +151,7 @@ class _Observer(Machine):
 
     def base(self, segment): return Int(self, None, 64)
     def set_base(self, segment, value): pass
-    def cell(self, name): return Int(self, None, {"mxcsr": 32, "fcw": 16, "fsw": 16, "ftw": 8, "df": 32, "x87_value": 64, "x87_high": 32}[name])
+    def cell(self, name): return Int(self, None, CELLS[name][1])
     def set_cell(self, name, value): pass
 
     def stack_register(self, i):
@@ -169,6 +169,7 @@ class _Observer(Machine):
     def call_shared(self, name, a, b): return None
 
     # ---- control
+    def this_ip(self): return Int(self, None, 64)
     def next_ip(self): return Int(self, None, 64)
     def goto(self, address): self.e.control = "goto"
     def branch(self, condition=None): self.e.control = "branch"
@@ -233,7 +234,7 @@ class _Observer(Machine):
 def effects(shape: Shape) -> Effects:
     """The effects of the instructions of a shape (without the branch that may be fused to it)."""
     observer = _Observer(shape)
-    MEANINGS[shape.meaning](observer)
+    execute(observer, MEANINGS[shape.meaning])
     e = observer.e
     if shape.rep is not None:
         # one element a time, and none when the count is zero

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..wasm import encoding as w
 from ..x86 import flags
-from ..x86.meaning import MEANINGS, Bool, Int, Vec
+from ..x86.meaning import MEANINGS, Bool, Int, Vec, execute
 from . import layout as at
 from .emit import Emitter
 
@@ -36,9 +36,9 @@ COUNTED, UNLINKED = 1, 1       # records are at even addresses, and none is at 0
 
 FALL, JUMP, CALL = 0, 1, 2     # ways out of a branch, for `link`
 
-STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION}
+STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION, "MF": at.FLOATING}
 CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32),
-         "x87_value": (at.X87_VALUE, 64), "x87_high": (at.X87_HIGH, 32)}
+         "fop": (at.FOP, 16), "fip": (at.FIP, 64), "fdp": (at.FDP, 64), "x87_value": (at.X87_VALUE, 64), "x87_high": (at.X87_HIGH, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
 STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
 LOAD_VECTOR = {32: "v128.load32_zero", 64: "v128.load64_zero", 128: "v128.load"}
@@ -112,7 +112,7 @@ class Handler(Emitter):
             self.operand_address[k] = self._check(self._effective_address(k, True), bits, access)
 
     def code(self) -> bytes:
-        MEANINGS[self.shape.meaning](self)
+        execute(self, MEANINGS[self.shape.meaning])
         if self.shape.then is not None:
             self._count_one()
             self.at = RECORD
@@ -154,7 +154,8 @@ class Handler(Emitter):
 
     def write(self, k, value):
         assert self.kinds[k] != "x", "vector registers are written whole"
-        if self.kinds[k] == "m":
+        kind = self.kinds[k]
+        if kind == "m":
             self._saw(k, at.WRITE, value.bits)
             self.out.append(self._operand_memory(k) + value.raw + w.access(STORE[value.bits], at.BIAS))
         elif self._fixed(k) is not None:
@@ -162,6 +163,8 @@ class Handler(Emitter):
         else:
             # A 32-bit result clears the upper half.
             self.out.append(self._field_address(k) + value.raw + w.access(STORE[64 if value.bits == 32 else value.bits]))
+            if kind == "q":                            # as the x87 sees it, it is no number
+                self.out.append(self._field_address(k) + w.i64(0xFFFF) + w.access("i64.store16", 8))
 
     def read_vec(self, k):
         if self.kinds[k] == "m":
@@ -286,6 +289,8 @@ class Handler(Emitter):
         return self.value(routine.result, self.let(routine.result, raw))
 
     # ---- control
+    def this_ip(self): return Int(self, self.let("i64", field("i64.load32_u", R_RIP)), 64)
+
     def next_ip(self):
         raw = field("i64.load32_u", R_RIP) + field("i64.load8_u", R_LENGTH) + w.OP["i64.add"]
         return Int(self, self.let("i64", raw), 64)

@@ -38,7 +38,10 @@ _SCALARS = {name: (struct.Struct("<" + code), where) for name, code, where in (
     ("rest",    "I", at.EFLAGS_REST),
     ("fcw",     "H", at.FCW),
     ("fsw",     "H", at.FSW),
-    ("ftw",     "B", at.FTW))}
+    ("ftw",     "B", at.FTW),
+    ("fop",     "H", at.FOP),
+    ("fip",     "Q", at.FIP),
+    ("fdp",     "Q", at.FDP))}
 _VECTORS = [slice(at.VECTOR + 32 * n, at.VECTOR + 32 * n + 16) for n in range(16)]
 _ARITHMETIC = 0x8D5
 _EXECUTE, _READ, _WRITE = at.EXECUTE, at.READ, at.WRITE

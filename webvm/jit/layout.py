@@ -21,6 +21,9 @@ EFLAGS_REST  = 188      # u32  flags that are neither arithmetic nor DF (ID, AC,
 FCW          = 192      # u16  x87 control word
 FSW          = 194      # u16  x87 status word, TOP included
 FTW          = 196      # u8   x87 tags in FXSAVE's short form: bit n set where physical register n is in use
+FOP          = 198      # u16  opcode of the x87 instruction that raised an unmasked exception
+FIP          = 200      # u64  where the last x87 instruction was
+FDP          = 208      # u64  of the one that raised an unmasked exception, the operand in memory
 VECTOR       = 256      # 16 x 32 bytes: xmm in the lower half, room for ymm
 X87          = 768      # 8 x 16 bytes: physical registers R0..R7, 10 bytes each in use; MMX lies in the lower 8
 CONTEXT      = 896
@@ -72,6 +75,7 @@ PRESENT      = 32                # the kernel's own mark
 
 # ---- why `run` came back
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
+FLOATING = 9                     # an exception of the x87 is pending
 RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP
 RESUME = 8                       # or: everything on the stack is to come back, then it goes on at RIP
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags
-from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec, execute
 from ..x86.primitives import PRIM
 from ..x86.x87_common import FUNCTIONS
 from . import layout as at
@@ -495,7 +495,7 @@ class Region(Emitter):
             self.depth += 1
         for k, (access, bits) in insn.effects.memory.items():
             self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k))
-        MEANINGS[shape.meaning](self)
+        execute(self, MEANINGS[shape.meaning])
         if insn.effects.repeats:
             self._repeat()
 
@@ -575,7 +575,8 @@ class Region(Emitter):
             self._set_general(where >> 3, value, where & 7)
         else:
             assert kind == "q", "vector registers are written whole"
-            self.out.append(_ZERO32 + value.raw + w.access(STORE[64 if value.bits == 32 else value.bits], where))
+            self.out.append(_ZERO32 + value.raw + w.access(STORE[64 if value.bits == 32 else value.bits], where)
+                            + _ZERO32 + w.i64(0xFFFF) + w.access("i64.store16", where + 8))
 
     def read_vec(self, k):
         kind = self.kinds[k]
@@ -724,6 +725,8 @@ class Region(Emitter):
         return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
 
     # ---- control
+    def leave_pointer(self): pass                       # after what may come from a template
+
     def next_ip(self):
         self.ordinary = False
         return self.int(self.op.after, 64)

@@ -9,7 +9,7 @@ Knows the x87's registers in the state, and its numbers; what operands an instru
 """
 from ..wasm.encoding import OP
 from ..x86.float80 import C0, C1, C2, C3, PE
-from ..x86.meaning import CF, ZF
+from ..x86.meaning import CF, X87_PENDING, ZF
 from ..x86.x87_common import ADD, DIV, DIVR, FUNCTIONS, MUL, SUB, SUBR
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke
@@ -59,6 +59,7 @@ class _Instruction(Function):
         self.a, self.b = self.params
         self.fsw = self.local(value=_cell("i32.load16_u", at.FSW))
         self.ftw = self.local(value=_cell("i32.load8_u", at.FTW))
+        self.slow_if(self.fsw & X87_PENDING)
 
     def slow_if(self, condition: X):
         with self.if_(condition):
@@ -461,7 +462,7 @@ class _Kit:
         """ST(a), and a pop if `b`."""
         f.set(f.ftw, f.ftw & ((c32(1) << f.st(f.a)) ^ 0xFF))
         f.pop(f.b.low())
-        f.finish(clear=0)
+        f.finish()
 
     def rotate(self, f):
         f.turn(f.a.low())
@@ -546,7 +547,7 @@ class _Kit:
         cc = self._compare(f, f.load(r), f.load(other))
         f.answer(((cc >> 14) << ZF | (cc >> 8 & 1) << CF).wide())
         f.pop(f.b.low())
-        f.finish()
+        f.finish(clear=0)
 
     def _compare_with(self, f, number):
         """ST(0) with a number of another format in `a`; a pop if `b`."""

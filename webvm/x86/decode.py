@@ -131,7 +131,7 @@ def _decode(code, address, offset, table):
 
     # ModRM, SIB and displacement.
     memory = rip = False
-    address_operand = None
+    address_operand = modrm = None
     if row.has_modrm:
         modrm = code[at]
         at += 1
@@ -205,7 +205,7 @@ def _decode(code, address, offset, table):
         address_operand.disp = address + length + disp & (_M64 if asize == 8 else 0xFFFFFFFF)
     size = _size(row.size, osize, rex, vex_l)
     rep_name = _REP_NAME[rep] if row.rep or row.repz else None
-    return Insn(address, length, row, row.mnemonics[osize >> 2], tuple(operands), size, asize, lock, rep_name, segment)
+    return Insn(address, length, row, row.mnemonics[osize >> 2], tuple(operands), size, asize, lock, rep_name, segment, modrm)
 
 
 def _address(code, at, modrm, rex):

@@ -132,15 +132,16 @@ class Insn:
     rep               None, "rep" (F3) or "repne" (F2); only for string instructions, others ignore these prefixes
     segment           None, "fs" or "gs"
     cc                condition 0..15, or None
+    modrm             the ModRM byte, or None
     """
 
     __slots__ = ("address", "length", "row", "mnemonic", "meaning", "operands", "size", "asize", "lock", "rep",
-                 "segment", "cc")
+                 "segment", "cc", "modrm")
 
-    def __init__(self, address, length, row, mnemonic, operands, size, asize, lock, rep, segment):
+    def __init__(self, address, length, row, mnemonic, operands, size, asize, lock, rep, segment, modrm=None):
         self.address, self.length, self.row, self.mnemonic = address, length, row, mnemonic
         self.meaning, self.cc, self.operands, self.size = row.meaning, row.cc, operands, size
-        self.asize, self.lock, self.rep, self.segment = asize, lock, rep, segment
+        self.asize, self.lock, self.rep, self.segment, self.modrm = asize, lock, rep, segment, modrm
 
     def __str__(self):
         prefix = ("lock " if self.lock else "") + (f"{self.rep} " if self.rep else "")

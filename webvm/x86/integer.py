@@ -551,7 +551,7 @@ def std(m): m.set_cell("df", m.int(1, 32))
 
 
 @meaning("nop", "pause", "endbr64", "endbr32", "prefetch", "prefetchw", "prefetchnta", "prefetcht0", "prefetcht1",
-         "prefetcht2", "lfence", "mfence", "sfence", "clflush", "fwait", "wait")
+         "prefetcht2", "lfence", "mfence", "sfence", "clflush")
 def nop(m): pass
 
 

@@ -62,6 +62,25 @@ RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = 0, 2, 4, 6, 7, 8, 9, 10, 11
 ARITHMETIC = 1 << CF | 1 << PF | 1 << AF | 1 << ZF | 1 << SF | 1 << OF
 
+# The x87 status word: an exception is pending; the register that is ST(0).
+X87_PENDING, X87_TOP = 0x80, 0x3800
+
+
+def execute(m: "Machine", meaning: Callable[["Machine"], None]) -> None:
+    """Runs the meaning of m's instruction. One with an MMX register among its operands does besides what all of these do."""
+    mmx = "q" in m.kinds
+    if mmx:
+        wait(m)
+    meaning(m)
+    if mmx:
+        m.set_cell("fsw", m.cell("fsw") & (0xFFFF ^ X87_TOP))
+        m.set_cell("ftw", m.int(0xFF, 8))
+
+
+def wait(m: "Machine") -> None:
+    """What waiting x87 instructions begin with: #MF where an unmasked exception is pending."""
+    m.trap_if((m.cell("fsw") & X87_PENDING) != 0, "MF")
+
 
 class Bool:
     """A truth value: raw is an i32 that is 0 or 1."""
@@ -385,6 +404,7 @@ class Machine:
         raise NotImplementedError
 
     # ---- machine: control
+    def this_ip(self) -> Int:                       raise NotImplementedError   # of the instruction
     def next_ip(self) -> Int:                       raise NotImplementedError
     def goto(self, address: Int):                   raise NotImplementedError   # indirect jump
     def branch(self, condition: Bool | None = None):
@@ -400,7 +420,7 @@ class Machine:
         """What `yes()` or `no()` answers, values of one type; only that one is executed."""
         raise NotImplementedError
     def trap_if(self, condition: Bool, vector: str):
-        """Raises "UD", "DE", "BP" or "GP" when the condition holds."""
+        """Raises "UD", "DE", "BP", "GP" or "MF" when the condition holds."""
         raise NotImplementedError
     def trap(self, vector: str):                    raise NotImplementedError
     def system_call(self):                          raise NotImplementedError

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from . import integer, pcmpstr, sse, sse3, sse4         # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
-from .meaning import (AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec)
+from .meaning import (AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec, execute)
 from .primitives import M64, PRIM, signed
 from .processor import CPUS, DEFAULT
 
@@ -31,7 +31,7 @@ def python_meaning(*names):
 
 
 class Trap(Exception):
-    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP"."""
+    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP", "MF"."""
 
     def __init__(self, vector: str):
         super().__init__(vector)
@@ -71,6 +71,9 @@ class State:
     fcw: int = 0x37F
     fsw: int = 0
     ftw: int = 0                                         # bit n: physical x87 register n is in use
+    fop: int = 0                                         # opcode of the x87 instruction that raised an unmasked exception
+    fip: int = 0                                         # where the last x87 instruction was
+    fdp: int = 0                                         # of what raised an unmasked exception, the operand in memory
     x87: list[int] = field(default_factory=lambda: [0] * 8)    # physical registers, 80 bits; MMX in the lower 64
 
     def copy(self) -> State:
@@ -132,7 +135,7 @@ class Oracle(Machine):
         if run is None:
             raise Trap("UD")
         try:
-            run(self)
+            execute(self, run)
         except SystemCall:
             self.state.rip = self.next
             raise
@@ -177,7 +180,7 @@ class Oracle(Machine):
         if isinstance(o, Mem):
             self.store(self.address(k), value)
         elif o.kind == "m":
-            self.state.x87[o.number] = self.state.x87[o.number] >> 64 << 64 | value.raw
+            self.state.x87[o.number] = 0xFFFF << 64 | value.raw
         elif o.high:
             self.state.gpr[o.number] = self.state.gpr[o.number] & ~0xFF00 | value.raw << 8
         else:
@@ -232,7 +235,7 @@ class Oracle(Machine):
     def time_stamp(self): return Int(self, time.perf_counter_ns(), 64)
     def base(self, segment): return Int(self, getattr(self.state, segment + "_base"), 64)
     def set_base(self, segment, value): setattr(self.state, segment + "_base", value.raw)
-    def cell(self, name): return Int(self, getattr(self.state, name), {"fcw": 16, "fsw": 16, "ftw": 8}.get(name, 32))
+    def cell(self, name): return Int(self, getattr(self.state, name), {"fcw": 16, "fsw": 16, "ftw": 8, "fop": 16, "fip": 64, "fdp": 64}.get(name, 32))
     def set_cell(self, name, value): setattr(self.state, name, value.raw)
 
     def _physical(self, i): return (self.state.fsw >> 11) + i & 7
@@ -245,6 +248,7 @@ class Oracle(Machine):
         self.state.x87[self._physical(i)] = exponent.raw << 64 | mantissa.raw
 
     # ---- control
+    def this_ip(self): return Int(self, self.insn.address, 64)
     def next_ip(self): return Int(self, self.insn.address + self.insn.length & M64, 64)
     def goto(self, address): self.next = address.raw
 

@@ -3,8 +3,8 @@ cases in forms of its own (`x87_common`).
 
 Knows the register stack, the control, status and tag words and how they lie in memory. Numbers are float80's.
 
-All exceptions have their masked response, and unmasked ones keep the operands and set ES as processors do; but no #MF
-follows: a waiting instruction goes on. The pointers to the last instruction and operand are not kept (stored as zero).
+All exceptions have their masked response; unmasked ones keep the operands and set ES, and the next waiting instruction
+raises #MF. Selectors are stored as zero in the pointers to the last instruction and its operand.
 """
 import struct
 
@@ -12,8 +12,9 @@ from . import float80 as f
 from . import transcendental
 from .float80 import C0, C1, C2, C3, DE, ES, IE, INDEFINITE, OE, PE, SF, UE, ZE
 from .insn import Mem
-from .meaning import ARITHMETIC, CF, PF, ZF, meaning
+from .meaning import ARITHMETIC, CF, PF, ZF, meaning, wait
 from .oracle import python_meaning
+from .primitives import M32
 
 BUSY = 0x8000                                          # always as ES
 TOP = 0x3800
@@ -21,6 +22,23 @@ CC = C0 | C1 | C2 | C3
 EXCEPTIONS = 0x3F
 FCW_BITS, FCW_ONE = 0x1F3F, 0x40                       # what can be set in the control word, what always is
 FCW_RESET = 0x37F
+
+
+def instruction(*names):
+    """Registers what an instruction does that is no control instruction: it waits, and leaves the pointers behind. Those to
+    the operand and the opcode are set by unmasked exceptions only, as Intel's processors do (CPUID.7.EBX[6])."""
+    def register(function):
+        def run(m):
+            wait(m)
+            function(m)
+            s = m.state
+            s.fip = m.insn.address
+            if s.fsw & ES:
+                s.fop = (m.insn.row.opcode & 7) << 8 | m.insn.modrm
+                s.fdp = m.address(0, segment=False).raw if "m" in m.kinds else 0
+        python_meaning(*names or [function.__name__])(run)
+        return function
+    return register
 
 
 # ---------------------------------------------------------------------------------------------- the stack
@@ -101,7 +119,7 @@ def _signed(m) -> int:
 # ---------------------------------------------------------------------------------------------- load and store
 
 
-@python_meaning()
+@instruction()
 def fld(m):
     s, source = m.state, m.insn.operands[0]
     if not isinstance(source, Mem):
@@ -115,17 +133,22 @@ def fld(m):
     if source.size == 10:
         _push(s, _memory(m, 10))
         return
-    x, flags = _real(m)
+    x, denormal = _real(m)
     if f.kind(x) == f.SIGNALING:
-        x, flags = x | f.QUIET_BIT, IE
-    _push(s, x, flags)
+        _push(s, x | f.QUIET_BIT, IE)
+    elif denormal and not _in_use(s, _st(s, -1)):
+        _turn(s, -1)                                   # unmasked or not: so AMD's processors, where Intel's do not load it
+        _set(s, _st(s, 0), x)
+        _signal(s, DE)
+    else:
+        _push(s, x)
 
 
-@python_meaning()
+@instruction()
 def fild(m): _push(m.state, _signed(m))
 
 
-@python_meaning()
+@instruction()
 def fbld(m): _push(m.state, f.from_bcd(_memory(m, 10)))
 
 
@@ -168,8 +191,18 @@ def _fst(pop):
     return run
 
 
-python_meaning("fst")(_fst(0))
-python_meaning("fstp")(_fst(1))
+@instruction()
+def fstpnce(m):
+    """FSTP, but nobody hears of an empty ST(0)."""
+    if _in_use(m.state, _st(m.state, 0)):
+        _fst(1)(m)
+    else:
+        m.state.fsw &= ~C1
+        _pop(m.state)
+
+
+instruction("fst")(_fst(0))
+instruction("fstp")(_fst(1))
 
 
 def _fist(pop, rc=None):
@@ -180,16 +213,16 @@ def _fist(pop, rc=None):
     return run
 
 
-python_meaning("fist")(_fist(0))
-python_meaning("fistp")(_fist(1))
-python_meaning("fisttp")(_fist(1, f.CHOP))
+instruction("fist")(_fist(0))
+instruction("fistp")(_fist(1))
+instruction("fisttp")(_fist(1, f.CHOP))
 
 
-@python_meaning()
+@instruction()
 def fbstp(m): _put(m, 10, f.BCD_INDEFINITE, lambda x: f.to_bcd(x, m.state.fcw >> 10 & 3), 1)
 
 
-@python_meaning()
+@instruction()
 def fxch(m):
     s = m.state
     a, b = _st(s, 0), _st(s, m.insn.operands[1].number)
@@ -219,7 +252,7 @@ def _fcmov(cc):
 
 for _cc, _name in enumerate(("b", "nb", "e", "ne", "be", "nbe", None, None, "u", "nu"), 2):
     if _name:
-        python_meaning("fcmov" + _name)(_fcmov(_cc))
+        instruction("fcmov" + _name)(_fcmov(_cc))
 
 
 # The constants are kept with more bits than a register has, and rounded (SDM volume 1, 8.3.8): floor and the next bits.
@@ -246,7 +279,7 @@ def _constant(x, nearest_above, inexact):
 
 
 for _name, _values in _CONSTANTS.items():
-    python_meaning(_name)(_constant(*_values))
+    instruction(_name)(_constant(*_values))
 
 
 # ---------------------------------------------------------------------------------------------- arithmetic
@@ -282,9 +315,9 @@ def _reversed(operate): return lambda a, b, fcw, de=0: operate(b, a, fcw, de)
 
 for _name, _operate in (("add", f.add), ("mul", f.mul), ("sub", f.sub), ("subr", _reversed(f.sub)),
                         ("div", f.div), ("divr", _reversed(f.div))):
-    python_meaning("f" + _name)(_arithmetic(_operate, _real))
-    python_meaning("f" + _name + "p")(_arithmetic(_operate, pop=1))
-    python_meaning("fi" + _name)(_arithmetic(_operate, lambda m: (_signed(m), 0)))
+    instruction("f" + _name)(_arithmetic(_operate, _real))
+    instruction("f" + _name + "p")(_arithmetic(_operate, pop=1))
+    instruction("fi" + _name)(_arithmetic(_operate, lambda m: (_signed(m), 0)))
 
 
 def _unary(operate, clear=0):
@@ -298,13 +331,13 @@ def _unary(operate, clear=0):
     return run
 
 
-python_meaning("fchs")(_unary(lambda x, fcw: (x ^ f.SIGN, 0)))
-python_meaning("fabs")(_unary(lambda x, fcw: (x & f.MAGNITUDE, 0)))
-python_meaning("fsqrt")(_unary(f.sqrt))
-python_meaning("frndint")(_unary(f.round_to_int))
-python_meaning("f2xm1")(_unary(transcendental.power2_less1))
-python_meaning("fsin")(_unary(transcendental.sine, C2))
-python_meaning("fcos")(_unary(transcendental.cosine, C2))
+instruction("fchs")(_unary(lambda x, fcw: (x ^ f.SIGN, 0)))
+instruction("fabs")(_unary(lambda x, fcw: (x & f.MAGNITUDE, 0)))
+instruction("fsqrt")(_unary(f.sqrt))
+instruction("frndint")(_unary(f.round_to_int))
+instruction("f2xm1")(_unary(transcendental.power2_less1))
+instruction("fsin")(_unary(transcendental.sine, C2))
+instruction("fcos")(_unary(transcendental.cosine, C2))
 
 
 def _of_two(operate, to, pop):
@@ -318,10 +351,10 @@ def _of_two(operate, to, pop):
     return run
 
 
-python_meaning("fscale")(_of_two(f.scale, 0, 0))
-python_meaning("fyl2x")(_of_two(transcendental.y_log2, 1, 1))
-python_meaning("fyl2xp1")(_of_two(transcendental.y_log2_plus1, 1, 1))
-python_meaning("fpatan")(_of_two(transcendental.arctangent, 1, 1))
+instruction("fscale")(_of_two(f.scale, 0, 0))
+instruction("fyl2x")(_of_two(transcendental.y_log2, 1, 1))
+instruction("fyl2xp1")(_of_two(transcendental.y_log2_plus1, 1, 1))
+instruction("fpatan")(_of_two(transcendental.arctangent, 1, 1))
 
 
 def _fprem(nearest):
@@ -336,8 +369,8 @@ def _fprem(nearest):
     return run
 
 
-python_meaning("fprem")(_fprem(False))
-python_meaning("fprem1")(_fprem(True))
+instruction("fprem")(_fprem(False))
+instruction("fprem1")(_fprem(True))
 
 
 def _two_results(operate, clear=0):
@@ -364,9 +397,9 @@ def _tangent(x, fcw):
     return t, (t if f.kind(t) >= f.QUIET else f.ONE), flags
 
 
-python_meaning("fxtract")(_two_results(f.extract))
-python_meaning("fsincos")(_two_results(transcendental.sine_cosine, C2))
-python_meaning("fptan")(_two_results(_tangent, C2))
+instruction("fxtract")(_two_results(f.extract))
+instruction("fsincos")(_two_results(transcendental.sine_cosine, C2))
+instruction("fptan")(_two_results(_tangent, C2))
 
 
 # ---------------------------------------------------------------------------------------------- compare
@@ -399,13 +432,13 @@ def _fcom(quiet=False, source=None, pop=0):
 
 for _pop_count in range(3):
     _suffix = "p" * _pop_count
-    python_meaning("fcom" + _suffix)(_fcom(False, _real, _pop_count))
-    python_meaning("fucom" + _suffix)(_fcom(True, None, _pop_count))
+    instruction("fcom" + _suffix)(_fcom(False, _real, _pop_count))
+    instruction("fucom" + _suffix)(_fcom(True, None, _pop_count))
     if _pop_count < 2:
-        python_meaning("ficom" + _suffix)(_fcom(False, lambda m: (_signed(m), 0), _pop_count))
+        instruction("ficom" + _suffix)(_fcom(False, lambda m: (_signed(m), 0), _pop_count))
 
 
-@python_meaning()
+@instruction()
 def ftst(m):
     s = m.state
     cc, _ = _compare(s, _number(s, 0), 0, 0, False)
@@ -415,7 +448,10 @@ def ftst(m):
 def _fcomi(quiet, pop):
     def run(m):
         s = m.state
-        cc, go_on = _compare(s, _number(s, 0), _number(s, m.insn.operands[1].number), 0, quiet)
+        c1 = s.fsw & C1                                # which AMD's processors keep, and Intel's clear
+        a, b = _number(s, 0), _number(s, m.insn.operands[1].number)
+        cc, go_on = _compare(s, a, b, 0, quiet)
+        s.fsw |= 0 if a is None or b is None else c1
         flags = (cc // C3 & 1) << ZF | (cc // C2 & 1) << PF | (cc // C0 & 1) << CF
         s.flags = s.flags & ~ARITHMETIC | flags
         if go_on:
@@ -424,14 +460,14 @@ def _fcomi(quiet, pop):
 
 
 for _pop_count in range(2):
-    python_meaning("fcomi" + "p" * _pop_count)(_fcomi(False, _pop_count))
-    python_meaning("fucomi" + "p" * _pop_count)(_fcomi(True, _pop_count))
+    instruction("fcomi" + "p" * _pop_count)(_fcomi(False, _pop_count))
+    instruction("fucomi" + "p" * _pop_count)(_fcomi(True, _pop_count))
 
 
 _CLASS = {f.INVALID: 0, f.QUIET: C0, f.SIGNALING: C0, f.NORMAL: C2, f.INFINITE: C2 | C0, f.ZERO: C3, f.DENORMAL: C3 | C2}
 
 
-@python_meaning()
+@instruction()
 def fxam(m):
     s = m.state
     r = _st(s, 0)
@@ -444,13 +480,19 @@ def fxam(m):
 
 # These have generated forms: the C library saves and sets the control word around much that it prints.
 
+@meaning("fwait", "wait")
+def fwait(m): wait(m)
+
+
 @meaning()
-def fnop(m): pass
+def fnop(m):
+    wait(m)
+    m.set_cell("fip", m.this_ip())
 
 
 @meaning()
 def fninit(m):
-    for cell, bits, value in (("fcw", 16, FCW_RESET), ("fsw", 16, 0), ("ftw", 8, 0)):
+    for cell, bits, value in (("fcw", 16, FCW_RESET), ("fsw", 16, 0), ("ftw", 8, 0), ("fip", 64, 0), ("fdp", 64, 0), ("fop", 16, 0)):
         m.set_cell(cell, m.int(value, bits))
 
 
@@ -460,6 +502,7 @@ def fnclex(m): m.set_cell("fsw", m.cell("fsw") & (CC | TOP))
 
 @meaning()
 def fldcw(m):
+    wait(m)
     fcw = m.dst & FCW_BITS | FCW_ONE
     fsw = m.cell("fsw")
     pending = (fsw & ~fcw & EXCEPTIONS) != 0
@@ -476,33 +519,39 @@ def fnstsw(m): m.dst = m.cell("fsw")
 
 
 @meaning()
-def emms(m): m.set_cell("ftw", m.int(0, 8))
+def emms(m):
+    wait(m)
+    m.set_cell("fsw", m.cell("fsw") & (0xFFFF ^ TOP))
+    m.set_cell("ftw", m.int(0, 8))
 
 
-@python_meaning()
+@instruction()
 def fincstp(m):
     _turn(m.state, 1)
     m.state.fsw &= ~C1
 
 
-@python_meaning()
+@instruction()
 def fdecstp(m):
     _turn(m.state, -1)
     m.state.fsw &= ~C1
 
 
-@python_meaning()
-def ffree(m): m.state.ftw &= ~(1 << _st(m.state, m.insn.operands[0].number))
+@instruction()
+def ffree(m):
+    m.state.ftw &= ~(1 << _st(m.state, m.insn.operands[0].number))
+    m.state.fsw &= ~C1
 
 
-@python_meaning()
+@instruction()
 def ffreep(m):
     ffree(m)
     _pop(m.state)
 
 
-# The environment in its 32-bit form, the one of 64-bit mode: seven words of 32 bits, four of them the pointers.
-_ENVIRONMENT = struct.Struct("<7I")
+# The environment: seven words of 32 bits, of 16 with an operand-size prefix; four of them are the pointers. The opcode lies
+# above the selector of the instruction's.
+_FORMS = {28: struct.Struct("<7I"), 14: struct.Struct("<7H")}
 _UNUSED = 0xFFFF0000
 
 
@@ -518,12 +567,15 @@ def _tags(s) -> int:
     return word
 
 
-def _environment(s) -> bytes:
-    return _ENVIRONMENT.pack(_UNUSED | s.fcw, _UNUSED | s.fsw, _UNUSED | _tags(s), 0, 0, 0, _UNUSED)
+def _environment(s, size: int) -> bytes:
+    if size == 14:
+        return _FORMS[14].pack(s.fcw, s.fsw, _tags(s), s.fip & 0xFFFF, 0, s.fdp & 0xFFFF, 0)
+    return _FORMS[28].pack(_UNUSED | s.fcw, _UNUSED | s.fsw, _UNUSED | _tags(s), s.fip & M32, s.fop << 16, s.fdp & M32, _UNUSED)
 
 
-def _load_environment(s, raw: bytes) -> None:
-    fcw, fsw, tags, *_ = _ENVIRONMENT.unpack_from(raw)
+def _load_environment(s, raw: bytes, size: int) -> None:
+    fcw, fsw, tags, s.fip, opcode, s.fdp, _ = _FORMS[size].unpack_from(raw)
+    s.fop = opcode >> 16 & 0x7FF
     s.fsw = fsw & 0xFFFF
     s.ftw = sum(1 << r for r in range(8) if tags >> 2 * r & 3 != 3)
     s.fcw = fcw & FCW_BITS | FCW_ONE
@@ -535,28 +587,39 @@ def _stack(s) -> list[int]:
     return [_st(s, i) for i in range(8)]
 
 
+def _environment_size(m) -> int:
+    """From that of the area: what FNSAVE stores has the registers after it."""
+    return m.insn.operands[0].size % 80
+
+
 @python_meaning()
 def fnstenv(m):
     s = m.state
-    m.memory.write(m.address(0).raw, _environment(s))
+    m.memory.write(m.address(0).raw, _environment(s, _environment_size(m)))
     s.fcw |= EXCEPTIONS
     _summary(s)
 
 
 @python_meaning()
-def fldenv(m): _load_environment(m.state, m.memory.read(m.address(0).raw, 28))
+def fldenv(m):
+    wait(m)
+    size = _environment_size(m)
+    _load_environment(m.state, m.memory.read(m.address(0).raw, size), size)
 
 
 @python_meaning()
 def fnsave(m):
     s = m.state
-    m.memory.write(m.address(0).raw, _environment(s) + b"".join(s.x87[r].to_bytes(10, "little") for r in _stack(s)))
+    registers = b"".join(s.x87[r].to_bytes(10, "little") for r in _stack(s))
+    m.memory.write(m.address(0).raw, _environment(s, _environment_size(m)) + registers)
     fninit(m)
 
 
 @python_meaning()
 def frstor(m):
-    s, raw = m.state, m.memory.read(m.address(0).raw, 108)
-    _load_environment(s, raw)
+    wait(m)
+    s, size = m.state, _environment_size(m)
+    raw = m.memory.read(m.address(0).raw, size + 80)
+    _load_environment(s, raw, size)
     for i, r in enumerate(_stack(s)):
-        s.x87[r] = int.from_bytes(raw[28 + 10 * i:38 + 10 * i], "little")
+        s.x87[r] = int.from_bytes(raw[size + 10 * i:size + 10 * i + 10], "little")

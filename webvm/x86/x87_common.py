@@ -16,22 +16,27 @@ POP = 8
 _LOWER, _UPPER = (0, 64), (8, 16)                        # offset and bits of the parts of a number of ten bytes
 
 
+def _do(m, name, a=0, b=0):
+    m.shared(name, a, b)
+    m.set_cell("fip", m.this_ip())
+
+
 @meaning()
 def fld(m):
     if m.kinds[0] == "f":
-        m.shared("push_copy", m.stack_number(0))
+        _do(m, "push_copy", m.stack_number(0))
     elif m.bits[0] == 80:
-        m.shared("push", m.part(0, *_LOWER), m.part(0, *_UPPER))
+        _do(m, "push", m.part(0, *_LOWER), m.part(0, *_UPPER))
     else:
-        m.shared(f"push{m.bits[0]}", m.dst)
+        _do(m, f"push{m.bits[0]}", m.dst)
 
 
 @meaning()
-def fild(m): m.shared("push_integer", m.dst.sext(64))
+def fild(m): _do(m, "push_integer", m.dst.sext(64))
 
 
 def _constant(x):
-    def run(m): m.shared("push_constant", m.int(x & f.SIGNIFICAND, 64), m.int(x >> 64, 64))
+    def run(m): _do(m, "push_constant", m.int(x & f.SIGNIFICAND, 64), m.int(x >> 64, 64))
     return run
 
 
@@ -42,13 +47,13 @@ for _name in ("fldz", "fld1", "fldl2t", "fldl2e", "fldpi", "fldlg2", "fldln2"):
 def _fst(pop):
     def run(m):
         if m.kinds[0] == "f":
-            m.shared("copy", m.stack_number(0), pop)
+            _do(m, "copy", m.stack_number(0), pop)
         elif m.bits[0] == 80:
-            m.shared("give", pop)
+            _do(m, "give", pop)
             m.set_part(0, 0, m.cell("x87_value"))
             m.set_part(0, 8, m.cell("x87_high").low(16))
         else:
-            m.shared(f"narrow{m.bits[0]}", pop)
+            _do(m, f"narrow{m.bits[0]}", pop)
             m.dst = m.cell("x87_value").low(m.bits[0])
     return run
 
@@ -59,7 +64,7 @@ meaning("fstp")(_fst(1))
 
 def _fist(how):
     def run(m):
-        m.shared("round_integer", how, m.bits[0])
+        _do(m, "round_integer", how, m.bits[0])
         m.dst = m.cell("x87_value").low(m.bits[0])
     return run
 
@@ -70,15 +75,15 @@ meaning("fisttp")(_fist(3))
 
 
 @meaning()
-def frndint(m): m.shared("frndint")
+def frndint(m): _do(m, "frndint")
 
 
 @meaning()
-def fxch(m): m.shared("exchange", m.stack_number(1))
+def fxch(m): _do(m, "exchange", m.stack_number(1))
 
 
 def _fcmov(cc):
-    def run(m): m.shared("move", m.stack_number(1), m.condition(cc).int(64))
+    def run(m): _do(m, "move", m.stack_number(1), m.condition(cc).int(64))
     return run
 
 
@@ -87,40 +92,40 @@ for _cc, _name in ((2, "b"), (3, "nb"), (4, "e"), (5, "ne"), (6, "be"), (7, "nbe
 
 
 @meaning()
-def fchs(m): m.shared("sign", 0xFFFF, 0x8000)
+def fchs(m): _do(m, "sign", 0xFFFF, 0x8000)
 
 
 @meaning()
-def fabs(m): m.shared("sign", 0x7FFF)
+def fabs(m): _do(m, "sign", 0x7FFF)
 
 
 @meaning()
-def ffree(m): m.shared("free", m.stack_number(0))
+def ffree(m): _do(m, "free", m.stack_number(0))
 
 
 @meaning()
-def ffreep(m): m.shared("free", m.stack_number(0), 1)
+def ffreep(m): _do(m, "free", m.stack_number(0), 1)
 
 
 @meaning()
-def fincstp(m): m.shared("rotate", 1)
+def fincstp(m): _do(m, "rotate", 1)
 
 
 @meaning()
-def fdecstp(m): m.shared("rotate", 7)
+def fdecstp(m): _do(m, "rotate", 7)
 
 
 def _arithmetic(operation):
     def run(m):
         if len(m.kinds) == 2:
-            m.shared("arithmetic", operation, m.stack_number(0) | (m.stack_number(1) << 3))
+            _do(m, "arithmetic", operation, m.stack_number(0) | (m.stack_number(1) << 3))
         else:
-            m.shared(f"arithmetic{m.bits[0]}", m.dst, operation)
+            _do(m, f"arithmetic{m.bits[0]}", m.dst, operation)
     return run
 
 
 def _of_integer(operation):
-    def run(m): m.shared("arithmetic_integer", m.dst.sext(64), operation)
+    def run(m): _do(m, "arithmetic_integer", m.dst.sext(64), operation)
     return run
 
 
@@ -131,26 +136,26 @@ for _name, _operation in (("add", ADD), ("mul", MUL), ("sub", SUB), ("subr", SUB
 
 
 @meaning()
-def fprem(m): m.shared("fprem")
+def fprem(m): _do(m, "fprem")
 
 
 def _compare(pop):
     def run(m):
         if m.kinds and m.kinds[0] == "m":
-            m.shared(f"compare{m.bits[0]}", m.dst, pop)
+            _do(m, f"compare{m.bits[0]}", m.dst, pop)
         else:
-            m.shared("compare", m.stack_number(1) if m.kinds else 1, pop)
+            _do(m, "compare", m.stack_number(1) if m.kinds else 1, pop)
     return run
 
 
 def _compare_integer(pop):
-    def run(m): m.shared("compare_integer", m.dst.sext(64), pop)
+    def run(m): _do(m, "compare_integer", m.dst.sext(64), pop)
     return run
 
 
 def _compare_flags(pop):
     def run(m):
-        m.shared("compare_flags", m.stack_number(1), pop)
+        _do(m, "compare_flags", m.stack_number(1), pop)
         m.set_arithmetic_flags(m.cell("x87_value").low(32))
     return run
 
@@ -163,8 +168,8 @@ for _pop in range(2):
 
 
 @meaning()
-def ftst(m): m.shared("compare_integer", 0)
+def ftst(m): _do(m, "compare_integer", 0)
 
 
 @meaning()
-def fxam(m): m.shared("examine")
+def fxam(m): _do(m, "examine")

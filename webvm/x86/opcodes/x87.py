@@ -29,13 +29,15 @@ D9 /0           fld           Md
 D9 /2           fst           Md
 D9 /3           fstp          Md
 D9 /4           fldenv        M28
+66 D9 /4        fldenv        M14
 D9 /5           fldcw         Mw
 D9 /6           fnstenv       M28
+66 D9 /6        fnstenv       M14
 D9 /7           fnstcw        Mw
 D9 C0+i         fld           STi
 D9 C8+i         fxch          ST0, STi
 D9 D0           fnop          -
-D9 D8+i         fstpnce       STi           =fstp
+D9 D8+i         fstpnce       STi
 D9 E0           fchs          -
 D9 E1           fabs          -
 D9 E4           ftst          -
@@ -88,11 +90,11 @@ DB C0+i         fcmovnb       ST0, STi
 DB C8+i         fcmovne       ST0, STi
 DB D0+i         fcmovnbe      ST0, STi
 DB D8+i         fcmovnu       ST0, STi
-DB E0           feni8087_nop  -             =fnop
-DB E1           fdisi8087_nop  -            =fnop
+DB E0           feni8087_nop  -             =nop
+DB E1           fdisi8087_nop  -            =nop
 DB E2           fnclex        -
 DB E3           fninit        -
-DB E4           fsetpm287_nop  -            =fnop
+DB E4           fsetpm287_nop  -            =nop
 DB E8+i         fucomi        ST0, STi
 DB F0+i         fcomi         ST0, STi
 
@@ -118,7 +120,9 @@ DD /1           fisttp        Mq            sse3
 DD /2           fst           Mq
 DD /3           fstp          Mq
 DD /4           frstor        M108
+66 DD /4        frstor        M94
 DD /6           fnsave        M108
+66 DD /6        fnsave        M94
 DD /7           fnstsw        Mw
 DD C0+i         ffree         STi
 DD C8+i         fxch          ST0, STi
