@@ -25,7 +25,7 @@ STACK, STACK_SIZE = 0x700000, 0x3000
 TOP = STACK + 0x2000                        # where RSP begins; above it lie return addresses that lead out
 READ, RX, RW, RWX = 1 | 32, 5 | 32, 3 | 32, 7 | 32
 RAX, RCX, RDX, RBX, RSP, RSI, RDI, R15 = 0, 1, 2, 3, 4, 6, 7, 15
-ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP", at.PROTECTION: "GP"}
+ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP", at.PROTECTION: "GP", at.FLOATING: "MF"}
 
 
 # ---------------------------------------------------------------------------------------------- machines

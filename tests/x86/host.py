@@ -58,7 +58,8 @@ class Host:
         self.end = 0
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.page))
         self.before, self.after = ctypes.create_string_buffer(SAVED), ctypes.create_string_buffer(SAVED)
-        self.memory = ctypes.create_string_buffer(128)
+        self.space = ctypes.create_string_buffer(528)
+        self.memory = (ctypes.c_char * 512).from_buffer(self.space, -ctypes.addressof(self.space) & 15)
         self.registers = (ctypes.c_uint64 * 2)()
 
     def _function(self, code: bytes):
@@ -74,7 +75,7 @@ class Host:
 
     def run(self, code: bytes, unit: Unit, memory: bytes, rax: int = 0, flags: int = 0) -> tuple[Unit, bytes, int, int]:
         """(unit, memory, RAX, RFLAGS) after the instruction. No exception may be pending in `unit`."""
-        self.before.raw, self.memory.raw = unit.pack(), memory.ljust(128, b"\0")
+        self.before.raw, self.memory.raw = unit.pack(), memory.ljust(512, b"\0")
         self.registers[:] = rax, flags | 0x202
         function = self._function(code)
         function(self.before, self.memory, self.after, self.registers)

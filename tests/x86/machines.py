@@ -84,7 +84,8 @@ def on_oracle(code: bytes, state: State, data: bytes) -> Outcome:
 
 class Interpreter:
     """The generated interpreter under wasmtime. `escaped` counts what it left to the oracle."""
-    ENDS = {layout.FUEL: "ok", layout.ILLEGAL: "UD", layout.DIVIDE: "DE", layout.BREAKPOINT: "BP", layout.PROTECTION: "GP"}
+    ENDS = {layout.FUEL: "ok", layout.ILLEGAL: "UD", layout.DIVIDE: "DE", layout.BREAKPOINT: "BP", layout.PROTECTION: "GP",
+            layout.FLOATING: "MF"}
 
     def __init__(self):
         self.image = machine_image.Image(features=FEATURES)

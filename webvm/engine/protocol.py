@@ -55,6 +55,9 @@ class Layout(Protocol):
     FCW: int
     FSW: int
     FTW: int
+    FOP: int
+    FIP: int
+    FDP: int
     VECTOR: int
     X87: int
     CONTEXT: int

@@ -35,9 +35,11 @@ RESET_RFLAGS = 0x202           # IF and the bit that is always 1
 MXCSR_MASK = 0xFFFF
 
 ARGUMENTS = struct.Struct("<Q8xQ24x5Q")    # of the general registers: rax, rdx, rsi rdi r8 r9 r10
-U32 = struct.Struct("<I")
+U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 FCW_FSW = struct.Struct("<HH")
-FX_HEADER = struct.Struct("<HHBxH16xII")   # FCW FSW FTW(short) FOP, FIP and FDP (not kept), MXCSR, MXCSR_MASK
+FX_HEADER = struct.Struct("<HHBxHQQII")    # FCW FSW FTW(short) FOP FIP FDP MXCSR MXCSR_MASK
+FX_PENDING, FX_BUSY, FX_EXCEPTIONS = 0x80, 0x8000, 0x3F    # in FSW; exceptions in FCW also
+FCW_BITS, FCW_ONE = 0x1F3F, 0x40           # what can be set in FCW, what always is
 FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
 
 _USED = re.compile(rb"\0*([^\0]+)")          # the next pages in use; the zeroes before them are skipped fast
@@ -449,11 +451,14 @@ class Space(ABC):
         self.poke(0, context)
 
     def fxsave(self) -> bytes:
-        """The 512 bytes FXSAVE64 stores, its unused parts zero. Pointers to the last x87 instruction are not kept."""
+        """The 512 bytes FXSAVE64 stores, its unused parts zero. There are pointers where an x87 exception is pending."""
         layout, state = self._layout, self.context()
         fcw, fsw = FCW_FSW.unpack_from(state, layout.FCW)
         mxcsr, = U32.unpack_from(state, layout.MXCSR)
-        header = FX_HEADER.pack(fcw, fsw, state[layout.FTW], 0, mxcsr, MXCSR_MASK)
+        pointers = 0, 0, 0
+        if fsw & FX_PENDING:
+            pointers = *U16.unpack_from(state, layout.FOP), *U64.unpack_from(state, layout.FIP), *U64.unpack_from(state, layout.FDP)
+        header = FX_HEADER.pack(fcw, fsw, state[layout.FTW], *pointers, mxcsr, MXCSR_MASK)
         x87 = [state[register:register + 10] + bytes(6) for register in self._stack_order(fsw)]
         xmm = [state[register:register + 16] for register in self._xmm()]
         return b"".join([header, *x87, *xmm]).ljust(FX_SIZE, b"\0")
@@ -461,7 +466,14 @@ class Space(ABC):
     def fxrstor(self, image: bytes) -> None:
         """Load what fxsave stored. Reserved bits of MXCSR are dropped, as Linux does for a signal frame."""
         layout, state = self._layout, bytearray(self.context())
-        fcw, fsw, ftw, _, mxcsr, _ = FX_HEADER.unpack_from(image)
+        fcw, fsw, ftw, fop, fip, fdp, mxcsr, _ = FX_HEADER.unpack_from(image)
+        fcw = fcw & FCW_BITS | FCW_ONE
+        fsw &= ~(FX_PENDING | FX_BUSY)
+        if fsw & ~fcw & FX_EXCEPTIONS:
+            fsw |= FX_PENDING | FX_BUSY
+        U16.pack_into(state, layout.FOP, fop & 0x7FF)
+        U64.pack_into(state, layout.FIP, fip)
+        U64.pack_into(state, layout.FDP, fdp)
         FCW_FSW.pack_into(state, layout.FCW, fcw, fsw)
         state[layout.FTW] = ftw
         U32.pack_into(state, layout.MXCSR, mxcsr & MXCSR_MASK)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..x86 import flags
-from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Bool, Int, Machine, Vec, execute
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Bool, Int, Machine, Vec
+from ..x86.x87_state import execute
 from . import layout as at
 from .handler import CELLS, Shape
 

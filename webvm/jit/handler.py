@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ..wasm import encoding as w
 from ..x86 import flags
-from ..x86.meaning import MEANINGS, Bool, Int, Vec, execute
+from ..x86.meaning import MEANINGS, Bool, Int, Vec
+from ..x86.x87_state import execute
 from . import layout as at
 from .emit import Emitter
 
@@ -264,13 +265,20 @@ class Handler(Emitter):
         where, bits = CELLS[name]
         self.out.append(w.i32(0) + value.raw + w.access(STORE[bits], where))
 
+    def _stack(self, i) -> bytes:
+        """The offset of ST(i) among the x87's registers."""
+        number = state("i32.load16_u", at.FSW) + w.i32(11) + w.OP["i32.shr_u"] + w.i32(i) + w.OP["i32.add"]
+        return self.let("i32", number + w.i32(7) + w.OP["i32.and"] + w.i32(4) + w.OP["i32.shl"])
+
     def stack_register(self, i):
-        return (Int(self, self.let("i64", state("i64.load", at.X87 + 16 * i)), 64),
-                Int(self, self.let("i64", state("i64.load16_u", at.X87 + 16 * i + 8)), 16))
+        where = self._stack(i)
+        return (Int(self, self.let("i64", where + w.access("i64.load", at.X87)), 64),
+                Int(self, self.let("i64", where + w.access("i64.load16_u", at.X87 + 8)), 16))
 
     def set_stack_register(self, i, mantissa, exponent):
-        self.out.append(w.i32(0) + mantissa.raw + w.access("i64.store", at.X87 + 16 * i)
-                        + w.i32(0) + exponent.raw + w.access("i64.store16", at.X87 + 16 * i + 8))
+        where = self._stack(i)
+        self.out.append(where + mantissa.raw + w.access("i64.store", at.X87)
+                        + where + exponent.raw + w.access("i64.store16", at.X87 + 8))
 
     def stack_number(self, k): return Int(self, self.let("i64", field("i64.load16_u", (R_D, R_S)[k])), 16)
 

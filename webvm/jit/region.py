@@ -15,9 +15,10 @@ from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags
-from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec, execute
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec
 from ..x86.primitives import PRIM
 from ..x86.x87_common import FUNCTIONS
+from ..x86.x87_state import execute
 from . import layout as at
 from .cfg import SWITCH, Graph, Op
 from .emit import Emitter

@@ -8,13 +8,14 @@ lies in the cells X87_VALUE and X87_HIGH.
 Knows the x87's registers in the state, and its numbers; what operands an instruction has is for `x86.x87_common`.
 """
 from ..wasm.encoding import OP
-from ..x86.float80 import C0, C1, C2, C3, PE
-from ..x86.meaning import CF, X87_PENDING, ZF
+from ..x86.float80 import C0, C1, C2, C3, ES, PE
+from ..x86.meaning import CF, ZF
 from ..x86.x87_common import ADD, DIV, DIVR, FUNCTIONS, MUL, SUB, SUBR
+from ..x86.x87_state import TOP
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke
 
-_TOP, _CC, _SIGN, _MOST = 0x3800, C0 | C1 | C2 | C3, 0x8000, 0x7FFF
+_CC, _SIGN, _MOST = C0 | C1 | C2 | C3, 0x8000, 0x7FFF
 _BIAS, _UNIT = 16383, 16383 + 63                # m with the exponent e is worth m * 2**(e - UNIT)
 _ONE = 1 << 63                                  # the significand of powers of two, and of infinities
 
@@ -59,7 +60,7 @@ class _Instruction(Function):
         self.a, self.b = self.params
         self.fsw = self.local(value=_cell("i32.load16_u", at.FSW))
         self.ftw = self.local(value=_cell("i32.load8_u", at.FTW))
-        self.slow_if(self.fsw & X87_PENDING)
+        self.slow_if(self.fsw & ES)
 
     def slow_if(self, condition: X):
         with self.if_(condition):
@@ -89,7 +90,7 @@ class _Instruction(Function):
         self.store("i32.store16", r << 4, high, at.X87 + 8)
         self.set(self.ftw, self.ftw | (c32(1) << r))
 
-    def turn(self, by): self.set(self.fsw, (self.fsw & ~_TOP) | ((self.fsw + (by << 11)) & _TOP))
+    def turn(self, by): self.set(self.fsw, (self.fsw & ~TOP) | ((self.fsw + (by << 11)) & TOP))
 
     def pop(self, times: X):
         """Not at all or once."""

@@ -18,6 +18,7 @@ ILLEGAL    = 3          # #UD
 DIVIDE     = 4          # #DE
 BREAKPOINT = 5          # int3; rip is after it
 PROTECTION = 6          # #GP: hlt, in, out, cli, ...
+FLOATING   = 9          # #MF: an exception of the x87 is pending
 
 # Register numbers of `get` and `set`, in encoding order.
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)

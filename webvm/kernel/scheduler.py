@@ -6,6 +6,7 @@ Knows tasks and spaces; what system calls do is in the table, what signals do is
 """
 
 import asyncio
+import struct
 import traceback
 from collections import deque
 from time import perf_counter_ns
@@ -26,13 +27,18 @@ CALLS_PER_LOOK = 32             # system calls between two looks at the time
 FIRST_FUEL, LEAST_FUEL, MOST_FUEL = 200_000, 20_000, 1 << 28
 SAMPLED_FUEL = 50_000           # at most so much of it where somebody takes samples
 MASK64 = (1 << 64) - 1
+X87_WORDS = struct.Struct("<HH")                        # control and status word, with which an FXSAVE area begins
 
-TRAPS = {                       # stop code -> signal, si_code
-    cpu.ILLEGAL:    (SIGILL, siginfo.ILL_ILLOPN),
-    cpu.DIVIDE:     (SIGFPE, siginfo.FPE_INTDIV),
-    cpu.BREAKPOINT: (SIGTRAP, siginfo.SI_KERNEL),
-    cpu.PROTECTION: (SIGSEGV, siginfo.SI_KERNEL),
+TRAPS = {                       # stop code -> signal, si_code (None: see FLOATING), number of the trap
+    cpu.ILLEGAL:    (SIGILL, siginfo.ILL_ILLOPN, 6),
+    cpu.DIVIDE:     (SIGFPE, siginfo.FPE_INTDIV, 0),
+    cpu.BREAKPOINT: (SIGTRAP, siginfo.SI_KERNEL, 3),
+    cpu.PROTECTION: (SIGSEGV, siginfo.SI_KERNEL, 13),
+    cpu.FLOATING:   (SIGFPE, None, 16),
 }
+FLOATING = (                    # of the exceptions pending, the first of these says si_code
+    (0x01, siginfo.FPE_FLTINV), (0x04, siginfo.FPE_FLTDIV), (0x08, siginfo.FPE_FLTOVF), (0x12, siginfo.FPE_FLTUND),
+    (0x20, siginfo.FPE_FLTRES))
 
 
 class Scheduler:
@@ -180,8 +186,11 @@ class Scheduler:
             self.fuel = max(self.fuel * SLICE_NS // elapsed, LEAST_FUEL)
 
     def _trap(self, task, stop):
-        signo, code = TRAPS[stop]
+        signo, code, task.trap_number = TRAPS[stop]
         space = task.mem.space
+        if stop == cpu.FLOATING:
+            control, status = X87_WORDS.unpack_from(space.fxsave())
+            code = next(code for exceptions, code in FLOATING if status & ~control & exceptions)
         address = 0 if code == siginfo.SI_KERNEL else space.rip
         if stop == cpu.ILLEGAL:
             self.kernel.log_illegal(task)

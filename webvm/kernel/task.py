@@ -157,6 +157,7 @@ class Task:
         self.sigwait = 0                # signals rt_sigtimedwait looks for
         self.cpu_time = 0
         self.timer_slack = 50000
+        self.trap_number = 0            # of the last exception of the processor
 
     @property
     def pid(self):

@@ -62,25 +62,6 @@ RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = 0, 2, 4, 6, 7, 8, 9, 10, 11
 ARITHMETIC = 1 << CF | 1 << PF | 1 << AF | 1 << ZF | 1 << SF | 1 << OF
 
-# The x87 status word: an exception is pending; the register that is ST(0).
-X87_PENDING, X87_TOP = 0x80, 0x3800
-
-
-def execute(m: "Machine", meaning: Callable[["Machine"], None]) -> None:
-    """Runs the meaning of m's instruction. One with an MMX register among its operands does besides what all of these do."""
-    mmx = "q" in m.kinds
-    if mmx:
-        wait(m)
-    meaning(m)
-    if mmx:
-        m.set_cell("fsw", m.cell("fsw") & (0xFFFF ^ X87_TOP))
-        m.set_cell("ftw", m.int(0xFF, 8))
-
-
-def wait(m: "Machine") -> None:
-    """What waiting x87 instructions begin with: #MF where an unmasked exception is pending."""
-    m.trap_if((m.cell("fsw") & X87_PENDING) != 0, "MF")
-
 
 class Bool:
     """A truth value: raw is an i32 that is 0 or 1."""

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from . import integer, pcmpstr, sse, sse3, sse4         # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
-from .meaning import (AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec, execute)
+from .meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec
 from .primitives import M64, PRIM, signed
 from .processor import CPUS, DEFAULT
+from .x87_state import execute
 
 PYTHON_MEANINGS = {}
 

@@ -6,7 +6,9 @@ enough the meaning looks at the kind of its operand.
 Rounding follows MXCSR's reset value, to nearest; other rounding modes and the sticky exception flags are not modelled.
 """
 from . import vectors                                   # noqa: F401  its primitives
+from .float80 import ES
 from .meaning import RDI, Int, Vec, meaning
+from .x87_state import set_control
 
 ONES = (1 << 128) - 1
 IOTA = int.from_bytes(bytes(range(16)), "little")
@@ -205,16 +207,15 @@ def ldmxcsr(m):
 def stmxcsr(m): m.dst = m.cell("mxcsr")
 
 
-# FXSAVE's 512 bytes (SDM volume 1, table 10-2): control words, then ST0-ST7 at 32, XMM0-XMM15 at 160, 16 bytes each. The
-# pointers to the last x87 instruction are not kept. The dynamic linker saves and restores so around each symbol it
-# binds, which is why these are not left to the oracle.
+# FXSAVE's 512 bytes (SDM volume 1, table 10-2): control words and pointers, then ST0-ST7 at 32, XMM0-XMM15 at 160, 16 bytes
+# each. Pointers are stored where an x87 exception is pending, else zero: as AMD's processors do. The dynamic linker
+# saves and restores so around each symbol it binds, which is why these are not left to the oracle.
 _FX_MXCSR, _FX_STACK, _FX_XMM, _FX_SIZE, _MXCSR_MASK = 24, 32, 160, 512, 0xFFFF
 
 
 def _fx_area(m) -> Int:
     at = m.address(0)
     m.trap_if((at & 15) != 0, "GP")
-    m.slow_if((m.cell("fsw") & 0x3800) != 0)             # where the top of the x87 stack is not register 0
     return at
 
 
@@ -222,9 +223,11 @@ def _fx_area(m) -> Int:
 def fxsave(m):
     at = _fx_area(m)
     m.writable(at, _FX_SIZE * 8)
-    m.store(at, m.cell("fcw").zext(64) | (m.cell("fsw").zext(64) << 16) | (m.cell("ftw").zext(64) << 32))
-    for offset in (8, 16):
-        m.store(at + offset, m.int(0, 64))
+    pending = (m.cell("fsw") & ES) != 0
+    fop, fip, fdp = (pending.select(m.cell(name).zext(64), 0) for name in ("fop", "fip", "fdp"))
+    m.store(at, m.cell("fcw").zext(64) | (m.cell("fsw").zext(64) << 16) | (m.cell("ftw").zext(64) << 32) | (fop << 48))
+    m.store(at + 8, fip)
+    m.store(at + 16, fdp)
     m.store(at + _FX_MXCSR, m.cell("mxcsr").zext(64) | _MXCSR_MASK << 32)
     for i in range(8):
         mantissa, exponent = m.stack_register(i)
@@ -238,12 +241,14 @@ def fxsave(m):
 def fxrstor(m):
     at = _fx_area(m)
     control, mxcsr = m.load(at, 64), m.load(at + _FX_MXCSR, 32)
+    fip, fdp = m.load(at + 8, 32).zext(64), m.load(at + 16, 32).zext(64)
     m.load(at + (_FX_SIZE - 8), 64)                      # the whole area must be readable
     m.trap_if((mxcsr & (0xFFFFFFFF ^ _MXCSR_MASK)) != 0, "GP")
-    m.slow_if((control & 0x38000000) != 0)               # or will not be
-    m.set_cell("fcw", control.low(16))
-    m.set_cell("fsw", (control >> 16).low(16))
+    set_control(m, control.low(16), (control >> 16).low(16))
     m.set_cell("ftw", (control >> 32).low(8))
+    m.set_cell("fop", (control >> 48).low(16) & 0x7FF)
+    m.set_cell("fip", fip)
+    m.set_cell("fdp", fdp)
     m.set_cell("mxcsr", mxcsr)
     for i in range(8):
         m.set_stack_register(i, m.load(at + (_FX_STACK + 16 * i), 64), m.load(at + (_FX_STACK + 16 * i + 8), 16))

@@ -12,15 +12,12 @@ from . import float80 as f
 from . import transcendental
 from .float80 import C0, C1, C2, C3, DE, ES, IE, INDEFINITE, OE, PE, SF, UE, ZE
 from .insn import Mem
-from .meaning import ARITHMETIC, CF, PF, ZF, meaning, wait
+from .meaning import ARITHMETIC, CF, PF, ZF, meaning
 from .oracle import python_meaning
 from .primitives import M32
+from .x87_state import BUSY, EXCEPTIONS, FCW_BITS, FCW_ONE, TOP, set_control, wait
 
-BUSY = 0x8000                                          # always as ES
-TOP = 0x3800
 CC = C0 | C1 | C2 | C3
-EXCEPTIONS = 0x3F
-FCW_BITS, FCW_ONE = 0x1F3F, 0x40                       # what can be set in the control word, what always is
 FCW_RESET = 0x37F
 
 
@@ -503,11 +500,7 @@ def fnclex(m): m.set_cell("fsw", m.cell("fsw") & (CC | TOP))
 @meaning()
 def fldcw(m):
     wait(m)
-    fcw = m.dst & FCW_BITS | FCW_ONE
-    fsw = m.cell("fsw")
-    pending = (fsw & ~fcw & EXCEPTIONS) != 0
-    m.set_cell("fcw", fcw)
-    m.set_cell("fsw", fsw & (0xFFFF ^ ES ^ BUSY) | pending.select(m.int(ES | BUSY, 16), 0))
+    set_control(m, m.dst, m.cell("fsw"))
 
 
 @meaning()
