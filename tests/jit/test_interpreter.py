@@ -137,6 +137,8 @@ def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
             continue                                     # 16-bit counts above 16 are undefined; unicorn's RIP is one off
         if row.map == 2 and row.operands[0].place == "P" and b"@" < code[:1] < b"P" and code[0] & 5:
             continue                                     # REX names MMX registers here that do not exist
+        if row.meaning.startswith(("phadd", "phsub")) and insn.operands[0] == insn.operands[1] and row.operands[0].place == "P":
+            continue                                     # it writes an MMX register that it goes on to read
         if row.meaning in ("pcmpestri", "pcmpestrm") and (insn.size == 8 or any(state.gpr[n] & 0xFFFFFFFF == 1 << 31 for n in (0, 2))):
             continue                                     # it takes 64-bit lengths from elsewhere; the least integer crashes it
         a = machines.on_oracle(code, state, data)
