@@ -39,6 +39,7 @@ class Effects:
     conditional: bool = False           # registers are written under a condition
     repeats: bool = False
     routines: list = field(default_factory=list)         # names of those called
+    pointer: bool = False               # its address is kept, as x87 instructions' are
     strange: bool = False               # something that regions leave to the interpreter
 
 
@@ -170,7 +171,7 @@ class _Observer(Machine):
     def call_shared(self, name, a, b): return None
 
     # ---- control
-    def this_ip(self): return Int(self, None, 64)
+    def leave_pointer(self): self.e.pointer = True
     def next_ip(self): return Int(self, None, 64)
     def goto(self, address): self.e.control = "goto"
     def branch(self, condition=None): self.e.control = "branch"

@@ -297,7 +297,7 @@ class Handler(Emitter):
         return self.value(routine.result, self.let(routine.result, raw))
 
     # ---- control
-    def this_ip(self): return Int(self, self.let("i64", field("i64.load32_u", R_RIP)), 64)
+    def leave_pointer(self): self.out.append(w.i32(0) + field("i64.load32_u", R_RIP) + w.access("i64.store", at.FIP))
 
     def next_ip(self):
         raw = field("i64.load32_u", R_RIP) + field("i64.load8_u", R_LENGTH) + w.OP["i64.add"]

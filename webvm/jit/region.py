@@ -446,7 +446,12 @@ class Region(Emitter):
         self.op, self.rip = op, op.rip
         if self.templates is None:
             self._emit(op)
-            return
+        else:
+            self._emit_template(op)
+        if op.insn.effects.pointer:
+            self.out.append(_ZERO32 + w.i64(op.rip) + w.access("i64.store", at.FIP))
+
+    def _emit_template(self, op: Op):
         insn = op.insn
         known = self.templates.get(insn)
         if known is None:

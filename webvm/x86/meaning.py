@@ -385,7 +385,9 @@ class Machine:
         raise NotImplementedError
 
     # ---- machine: control
-    def this_ip(self) -> Int:                       raise NotImplementedError   # of the instruction
+    def leave_pointer(self):
+        """Keeps the address of the x87 instruction, once nothing can stop it."""
+        raise NotImplementedError
     def next_ip(self) -> Int:                       raise NotImplementedError
     def goto(self, address: Int):                   raise NotImplementedError   # indirect jump
     def branch(self, condition: Bool | None = None):

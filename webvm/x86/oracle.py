@@ -249,7 +249,7 @@ class Oracle(Machine):
         self.state.x87[self._physical(i)] = exponent.raw << 64 | mantissa.raw
 
     # ---- control
-    def this_ip(self): return Int(self, self.insn.address, 64)
+    def leave_pointer(self): self.state.fip = self.insn.address
     def next_ip(self): return Int(self, self.insn.address + self.insn.length & M64, 64)
     def goto(self, address): self.next = address.raw
 

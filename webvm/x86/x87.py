@@ -29,7 +29,7 @@ def instruction(*names):
             wait(m)
             function(m)
             s = m.state
-            s.fip = m.insn.address
+            m.leave_pointer()
             if s.fsw & ES:
                 s.fop = (m.insn.row.opcode & 7) << 8 | m.insn.modrm
                 s.fdp = m.address(0, segment=False).raw if "m" in m.kinds else 0
@@ -484,7 +484,7 @@ def fwait(m): wait(m)
 @meaning()
 def fnop(m):
     wait(m)
-    m.set_cell("fip", m.this_ip())
+    m.leave_pointer()
 
 
 @meaning()

@@ -18,7 +18,7 @@ _LOWER, _UPPER = (0, 64), (8, 16)                        # offset and bits of th
 
 def _do(m, name, a=0, b=0):
     m.shared(name, a, b)
-    m.set_cell("fip", m.this_ip())
+    m.leave_pointer()
 
 
 @meaning()
