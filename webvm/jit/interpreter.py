@@ -48,7 +48,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       install(rip i32, slot i32, first i32, last i32) -> i32    from now on whoever comes to the block at rip enters the
                                               region at that slot of the table, until a byte of first .. last changes; 0 if
                                               no block was decoded there, or not all pages of those bytes are executable
-      enter(rip i32, depth i32) -> i32        enters the region at rip; where there is none, or depth is 0, answers rip
+      enter(rip i32, depth i32) -> i32        enters the region at rip, and notes it in LINKS; where there is none, or depth is 0,
+                                              answers rip
       resume(rip i32, depth i32, after i32) -> i32      a call was answered with rip and not with the address `after` it: has
                                               the rest interpreted and answers `after`; or 0, for the region to return
       syscall_out(next i32) -> i32            SYSCALL, the instruction after which is at next; what a region returns
@@ -153,12 +154,12 @@ def _cell(op: str, offset: int) -> X: return c32(0).load(op, offset)
 
 
 def _flush(m, index):
-    """Empties the record arena, the block index and the hash table."""
+    """Empties the record arena, the block index, the hash table and the links."""
     f = Function(m, "flush", index=index)
     f.store("i32.store", 0, at.RECORDS, at.ARENA_NEXT)
     f.store("i32.store", 0, 0, at.BLOCK_COUNT)
     f.store("i32.store", 0, _cell("i32.load", at.FLUSHES) + 1, at.FLUSHES)
-    f.out.append(w.i32(at.HASH) + w.i32(0) + w.i32(HASH_MASK + 1) + w.OP["memory.fill"])
+    f.out.append(w.i32(at.HASH) + w.i32(0) + w.i32(at.BLOCKS - at.HASH) + w.OP["memory.fill"])
     f.done()
 
 
@@ -354,6 +355,7 @@ def _forget(m, index):
             f.set(entry, entry + 16)
             f.br(each)
     with f.if_(dropped):
+        f.out.append(w.i32(at.LINKS) + w.i32(0) + w.i32(at.BLOCKS - at.LINKS) + w.OP["memory.fill"])
         f.store("i32.store", 0, _cell("i32.load", at.EPOCH) + 1, at.EPOCH)
     f.done()
 
@@ -375,6 +377,7 @@ def _install(m, find):
             f.store("i32.store8", page, coded, at.PERMISSIONS)
             f.set(page, page + 1)
             f.br(each, page < end)
+        _unlink(f, rip)
         f.store("i32.store", record, slot, R_SLOT)
         f.store("i32.store", record, 1, R_COUNT)
         f.store("i32.store", record, Tables.ENTER, R_HANDLER)
@@ -382,6 +385,16 @@ def _install(m, find):
         f.ret(1)
     f.ret(0)
     f.done()
+
+
+def _link_place(rip: X) -> X:
+    """As layout.link_place."""
+    return (rip * at.LINK_FACTOR >> 16) & 0xFFF8
+
+
+def _unlink(f, rip: X):
+    """What regions have noted of the region at rip, if anything, is old."""
+    f.store("i64.store", _link_place(rip), c64(0), at.LINKS)
 
 
 def _protect(m, forget):
@@ -567,7 +580,10 @@ def _enter(m, regions):
         f.br(none, depth.is_zero())
         record = _search(f, rip, none)
         f.br(none, record.load("i32.load", R_HANDLER) != Tables.ENTER)
-        f.tail(m.type("i32 i32", "i32"), record.load("i32.load", R_SLOT), depth - 1, rip, table=regions)
+        slot, place = f.local(value=record.load("i32.load", R_SLOT)), f.local(value=_link_place(rip))
+        f.store("i32.store", place, rip, at.LINKS)
+        f.store("i32.store", place, slot, at.LINKS + 4)
+        f.tail(m.type("i32 i32", "i32"), slot, depth - 1, rip, table=regions)
     with f.if_(rip.is_zero()):                              # which no region can say
         f.store("i64.store", 0, rip.wide(), at.RIP)
         f.store("i32.store", 0, at.RETRY, at.STOP)

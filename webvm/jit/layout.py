@@ -57,8 +57,9 @@ EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see exp
 DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
 PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
 HASH         = 0x0200000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
-BLOCKS       = 0x0400000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
-RECORDS      = 0x0600000    # record arena, up to BIAS
+LINKS        = 0x0400000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
+BLOCKS       = 0x0410000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
+RECORDS      = 0x0610000    # record arena, up to BIAS
 BIAS         = 0x3000000    # guest address 0
 
 HOT_MAX      = 4096
@@ -83,3 +84,11 @@ RESUME = 8                       # or: everything on the stack is to come back, 
 def expected_bit(address):
     """Which bit of EXPECTED is an address's; the interpreter computes it likewise."""
     return (address * 0x9E3779B1 & 0xFFFFFFFF) >> 14
+
+
+LINK_FACTOR = 0x9E3779B1
+
+
+def link_place(address):
+    """Where in LINKS the region at an address is noted, as an offset; regions compute it likewise."""
+    return (address * LINK_FACTOR & 0xFFFFFFFF) >> 16 & 0xFFF8

@@ -39,6 +39,8 @@ class Options:
     aligned: bool = True        # aligned accesses are checked by a shorter test
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
+    links: bool = True          # calls and jumps to another module go by what is noted in LINKS
+    calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
@@ -46,7 +48,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Imports:
-    """Function indices of what regions call in the interpreter."""
+    """Function indices of what regions call in the interpreter; `type`, that of regions."""
+    type: int
     enter: int          # (rip, depth) -> next rip
     resume: int         # (answer, depth, rip after the call) -> that rip, or 0
     syscall_out: int    # (next rip) -> next rip
@@ -73,9 +76,9 @@ class Const(bytes):
 # more than these get theirs at the end. Vectors and floats are declared where they are used
 EXIT_RIP, SPENT, NEXT, FLAG_KIND = 2, 3, 4, 5
 _I32 = 8                        # locals of that type, some temporary
-FLAG_A, FLAG_B = _I32 + 2, _I32 + 3
-GENERAL = FLAG_B + 1            # 16
-_I64 = 2 + 16 + 6
+FLAG_A, FLAG_B, LINK = _I32 + 2, _I32 + 3, _I32 + 4
+GENERAL = LINK + 1              # 16
+_I64 = 3 + 16 + 6
 VECTOR = 2 + _I32 + _I64        # 16
 _V128, _F64, _F32 = 16 + 4, 4, 4
 SCALARS, VECTORS = ["i32"] * _I32 + ["i64"] * _I64, ["v128"] * _V128 + ["f64"] * _F64 + ["f32"] * _F32
@@ -214,9 +217,9 @@ class Region(Emitter):
     def code(self) -> bytes:
         graph = self.graph
         first = graph.blocks[graph.entry]
-        self.out = []
-        self.out.append(_FUEL + _ZERO32 + w.OP["i32.lt_s"] + b"\x04\x40"
-                        + self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL)) + w.END)
+        none_left = w.if_(_FUEL + _ZERO32 + w.OP["i32.ge_s"], w.get(1) + w.RETURN)          # activations; or else fuel
+        none_left += self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
+        self.out = [w.if_(_FUEL + w.get(0) + w.OP["i32.or"] + _ZERO32 + w.OP["i32.lt_s"], none_left)]
         if graph.entry == SWITCH:
             self.out.append(w.get(1) + w.put(self.next))
         self._load(first.live_in)
@@ -230,7 +233,8 @@ class Region(Emitter):
         stop = w.i32(at.FUEL) + w.i32(at.RETRY) + _FUEL + _ZERO32 + w.OP["i32.lt_s"] + w.SELECT
         end = (self._store_mixed_flags() if self.sets_flags else b"") + self._pay()
         end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
-        return head + b"\x02\x40" * (len(self.masks) + 1) + body + w.UNREACHABLE + tail + w.END + end
+        jump = self._pay() + self._linked_jump()
+        return head + b"\x02\x40" * (len(self.masks) + 2) + body + w.UNREACHABLE + w.END + jump + tail + w.END + end
 
     def _leave_at(self, rip: bytes, stop: bytes) -> bytes:
         return (_ZERO32 + rip + w.access("i64.store", at.RIP) + _ZERO32 + stop + w.access("i32.store", at.STOP)
@@ -251,7 +255,11 @@ class Region(Emitter):
             return _EXIT + bytes([self.depth - self.outside])
         label = self.masks.setdefault(self.op.saved if mask is None else mask, len(self.masks))
         rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
-        return rip + w.put(self.exit_rip) + w.br(self.depth + label)
+        return rip + w.put(self.exit_rip) + w.br(self.depth + 1 + label)
+
+    def _jump_out(self) -> bytes:
+        """A branch to where control leaves for the rip in `next`, all state in memory."""
+        return w.br(self.depth)
 
     def _if(self, condition: bytes, body) -> None:
         self.depth += 1
@@ -301,7 +309,7 @@ class Region(Emitter):
         if y not in graph.blocks or (x, y) in graph.cuts:
             self._spill(graph.blocks[x])                    # out of the region
             if 0 < y < 1 << 32:
-                self._jump_to(w.i32(y))
+                self.out.append(w.i32(y) + w.put(self.next) + self._jump_out())
             else:
                 self.out.append(self._pay() + self._leave_at(w.i64(y), w.i32(at.RETRY)))
         elif (x, y) in graph.detours:
@@ -332,7 +340,7 @@ class Region(Emitter):
             self.out.append(w.END + target + w.i32(rip) + w.OP["i32.eq"] + w.br_if(depth) + w.br(inside - 1))
         self.out.append(w.END)
         self._spill(block)
-        self._jump_to(target)
+        self.out.append(self._jump_out())
 
     def _block(self, x):
         block = self.graph.blocks[x]
@@ -374,7 +382,7 @@ class Region(Emitter):
             other = w.if_(resume + w.i32(block.next) + w.OP["i32.ne"], other)
         self.out.append(w.if_(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"], other))
         if following is None:
-            self._jump_to(w.i32(block.next))
+            self.out.append(self._jump_out())
             return
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
@@ -389,16 +397,15 @@ class Region(Emitter):
             return
         if target in self.batch:
             self.called.add(target)
-            none_left = w.get(0) + w.OP["i32.eqz"]
-            call = none_left + b"\x04\x7f" + w.i32(target) + w.ELSE + w.get(0) + w.i32(1) + w.OP["i32.sub"] + w.i32(target) + w.call(self.batch[target]) + w.END
+            call = self._one_less() + w.i32(target) + w.call(self.batch[target])
         else:
-            call = w.i32(target) + w.get(0) + w.call(self.imports.enter)
+            call = self._linked_call(w.i32(target), _ZERO32, at.LINKS + at.link_place(target))
         self._callout(block, call)
 
     def _end_call_indirect(self, block):
         self._spill(block)
         self._checked_target()
-        self._callout(block, w.get(self.next) + w.get(0) + w.call(self.imports.enter))
+        self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
 
     def _end_jump_indirect(self, block):
         if SWITCH in self.graph.blocks:
@@ -407,7 +414,7 @@ class Region(Emitter):
         else:
             self._spill(block)
             self._checked_target()
-            self._jump_to(w.get(self.next))
+            self.out.append(self._jump_out())
 
     def _end_ret(self, block):
         self._spill(block)
@@ -438,8 +445,35 @@ class Region(Emitter):
         self._spill(block)
         self.out.append(self._pay() + self._leave_at(w.i64(block.target), w.i32(at.RETRY)))
 
-    def _jump_to(self, rip: bytes):
-        self.out.append(self._pay() + rip + w.get(0) + w.i32(1) + w.OP["i32.add"] + b"\x12" + w.uleb(self.imports.enter))
+    # ---- calls and jumps out: by way of LINKS, which `enter` keeps
+    @staticmethod
+    def _one_less() -> bytes: return w.get(0) + w.i32(1) + w.OP["i32.sub"]
+
+    def _place(self) -> bytes:
+        """As layout.link_place, of `next`."""
+        return w.get(self.next) + w.i32(at.LINK_FACTOR) + w.OP["i32.mul"] + w.i32(16) + w.OP["i32.shr_u"] + w.i32(0xFFF8) + w.OP["i32.and"]
+
+    def _is_linked(self, rip: bytes, place: bytes, offset: int) -> bytes:
+        return place + w.access("i64.load", offset) + w.tee(LINK) + w.OP["i32.wrap_i64"] + rip + w.OP["i32.eq"]
+
+    def _slot(self) -> bytes: return w.get(LINK) + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
+
+    def _linked_call(self, rip: bytes, place: bytes, offset: int) -> bytes:
+        """Calls the region at rip, which LINKS may have at place + offset; its answer."""
+        enter = rip + w.get(0) + w.call(self.imports.enter)
+        if not self.options.links:
+            return enter
+        return (self._is_linked(rip, place, offset) + b"\x04\x7f" + self._one_less() + rip + self._slot() + w.call_indirect(self.imports.type)
+                + w.ELSE + enter + w.END)
+
+    def _linked_jump(self) -> bytes:
+        """Leaves for the region at `next`."""
+        rip = w.get(self.next)
+        enter = rip + w.get(0) + w.i32(1) + w.OP["i32.add"] + b"\x12" + w.uleb(self.imports.enter)
+        if not self.options.links:
+            return enter
+        return w.if_(self._is_linked(rip, self._place(), at.LINKS),
+                     w.get(0) + rip + self._slot() + w.return_call_indirect(self.imports.type)) + enter
 
     # ---- an instruction
     def _instruction(self, op: Op):

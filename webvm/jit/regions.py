@@ -226,6 +226,7 @@ class Translator:
                         if record and space.peek(record + R_SLOT, 4) == struct.pack("<I", slots[place]):
                             self._take_out(space, rip)
                             code.entries.discard(rip)
+                    space.poke(at.LINKS, bytes(at.BLOCKS - at.LINKS))
                     space.unlink(slots)
             self.counters.evicted += 1
 
@@ -268,6 +269,7 @@ class Translator:
         if record and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.ENTER):
             space.poke(record + R_HANDLER, struct.pack("<I", Tables.COUNT))
             space.poke(record + R_COUNT, struct.pack("<I", REHOT))
+            space.poke(at.LINKS + at.link_place(rip), bytes(8))
 
     # ---- new ones
 
@@ -335,7 +337,9 @@ class Translator:
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         routines = dict.fromkeys(name for graph in graphs for block in graph.blocks.values() for op in block.ops for name in op.insn.effects.routines)
-        imports = Imports(enter=m.import_function("env", "enter", "i32 i32", "i32"),
+        m.import_table("env", "table")
+        imports = Imports(type=m.type("i32 i32", "i32"),
+                          enter=m.import_function("env", "enter", "i32 i32", "i32"),
                           resume=m.import_function("env", "resume", "i32 i32 i32", "i32"),
                           syscall_out=m.import_function("env", "syscall_out", "i32", "i32"),
                           escape_out=m.import_function("env", "escape_out", "i32", "i32"),
