@@ -501,7 +501,7 @@ class Region(Emitter):
         out = self.out
         out.append(template.first)
         if template.rest:
-            label = self.masks.setdefault(op.saved, len(self.masks)) + self.depth
+            label = self.masks.setdefault(op.saved, len(self.masks)) + self.depth + 1
             leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
             for depth, piece in template.rest:
                 out.append(leave + w.uleb(label + depth) + piece)
