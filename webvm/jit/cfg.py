@@ -59,7 +59,7 @@ class Instruction:
     changes                 (register, whether it is a constant more than before, that constant) of general registers written
     """
     __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "disp", "imm",
-                 "reads", "writes", "general", "flags", "flags_written", "accesses", "changes")
+                 "reads", "writes", "general", "flags", "flags_written", "accesses", "changes", "_places")
 
     def __init__(self, form: Form, fields: tuple, disp: int, imm: int):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
@@ -80,6 +80,27 @@ class Instruction:
         moves = self._moves()
         self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
                              for source, distance in [moves.get(n, (None, 0))])
+
+        self._places = None
+
+    def places(self) -> tuple:
+        """As `accesses`, with (base, index, scale) for the register: numbers, or None where there is none; also of addresses off
+        two registers, and constant ones."""
+        if self._places is None:
+            self._places = () if self.effects.repeats else tuple(self._find_places())
+        return self._places
+
+    def _find_places(self):
+        known = set()
+        for key, where, offset, access, size in self.accesses:
+            known.add(key)
+            yield key, (where, None, 0), offset, access, size
+        for k, (access, bits) in self.effects.memory.items():
+            if ("m", k) not in known and not self.a32 and self.segment == at.ZERO // 8:
+                base = self.base >> 3 if self.base < at.ZERO else None
+                index = self.index >> 3 if self.index < at.ZERO and self.shape.kinds[k] != "m" else None
+                if base is not None or index is not None or 0 <= self.disp < 1 << 32:
+                    yield ("m", k), (base, index, self.scale if index is not None else 0), self.disp, access, bits // 8
 
     def _accesses(self):
         for k, (access, bits) in self.effects.memory.items():
@@ -144,10 +165,11 @@ class Block:
       switch (targets)   only that of a graph, see there
     """
     __slots__ = ("start", "ops", "end", "target", "next", "ways", "edges", "reloads", "writes", "dirty_out", "live_in", "valid_in",
-                 "kind_in")
+                 "kind_in", "strip")
 
     def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
+        self.strip: list = []                               # of the head of a loop: what is checked there, see hoist
         # where control goes inside one activation (for a call, where it returns to)
         self.edges: list[int] = ([target] if end == "jump" else [target, next] if end == "branch" else target if end == "switch"
                                  else [next] if end in RELOADING else [])

@@ -175,6 +175,8 @@ def _checks(block: Block):
     for op in block.ops:
         insn = op.insn
         for key, where, offset, access, size in insn.accesses:
+            if key in op.checks:                            # of a loop's head
+                continue
             low = moved[where] + offset
             high = low + size
             it = newest.get(where)

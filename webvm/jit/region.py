@@ -23,6 +23,7 @@ from . import layout as at
 from .cfg import SWITCH, Graph, Op
 from .emit import Emitter
 from .handler import CELLS, LOAD, LOAD_VECTOR, STORE
+from .hoist import hoist
 from .liveness import CLEAN, MIXED, analyse
 
 _ZERO32 = w.i32(0)
@@ -36,6 +37,7 @@ class Options:
     """A switch for each optimisation."""
     dead_flags: bool = True     # flags that nobody reads are not computed
     cover: bool = True          # one check for several accesses off one register
+    hoist: bool = True          # checks for many rounds of a loop at once
     aligned: bool = True        # aligned accesses are checked by a shorter test
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
@@ -74,8 +76,8 @@ class Const(bytes):
 
 # ---- locals, which have the same numbers in all regions. Temporary ones are those that an instruction needs; the few that need
 # more than these get theirs at the end. Vectors and floats are declared where they are used
-EXIT_RIP, SPENT, NEXT, FLAG_KIND = 2, 3, 4, 5
-_I32 = 8                        # locals of that type, some temporary
+EXIT_RIP, SPENT, NEXT, ROUNDS, FLAG_KIND = 2, 3, 4, 5, 6
+_I32 = 9                        # locals of that type, some temporary
 FLAG_A, FLAG_B, LINK = _I32 + 2, _I32 + 3, _I32 + 4
 GENERAL = LINK + 1              # 16
 _I64 = 3 + 16 + 6
@@ -151,6 +153,8 @@ class Region(Emitter):
         self.graph, self.imports, self.options = graph, imports, options
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
+        if options.hoist:
+            hoist(graph)
         analyse(graph, options.dead_flags, options.cover)
         self.templates = (Templates() if templates is None else templates) if options.templates else None
         self.written, self.sets_flags = graph.written, graph.sets_flags
@@ -276,6 +280,8 @@ class Region(Emitter):
         graph = self.graph
         merges = sorted((c for c in graph.children[x] if c in graph.merges), key=graph.number.get)
         if x in graph.loops:
+            if graph.blocks[x].strip:
+                self.out.append(_ZERO32 + w.put(ROUNDS))
             self.out.append(b"\x03\x40")
             self._push(("loop", x))
             self._within(x, merges)
@@ -348,12 +354,45 @@ class Region(Emitter):
         self.rip = x
         if block.ops:
             self.out.append(w.get(self.spent) + w.i32(len(block.ops)) + w.OP["i32.add"] + w.put(self.spent))
-        if x in self.graph.loops:
+        if block.strip:
+            self._strip(block)
+        elif x in self.graph.loops:
             self._exit_if(self._left() + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
         self.ends = None
         for op in block.ops:
             self._instruction(op)
         getattr(self, "_end_" + block.end)(block)
+
+    def _strip(self, block):
+        """At the head of a loop, counts rounds down; below zero, finds how many more may follow this one."""
+        mask, rounds = block.valid_in & self.written, w.get(ROUNDS)
+
+        def check():
+            self.out.append(self._left() + w.put(ROUNDS))
+            self._exit_if(rounds + _ZERO32 + w.OP["i32.lt_s"], mask)
+            self.out.append(rounds + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))
+            for group in block.strip:
+                self.used = {}
+                self._check_group(group, mask)
+        self._if(rounds + w.i32(1) + w.OP["i32.sub"] + w.tee(ROUNDS) + _ZERO32 + w.OP["i32.lt_s"], check)
+
+    def _check_group(self, group, mask):
+        """Leaves unless a round may access this; takes the rounds down to those that stay in the same pages."""
+        base, index = group.base, group.index
+        address = w.get(self.local[base]) if base is not None else b""
+        if index is not None:
+            scaled = w.get(self.local[index]) + (w.i64(group.scale) + w.OP["i64.shl"] if group.scale else b"")
+            address = address + scaled + w.OP["i64.add"] if address else scaled
+        if not address:
+            self._check_constant(group.low, group.high - group.low, group.access, mask)
+            return
+        first, last = self._check_range(address, group.low, group.high, group.access, mask)
+        if group.stride:
+            up = w.i32(4095) + last + w.OP["i32.wrap_i64"] + w.OP["i32.sub"]
+            room = (up if group.stride > 0 else first + w.OP["i32.wrap_i64"]) + w.i32(4095) + w.OP["i32.and"]
+            most = self.let("i32", room + w.i32((abs(group.stride) - 1).bit_length()) + w.OP["i32.shr_u"])
+            rounds = w.get(ROUNDS)
+            self.out.append(most + rounds + most + rounds + w.OP["i32.lt_u"] + w.SELECT + w.put(ROUNDS))
 
     def _end_jump(self, block): self._goto(block.start, block.target)
 
@@ -671,7 +710,8 @@ class Region(Emitter):
         if key in checks:
             cover = checks[key]
             if cover is not None:
-                self._check_range(*cover)
+                register, *rest = cover
+                self._check_range(w.get(self.local[register]), *rest)
             return self.let("i32", address + w.OP["i32.wrap_i64"])
         if type(address) is Const:
             return self._check_constant(address.value, bits // 8, access)
@@ -695,26 +735,26 @@ class Region(Emitter):
         """Zero where the permission has all of `access`."""
         return permission + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
 
-    def _check_constant(self, address, size, access):
+    def _check_constant(self, address, size, access, mask=None):
         first, last = address >> 12, address + size - 1 >> 12
         if last >= 1 << 20:
-            self._exit_if(w.i32(1))
+            self._exit_if(w.i32(1), mask)
         else:
             permission = _ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + first)
             if last != first:
                 permission += _ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + last) + w.OP["i32.and"]
-            self._exit_if(self._without(permission, access))
+            self._exit_if(self._without(permission, access), mask)
         return self.const("i32", address)
 
-    def _check_range(self, register, low, high, access):
-        """All bytes from register + low up to register + high, which is less than two pages."""
-        base = w.get(self.local[register])
+    def _check_range(self, base, low, high, access, mask=None):
+        """All bytes from base + low up to base + high, which is less than two pages; the addresses of the first and the last."""
         first = self.let("i64", base + w.i64(low) + w.OP["i64.add"] if low else base)
         last = self.let("i64", base + w.i64(high - 1) + w.OP["i64.add"])
         page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
         denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
         denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        self._exit_if(denied)
+        self._exit_if(denied, mask)
+        return first, last
 
     def _implicit(self, address: Int, bits: int, access: int) -> bytes:
         self.implicit += 1
