@@ -25,7 +25,8 @@ STACK, STACK_SIZE = 0x700000, 0x3000
 TOP = STACK + 0x2000                        # where RSP begins; above it lie return addresses that lead out
 READ, RX, RW, RWX = 1 | 32, 5 | 32, 3 | 32, 7 | 32
 RAX, RCX, RDX, RBX, RSP, RSI, RDI, R15 = 0, 1, 2, 3, 4, 6, 7, 15
-ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP", at.PROTECTION: "GP", at.FLOATING: "MF"}
+ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP", at.PROTECTION: "GP", at.FLOATING: "MF",
+        at.SIMD: "XM"}
 
 
 # ---------------------------------------------------------------------------------------------- machines
@@ -103,7 +104,8 @@ class Guest:
 
     def outcome(self, end: str) -> machines.Outcome:
         space = self.space
-        return machines.Outcome(machine_image.read_state(space), space.read(DATA, DATA_SIZE) + space.read(STACK, STACK_SIZE), end)
+        return machines.Outcome(machine_image.read_state(space), space.read(DATA, DATA_SIZE) + space.read(STACK, STACK_SIZE), end,
+                                self.translator is not None and self.translator.options.loose_floats)
 
     def translate(self, entries, rng=None) -> int:
         """Makes regions at those addresses that have been decoded, in modules of random sizes. How many."""
@@ -413,6 +415,8 @@ def beginning(rng, labels, rounds: int):
     state, data = machines.random_state(rng, True, False), bytearray(rng.randbytes(DATA_SIZE))
     state.gpr[RBX] = MIDDLE + 8 * rng.randrange(8)
     state.gpr[RSP], state.gpr[R15] = TOP, rounds
+    if rng.random() < .3:
+        state.mxcsr, state.watched = machines.control(rng), rng.randrange(2)
     struct.pack_into("<Q", data, state.gpr[RBX] - 0x220 - DATA, STACK + 0x1000)
     stack = struct.pack("<Q", labels["out"]) * (STACK_SIZE // 8)
     return state, bytes(data), stack

@@ -111,7 +111,7 @@ def compared(seed, pool, interpreter, guest, exact: bool = False, hidden: int | 
     wanted, found = outcomes
     if hidden is not None:
         for a, b in zip(interpreter.seen, guest.seen):
-            wrong = difference(machines.Outcome(a, b"", "fault"), machines.Outcome(b, b"", "fault"), 0x8D5 if flags else 0)
+            wrong = difference(machines.Outcome(a, b"", "fault"), machines.Outcome(b, b"", "fault", True), 0x8D5 if flags else 0)
             if wrong:
                 return f"at a fault: {wrong}"
         if interpreter.faults != guest.faults:

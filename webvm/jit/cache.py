@@ -53,7 +53,8 @@ def version(features: Iterable[str], options: Options, *more) -> bytes:
 
 
 def pack(regions: list[Compiled], wasm: bytes) -> bytes:
-    head = json.dumps([[region.entries, region.instructions, sorted(region.calls), [[first, len(code)] for first, code in region.ranges]]
+    head = json.dumps([[region.entries, region.instructions, sorted(region.calls), [[first, len(code)] for first, code in region.ranges],
+                        region.floats]
                        for region in regions]).encode()
     code = b"".join(code for region in regions for _, code in region.ranges)
     return b"".join([LENGTHS.pack(len(head), len(code)), head, code, wasm])
@@ -64,12 +65,12 @@ def unpack(entry: bytes) -> tuple[list[Compiled], bytes]:
     head, code = LENGTHS.unpack_from(entry)
     where = LENGTHS.size + head
     regions = []
-    for entries, instructions, calls, lengths in json.loads(entry[LENGTHS.size:where]):
+    for entries, instructions, calls, lengths, floats in json.loads(entry[LENGTHS.size:where]):
         ranges = []
         for first, length in lengths:
             ranges.append((first, entry[where:where + length]))
             where += length
-        regions.append(Compiled(entries, ranges, set(calls), instructions))
+        regions.append(Compiled(entries, ranges, set(calls), instructions, floats))
     return regions, entry[LENGTHS.size + head + code:]
 
 

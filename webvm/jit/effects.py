@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from ..x86 import flags
 from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Bool, Int, Machine, Vec
+from ..x86.sse_floats import result
 from ..x86.x87_state import execute
 from . import layout as at
 from .handler import CELLS, Shape
@@ -40,6 +41,7 @@ class Effects:
     repeats: bool = False
     routines: list = field(default_factory=list)         # names of those called
     pointer: bool = False               # its address is kept, as x87 instructions' are
+    float_ops: list = field(default_factory=list)        # of x86.sse_floats
     strange: bool = False               # something that regions leave to the interpreter
 
 
@@ -154,7 +156,7 @@ class _Observer(Machine):
     def base(self, segment): return Int(self, None, 64)
     def set_base(self, segment, value): pass
     def cell(self, name): return Int(self, None, CELLS[name][1])
-    def set_cell(self, name, value): pass
+    def set_cell(self, name, value): self.e.strange |= name in ("mxcsr", "watched")      # on which the region depends
 
     def stack_register(self, i):
         self.e.strange = True
@@ -169,6 +171,11 @@ class _Observer(Machine):
 
     def set_part(self, k, offset, value): self._memory(k, at.WRITE, self.bits[k])
     def call_shared(self, name, a, b): return None
+
+    def float_op(self, op, *values):
+        self.e.traps = True
+        self.e.float_ops.append(op)
+        return result(self, op, None)
 
     # ---- control
     def leave_pointer(self): self.e.pointer = True

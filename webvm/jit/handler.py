@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..wasm import encoding as w
 from ..x86 import flags
 from ..x86.meaning import MEANINGS, Bool, Int, Vec
+from ..x86.sse_floats import SIGNATURES, result
 from ..x86.x87_state import execute
 from . import layout as at
 from .emit import Emitter
@@ -37,8 +38,8 @@ COUNTED, UNLINKED = 1, 1       # records are at even addresses, and none is at 0
 
 FALL, JUMP, CALL = 0, 1, 2     # ways out of a branch, for `link`
 
-STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION, "MF": at.FLOATING}
-CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32),
+STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION, "MF": at.FLOATING, "XM": at.SIMD}
+CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32), "watched": (at.WATCHED, 32),
          "fop": (at.FOP, 16), "fip": (at.FIP, 64), "fdp": (at.FDP, 64), "x87_value": (at.X87_VALUE, 64), "x87_high": (at.X87_HIGH, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
 STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
@@ -83,6 +84,12 @@ class Runtime:
     x87: dict[str, int]     # (a i64, b i64) -> i32: see x87.py
     routine: Callable[[str], int]       # of x86.meaning.ROUTINES, by name
     features: frozenset[str]
+    sse: dict[str, int]     # see sse.py
+
+
+def sse_operand(value) -> bytes:
+    """Of a function of sse.py: those of 32 bits are `how` and `quiet_too`, as i32."""
+    return value.raw + w.OP["i32.wrap_i64"] if isinstance(value, Int) and value.bits == 32 else value.raw
 
 
 def field(op: str, offset: int) -> bytes:
@@ -295,6 +302,17 @@ class Handler(Emitter):
     def call(self, routine, *values):
         raw = b"".join(v.raw for v in values) + w.call(self.runtime.routine(routine.name))
         return self.value(routine.result, self.let(routine.result, raw))
+
+    def float_op(self, op, *values):
+        type = SIGNATURES[op][1]
+        call = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(self.runtime.sse[op])
+        if type:
+            answer = self.let(type, call)
+        else:
+            self.out.append(call)
+        leave = w.i32(0) + w.i32(0) + w.access("i32.store", at.SSE_TRAPS) + REC + w.call(self.runtime.escape) + w.RETURN
+        self.out.append(w.if_(state("i32.load", at.SSE_TRAPS), leave))
+        return result(self, op, answer) if type else None
 
     # ---- control
     def leave_pointer(self): self.out.append(w.i32(0) + field("i64.load32_u", R_RIP) + w.access("i64.store", at.FIP))

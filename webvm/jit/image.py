@@ -35,6 +35,7 @@ _SCALARS = {name: (struct.Struct("<" + code), where) for name, code, where in (
     ("rip",     "Q", at.RIP),
     ("df",      "I", at.DF),
     ("mxcsr",   "I", at.MXCSR),
+    ("watched", "I", at.WATCHED),
     ("rest",    "I", at.EFLAGS_REST),
     ("fcw",     "H", at.FCW),
     ("fsw",     "H", at.FSW),
@@ -235,6 +236,8 @@ class Image:
                 log.error("%s at %#x: %s is not implemented (SIGILL)", space.read(rip, insn.length).hex(" "), rip, insn)
             if trap.vector == "BP":
                 space.rip = rip + insn.length & M64
+            if trap.vector == "XM":
+                state.store()                                       # the exceptions in MXCSR
             return STOPS[trap.vector]
         except SystemCall:
             state.store()

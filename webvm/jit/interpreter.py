@@ -11,7 +11,7 @@ from ..x86.processor import CPUS, DEFAULT
 from ..x86.x87_common import FUNCTIONS
 from . import decoder
 from . import layout as at
-from . import x87
+from . import sse, x87
 from .assembler import Function, X, c32, c64, invoke, invoke_indirect
 from .decoder import HASH_MASK, INDEX_LIMIT, Tables, hash_slot, index_code
 from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
@@ -59,6 +59,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       divide(high i64, low i64, divisor i64) -> i64
       x87(which i32, a i64, b i64) -> i32     one of x87.py's functions, in the order of their names
       and by its name each routine of meanings (x86.meaning.ROUTINES) that some instruction calls
+      and each function of sse.py
+      unfit(rip i32) -> 0                     for a region that can't go on at rip as MXCSR is: reports rip hot, to have another one made
       clock() -> f64                          the import
     """
     tables = Tables(features, fuse)
@@ -76,7 +78,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
                       arrive=m.declare("arrive", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
                       escape=m.declare("escape", "i32", "i32"), syscall=m.declare("syscall", "i32", "i32"),
                       flags=m.declare("flags", "", "i32", export=True), clock=clock,
-                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True), x87={}, routine=_Routines(m),
+                      divide=m.declare("divide", "i64 i64 i64", "i64", export=True), x87={}, sse={}, routine=_Routines(m),
                       features=features)
     m.export("clock", clock)
     forget = m.declare("forget", "i32 i32", "", export=True)
@@ -94,6 +96,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     _flags(m, runtime.flags)
     _divide(m, runtime.divide)
     runtime.x87.update(zip(FUNCTIONS, x87.build(m, runtime.divide)))
+    runtime.sse.update(sse.build(m, runtime.divide))
     eflags = _eflags(m, runtime)
     _syscall(m, runtime.syscall, ask_syscall, lookup, eflags)
 
@@ -101,6 +104,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     _install(m, find)
     _syscall_out(m, ask_syscall, eflags)
     _escape_out(m, ask_escape)
+    _unfit(m)
     handlers = [runtime.escape, _stale(m, lookup), _goto(m, runtime), _count(m), m.declare("enter region", "i32", "i32")]
     for shape in tables.shapes:
         index = m.declare(str(shape), "i32", "i32")
@@ -160,6 +164,7 @@ def _flush(m, index):
     f.store("i32.store", 0, 0, at.BLOCK_COUNT)
     f.store("i32.store", 0, _cell("i32.load", at.FLUSHES) + 1, at.FLUSHES)
     f.out.append(w.i32(at.HASH) + w.i32(0) + w.i32(at.BLOCKS - at.HASH) + w.OP["memory.fill"])
+    f.store("i32.store", 0, sse.foreign(f), at.SSE_FOREIGN)
     f.done()
 
 
@@ -563,6 +568,20 @@ def _escape_out(m, ask_escape):
         f.store("i32.store", 0, stop, at.STOP)
         f.ret(0)
     _go_on(f, epoch)
+    f.done()
+
+
+def _unfit(m):
+    f = Function(m, "unfit", "i32", "i32", export=True)
+    rip, = f.params
+    count = f.local(value=_cell("i32.load", at.HOT_COUNT))
+    with f.if_(count < at.HOT_MAX):
+        f.store("i32.store", count << 2, rip, at.HOT)
+        f.store("i32.store", 0, count + 1, at.HOT_COUNT)
+    f.store("i32.store", 0, 1, at.WATCHED)
+    f.store("i64.store", 0, rip.wide(), at.RIP)
+    f.store("i32.store", 0, at.RETRY, at.STOP)
+    f.ret(0)
     f.done()
 
 

@@ -24,6 +24,7 @@ FTW          = 196      # u8   x87 tags in FXSAVE's short form: bit n set where 
 FOP          = 198      # u16  opcode of the x87 instruction that raised an unmasked exception
 FIP          = 200      # u64  where the last x87 instruction was
 FDP          = 208      # u64  of the one that raised an unmasked exception, the operand in memory
+WATCHED      = 224      # u32, 1 once the thread's program has seen to MXCSR, so that exceptions of numbers are to be found there
 VECTOR       = 256      # 16 x 32 bytes: xmm in the lower half, room for ymm
 X87          = 768      # 8 x 16 bytes: physical registers R0..R7, 10 bytes each in use; MMX lies in the lower 8
 CONTEXT      = 896
@@ -51,6 +52,10 @@ X87_VALUE    = 1104     # u64, what a shared function of x87.py answers: a signi
 X87_HIGH     = 1112     # u32, sign and exponent
 X87_FLAGS    = 1116     # u32, exceptions and C1 of the arithmetic in progress
 
+SSE_EXCEPTIONS = 1120   # u32, exceptions of the lanes computed so far, see sse.py
+SSE_TRAPS    = 1124     # u32, not 0 where one of them is unmasked: the oracle is to execute the instruction
+SSE_FOREIGN  = 1128     # u32, 1 where Wasm's NaNs are not those of an x86 here
+
 # ---- tables
 HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot
 EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known
@@ -77,6 +82,7 @@ PRESENT      = 32                # the kernel's own mark
 # ---- why `run` came back
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
 FLOATING = 9                     # an exception of the x87 is pending
+SIMD = 10                        # an SSE exception that is not masked
 RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP
 RESUME = 8                       # or: everything on the stack is to come back, then it goes on at RIP
 

@@ -14,21 +14,25 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..wasm import encoding as w
-from ..x86 import flags
+from ..x86 import flags, ieee
 from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec
 from ..x86.primitives import PRIM
+from ..x86.sse_floats import SIGNATURES, plainly, result
 from ..x86.x87_common import FUNCTIONS
 from ..x86.x87_state import execute
 from . import layout as at
 from .cfg import SWITCH, Graph, Op
 from .emit import Emitter
-from .handler import CELLS, LOAD, LOAD_VECTOR, STORE
+from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
 from .hoist import hoist
 from .liveness import CLEAN, MIXED, analyse
 
 _ZERO32 = w.i32(0)
 _FUEL = _ZERO32 + w.access("i32.load", at.REGION_FUEL)
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
+# Not 0 where MXCSR's controls are not those after a reset, or exceptions are watched.
+_UNPLAIN = (_ZERO32 + w.access("i32.load", at.MXCSR) + w.i32(0xFFC0) + w.OP["i32.and"] + w.i32(ieee.RESET) + w.OP["i32.xor"]
+            + _ZERO32 + w.access("i32.load", at.WATCHED) + w.OP["i32.or"])
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
 
 
@@ -46,6 +50,12 @@ class Options:
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
+    loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
+
+
+def has_floats(graph: Graph) -> bool:
+    """Whether something in it depends on MXCSR."""
+    return any(op.insn.effects.float_ops for block in graph.blocks.values() for op in block.ops)
 
 
 @dataclass(frozen=True)
@@ -60,10 +70,12 @@ class Imports:
     divide: int         # (high, low, divisor) -> quotient
     x87: int            # (which, a, b) -> 0, or 1 where the oracle is to do it
     routines: dict[str, int] = field(default_factory=dict)     # by name, see x86.meaning.ROUTINES
+    float_ops: dict[str, int] = field(default_factory=dict)    # by name, see sse.py
+    unfit: int = 0      # (rip) -> 0: leaves for the interpreter, where MXCSR is not as the region wants it
 
     def names(self) -> dict[str, int]:
         """All of them by name."""
-        return {name: index for name, index in vars(self).items() if name != "routines"} | self.routines
+        return {name: index for name, index in vars(self).items() if name not in ("routines", "float_ops")} | self.routines | self.float_ops
 
 
 class Const(bytes):
@@ -143,13 +155,18 @@ class Templates(dict):
 class Region(Emitter):
     """A machine for MEANINGS that emits the function of one region.
 
-    Its parameters: how many further activations there may be, and the rip to begin at, one of graph.entries."""
+    Its parameters: how many further activations there may be, and the rip to begin at, one of graph.entries.
+
+    Operations of SSE's numbers are as MXCSR says where the region is `exact`. Elsewhere they are those of Wasm, and add no exceptions
+    to MXCSR; such a region leaves where it finds that MXCSR is not as after a reset, exceptions aside, or that the program watches it."""
     first_local = 2
 
     def __init__(self, graph: Graph, imports: Imports, batch: dict[int, int], options: Options = Options(),
-                 templates: Templates | None = None):
+                 templates: Templates | None = None, exact: bool = False):
         """batch: rip -> function index of the regions in the same module."""
         super().__init__()
+        self.exact = exact
+        self.loose = not exact and has_floats(graph)
         self.graph, self.imports, self.options = graph, imports, options
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
@@ -217,6 +234,8 @@ class Region(Emitter):
             return self.const("i64", raw.value & (1 << bits) - 1)
         return raw + _TO32 if bits == 32 else raw + w.i64((1 << bits) - 1) + w.OP["i64.and"]
 
+    def known(self, n): return n if isinstance(n, int) else n.raw.value if type(n.raw) is Const else None
+
     # ---- the function
     def code(self) -> bytes:
         graph = self.graph
@@ -224,6 +243,8 @@ class Region(Emitter):
         none_left = w.if_(_FUEL + _ZERO32 + w.OP["i32.ge_s"], w.get(1) + w.RETURN)          # activations; or else fuel
         none_left += self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
         self.out = [w.if_(_FUEL + w.get(0) + w.OP["i32.or"] + _ZERO32 + w.OP["i32.lt_s"], none_left)]
+        if self.loose:
+            self.out.append(w.if_(_UNPLAIN, w.get(1) + w.call(self.imports.unfit) + w.RETURN))
         if graph.entry == SWITCH:
             self.out.append(w.get(1) + w.put(self.next))
         self._load(first.live_in)
@@ -423,6 +444,8 @@ class Region(Emitter):
         if following is None:
             self.out.append(self._jump_out())
             return
+        if self.loose:
+            self.out.append(w.if_(_UNPLAIN, self._pay() + w.i32(block.next) + w.call(self.imports.unfit) + w.RETURN))
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
         self._load(self.graph.blocks[following].live_in)
@@ -803,6 +826,17 @@ class Region(Emitter):
 
     def call_shared(self, name, a, b):
         return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
+
+    def float_op(self, op, *values):
+        if not self.exact:
+            return plainly(self, op, *values)
+        self.ordinary = False                             # functions have other numbers in other modules
+        type, function = SIGNATURES[op][1], self.imports.float_ops[op]
+        call = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(function)
+        answer = self.let(type, call) if type else self.out.append(call)
+        traps = _ZERO32 + w.access("i32.load", at.SSE_TRAPS)
+        self._if(traps, lambda: self.out.append(_ZERO32 + _ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
+        return result(self, op, answer) if type else None
 
     # ---- control
     def leave_pointer(self): pass                       # after what may come from a template

@@ -13,13 +13,14 @@ from time import perf_counter
 
 from ..wasm.module import Module
 from ..x86.meaning import ROUTINES
+from ..x86.sse_floats import SIGNATURES
 from . import build
 from . import layout as at
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
-from .region import Imports, Options, Region, Templates
+from .region import Imports, Options, Region, Templates, has_floats
 
 log = logging.getLogger("webvm.jit")
 
@@ -39,6 +40,9 @@ SLICE = 0.008                   # seconds of translation at a time
 _UNLINKED = struct.pack("<II", UNLINKED, UNLINKED)      # both ways out of a branch, see handler.R_TARGET and R_NEXT
 
 
+NONE, LOOSE, EXACT = "", "loose", "exact"               # see Region
+
+
 @dataclass
 class Compiled:
     """A region: where it may be entered, and the code it was made from."""
@@ -46,6 +50,7 @@ class Compiled:
     ranges: list[tuple[int, bytes]]
     calls: set[int]                                     # entries of other regions in the batch that it calls directly
     instructions: int
+    floats: str = NONE                                  # how it does operations on numbers
 
     def holds(self, space) -> bool:
         """Whether the space has the code it was made from."""
@@ -78,6 +83,7 @@ class _Code:
         self.jumping: set[int] = set()                  # those alone in a region with indirect jumps, though there are others near
         self.not_jumped_to: set[int] = set()            # where calls lead, and where they return to
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
+        self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EXACT
 
 
 class Counters:
@@ -110,7 +116,7 @@ class Translator:
         self.created = self._early.created              # to be told of each space before it is used
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
         self._pause_until = 0.0
-        self._templates: dict[Options, Templates] = defaultdict(Templates)
+        self._templates: dict[tuple[Options, bool], Templates] = defaultdict(Templates)
 
     @cached_property
     def decoder(self) -> Decoder: return Decoder(build.shapes(*self._made_with))     # not every machine needs it
@@ -132,6 +138,7 @@ class Translator:
         code = self._code[space]
         self._install_compiled()
         self._evict()
+        self._watch_floats(space, code)
         watched = code.watched
         for rip in dict.fromkeys(space.hot()):
             if rip in watched:
@@ -150,6 +157,18 @@ class Translator:
                 watched.pop(rip, None)
             now = perf_counter()
         self._pause_until = now + SHARE * (now - start)
+
+    def _watch_floats(self, space, code) -> None:
+        """Where the program has loaded MXCSR, regions that are loose with it go."""
+        foreign = space.peek(at.SSE_FOREIGN, 4) != bytes(4)
+        exact = not self.options.loose_floats or foreign or space.peek(at.WATCHED, 4) != bytes(4) or code.unfit == LOOSE
+        if exact and code.unfit != LOOSE:
+            for batch in self._batches:
+                if id(batch) in code.links:
+                    for rip, region in batch.region.items():
+                        if region.floats == LOOSE:
+                            self._take_out_of(space, code, batch, rip)
+        code.unfit = LOOSE if exact else EXACT
 
     def released(self, space) -> None:
         self._code.pop(space, None)
@@ -182,9 +201,14 @@ class Translator:
 
     def _install_known(self, space, rip) -> bool:
         for batch in chain(reversed(self._known.get(rip, ())), self._kept(space, rip)):
-            if all(region.holds(space) for region in self._group(batch, batch.region[rip])):
+            if self._fits(space, batch, rip):
                 return self._install(space, batch, rip)
         return False
+
+    def _fits(self, space, batch, rip) -> bool:
+        """Whether the region at rip, and those it may call without asking, are right for the space."""
+        unfit = self._code[space].unfit or LOOSE
+        return all(region.floats != unfit and region.holds(space) for region in self._group(batch, batch.region[rip]))
 
     def _kept(self, space, rip):
         """The batches of earlier runs that may do."""
@@ -219,15 +243,11 @@ class Translator:
                 if not self._known[rip]:
                     del self._known[rip]
             for space, code in self._code.items():
-                slots = code.links.pop(id(oldest), None)
-                if slots is not None:
-                    for rip, place in oldest.place.items():
-                        record = space.find(rip)
-                        if record and space.peek(record + R_SLOT, 4) == struct.pack("<I", slots[place]):
-                            self._take_out(space, rip)
-                            code.entries.discard(rip)
+                if id(oldest) in code.links:
+                    for rip in oldest.place:
+                        self._take_out_of(space, code, oldest, rip)
                     space.poke(at.LINKS, bytes(at.BLOCKS - at.LINKS))
-                    space.unlink(slots)
+                    space.unlink(code.links.pop(id(oldest)))
             self.counters.evicted += 1
 
     def keep_in(self, cache) -> None:
@@ -262,6 +282,18 @@ class Translator:
         batch.used = self.counters.installed
         return True
 
+    def _take_out_of(self, space, code, batch, rip) -> None:
+        """If it is the batch's region that is installed at rip."""
+        record = space.find(rip)
+        if record and self._slot_at(space, record) == struct.pack("<I", code.links[id(batch)][batch.place[rip]]):
+            self._take_out(space, rip)
+            code.entries.discard(rip)
+
+    @staticmethod
+    def _slot_at(space, record) -> bytes:
+        """Of the region there, as the interpreter keeps it."""
+        return space.peek(record + R_SLOT, 4)
+
     @staticmethod
     def _take_out(space, rip) -> None:
         """Of a region that is not watched as a whole."""
@@ -278,7 +310,9 @@ class Translator:
         graphs = self._graphs(space, entries)
         if not graphs:
             return
-        wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first))
+        self._watch_floats(space, self._code[space])
+        exact = self._code[space].unfit == LOOSE
+        wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), exact)
         counters = self.counters
         counters.regions += len(regions)
         counters.instructions += sum(region.instructions for region in regions)
@@ -301,7 +335,7 @@ class Translator:
             if code is not None:
                 code.busy.difference_update(batch.place)
                 for rip in batch.place:
-                    if all(region.holds(space) for region in self._group(batch, batch.region[rip])):
+                    if self._fits(space, batch, rip):
                         self._install(space, batch, rip)
         self._compiling = waiting
 
@@ -332,11 +366,13 @@ class Translator:
         code.jumping.difference_update(near)
         return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured)
 
-    def module(self, graphs, read) -> tuple[bytes, list[Compiled]]:
-        """The module of the regions of some graphs. `read(first, last)`: the guest's bytes."""
+    def module(self, graphs, read, exact: bool = False) -> tuple[bytes, list[Compiled]]:
+        """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `exact`: as MXCSR says, see Region."""
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
-        routines = dict.fromkeys(name for graph in graphs for block in graph.blocks.values() for op in block.ops for name in op.insn.effects.routines)
+        every = [op.insn.effects for graph in graphs for block in graph.blocks.values() for op in block.ops]
+        routines = dict.fromkeys(name for effects in every for name in effects.routines)
+        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if exact)
         m.import_table("env", "table")
         imports = Imports(type=m.type("i32 i32", "i32"),
                           enter=m.import_function("env", "enter", "i32 i32", "i32"),
@@ -347,7 +383,9 @@ class Translator:
                           divide=m.import_function("env", "divide", "i64 i64 i64", "i64"),
                           x87=m.import_function("env", "x87", "i32 i64 i64", "i32"),
                           routines={name: m.import_function("env", name, " ".join(ROUTINES[name].parameters), ROUTINES[name].result)
-                                    for name in routines})
+                                    for name in routines},
+                          float_ops={name: m.import_function("env", name, *SIGNATURES[name]) for name in float_ops},
+                          unfit=m.import_function("env", "unfit", "i32", "i32"))
         functions, exported = {}, 0
         for graph in graphs:
             index = m.declare(f"region {graph.entries[0]:x}", "i32 i32", "i32")
@@ -355,16 +393,17 @@ class Translator:
                 functions[rip] = index
                 m.export(str(exported), index)
                 exported += 1
-        regions, templates = [], self._templates[self.options]
+        regions, templates = [], self._templates[self.options, exact]
         for graph in graphs:
-            region = Region(graph, imports, functions, self.options, templates)
+            region = Region(graph, imports, functions, self.options, templates, exact)
             body = region.code()
             if self.trace is not None:
                 self.trace(region, body, read)
             m.define(functions[graph.entries[0]], region.locals, body)
             ranges = [(first, read(first, last)) for first, last in _ranges(graph)]
             size = sum(len(block.ops) for block in graph.blocks.values())
-            regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size))
+            regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size,
+                                    (EXACT if exact else LOOSE) if has_floats(graph) else NONE))
         return m.encode(), regions
 
 

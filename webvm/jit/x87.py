@@ -110,17 +110,16 @@ class _Instruction(Function):
         self.ret(0)
 
 
-class _Kit:
-    """The functions by name, and what they share."""
+class Kernels:
+    """Functions for the arithmetic of two plain numbers; those of `sse` share them, and round otherwise."""
+    label = "x87"
 
     def __init__(self, module, divide):
         self.module, self.divide = module, divide
-        self.indices: list[int] = []
         self.round = self._round()
-        self.kernels = {ADD: self._add(), MUL: self._mul(), DIV: self._div()}
-        self.operate = self._operate()
+        self.add, self.mul, self.div = self._add(), self._mul(), self._div()
 
-    def _function(self, name, params): return Function(self.module, f"x87 {name}", params, "i32")
+    def _function(self, name, params): return Function(self.module, f"{self.label} {name}", params, "i32")
 
     # ---- arithmetic of two numbers that are plain: answers 1 where the result is not; leaves the exceptions and C1 in X87_FLAGS
 
@@ -252,6 +251,16 @@ class _Kit:
         f.ret(invoke(self.round, sign, e, q, low))
         f.done()
         return f.index
+
+
+class _Kit(Kernels):
+    """The functions by name, and what they share."""
+
+    def __init__(self, module, divide):
+        super().__init__(module, divide)
+        self.indices: list[int] = []
+        self.kernels = {ADD: self.add, MUL: self.mul, DIV: self.div}
+        self.operate = self._operate()
 
     def _operate(self) -> int:
         """(operation | 8 where it pops, physical register, significand, sign and exponent of the other operand): what an

@@ -361,8 +361,8 @@ class Machine:
         """The CPUID features of the processor."""
         raise NotImplementedError
     def cell(self, name: str) -> Int:
-        """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1); and what a
-        shared function has answered, "x87_value" (64), "x87_high" (32)."""
+        """A control register of the state: "mxcsr" (32), "fcw", "fsw" (16), "ftw" (8), "df" (32: 0 or 1); "watched" (32), 1 once the program
+        has loaded MXCSR, and so may tell whether exceptions of numbers were added there; and what a shared function has answered, "x87_value" (64), "x87_high" (32)."""
         raise NotImplementedError
     def set_cell(self, name: str, value: Int):      raise NotImplementedError
 
@@ -410,6 +410,10 @@ class Machine:
     def divide_wide(self, high: Int, low: Int, divisor: Int, signed: bool) -> tuple[Int, Int]:
         """Quotient and remainder of a 128-bit dividend by a 64-bit divisor; raises #DE as DIV and IDIV do."""
         raise NotImplementedError
+    def float_op(self, op: str, *values):
+        """What SSE does with numbers, as MXCSR says: an operation of `x86.sse_floats`, whose exceptions may trap. To be called before
+        the first change of a register."""
+        raise NotImplementedError
     def slow_if(self, condition: Bool):
         """Where the fast form that follows is not valid; the oracle, which has none, does nothing."""
         raise NotImplementedError
@@ -441,6 +445,9 @@ class Machine:
         return raw if bits == 64 else self.prim("i64.and", raw, self.const("i64", (1 << bits) - 1))
 
     def int(self, n: int, bits: int) -> Int: return Int(self, self.const("i64", n & (1 << bits) - 1), bits)
+    def known(self, n) -> int | None:
+        """What an operand is, if that is known now."""
+        return n if isinstance(n, int) else None
     def bool(self, b) -> Bool: return b if isinstance(b, Bool) else Bool(self, self.const("i32", int(b)))
     def vec(self, n: int) -> Vec: return Vec(self, self.const("v128", n))
     def float(self, x: float, bits: int) -> Float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
-from . import integer, pcmpstr, sse, sse3, sse4         # noqa: F401  register their meanings
+from . import ieee, integer, pcmpstr, sse, sse3, sse4, sse_floats     # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
 from .meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec
 from .primitives import M64, PRIM, signed
@@ -32,7 +32,7 @@ def python_meaning(*names):
 
 
 class Trap(Exception):
-    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP", "MF"."""
+    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP", "MF", "XM"."""
 
     def __init__(self, vector: str):
         super().__init__(vector)
@@ -69,6 +69,7 @@ class State:
     fs_base: int = 0
     gs_base: int = 0
     mxcsr: int = 0x1F80
+    watched: int = 0                                     # see Machine.cell
     fcw: int = 0x37F
     fsw: int = 0
     ftw: int = 0                                         # bit n: physical x87 register n is in use
@@ -117,14 +118,17 @@ class Oracle(Machine):
     def _strings(self): return self.insn.row.rep or self.insn.row.repz
 
     def step(self) -> None:
-        """Executes the instruction. On Trap (but BP) and GuestFault the state is as before."""
+        """Executes the instruction. On Trap and GuestFault the state is as before, but for RIP after BP, and MXCSR after XM."""
         before = self.state.copy()
         try:
             self.execute()
         except (Trap, GuestFault) as stop:
+            mxcsr = self.state.mxcsr
             self.state.restore(before)
             if isinstance(stop, Trap) and stop.vector == "BP":
                 self.state.rip = self.next
+            if isinstance(stop, Trap) and stop.vector == "XM":
+                self.state.mxcsr = mxcsr
             raise
 
     def execute(self) -> None:
@@ -273,6 +277,13 @@ class Oracle(Machine):
 
     def trap(self, vector): raise Trap(vector)
     def slow_if(self, condition): pass
+
+    def float_op(self, op, *values):
+        bits, exceptions = sse_floats.exactly(op, [v if isinstance(v, int) else sse_floats.raw_bits(v) for v in values], self.state.mxcsr)
+        self.state.mxcsr, trap = ieee.settle(self.state.mxcsr, exceptions)
+        if trap:
+            raise Trap("XM")
+        return sse_floats.result(self, op, sse_floats.oracle_raw(op, bits))
 
     def system_call(self):
         self.state.gpr[RCX] = self.next

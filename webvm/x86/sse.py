@@ -3,11 +3,12 @@
 An MMX register is read as a vector whose upper half is zero, and takes the lower half of a result; where that is not
 enough the meaning looks at the kind of its operand.
 
-Rounding follows MXCSR's reset value, to nearest; other rounding modes and the sticky exception flags are not modelled.
+Numbers are left to `sse_floats`, which knows MXCSR.
 """
 from . import vectors                                   # noqa: F401  its primitives
 from .float80 import ES
 from .meaning import RDI, Int, Vec, meaning
+from .sse_floats import MXCSR_RC, TRUNCATED, compared
 from .x87_state import set_control
 
 ONES = (1 << 128) - 1
@@ -42,22 +43,14 @@ LANEWISE = {                               # dst = op(dst, src)
     "pand":    "v128.and",                 "por":     "v128.or",                "pxor":  "v128.xor",
     "andps":   "v128.and",                 "orps":    "v128.or",                "xorps": "v128.xor",
     "andpd":   "v128.and",                 "orpd":    "v128.or",                "xorpd": "v128.xor",
-    "addps":   "f32x4.add",                "addpd":   "f64x2.add",
-    "subps":   "f32x4.sub",                "subpd":   "f64x2.sub",
-    "mulps":   "f32x4.mul",                "mulpd":   "f64x2.mul",
-    "divps":   "f32x4.div",                "divpd":   "f64x2.div",
 }
-SWAPPED = {                                # dst = op(src, dst): with equal or unordered operands the source is taken
+SWAPPED = {                                # dst = op(src, dst)
     "pandn":   "v128.andnot",              "andnps":  "v128.andnot",            "andnpd": "v128.andnot",
-    "minps":   "f32x4.pmin",               "minpd":   "f64x2.pmin",
-    "maxps":   "f32x4.pmax",               "maxpd":   "f64x2.pmax",
 }
-CONVERTED = {                              # dst = op(src)
-    "sqrtps":  "f32x4.sqrt",               "sqrtpd":   "f64x2.sqrt",
-    "cvtdq2ps": "f32x4.convert_i32x4_s",   "cvtdq2pd": "f64x2.convert_low_i32x4_s",
-    "cvtps2pd": "f64x2.promote_low_f32x4", "cvtpd2ps": "f32x4.demote_f64x2_zero",
+CONVERTED = {                              # dst = op(src), as MXCSR says
+    "cvtdq2ps": "f32x4.from_i32x4",
+    "cvtps2pd": "f64x2.from_f32x4",        "cvtpd2ps": "f32x4.from_f64x2",
 }
-SCALAR = {"add", "sub", "mul", "div"}      # addss, addsd, ...
 # fmt: on
 
 
@@ -69,15 +62,7 @@ def _binary(name, op, swapped=False):
 
 
 def _unary(name, op):
-    def meaning_of(m): m.vdst = m.vsrc.op(op)
-    meaning(name)(meaning_of)
-
-
-def _scalar(name, bits, compute):
-    """The lowest lane is computed from both operands' lowest lanes; the others stay."""
-    def meaning_of(m):
-        x, y = m.vdst, m.vsrc
-        m.vdst = x.with_float(0, compute(x.float(0, bits), y.float(0, bits)))
+    def meaning_of(m): m.vdst = m.float_op(op, m.vsrc)
     meaning(name)(meaning_of)
 
 
@@ -87,12 +72,55 @@ for _name, _op in SWAPPED.items():
     _binary(_name, _op, swapped=True)
 for _name, _op in CONVERTED.items():
     _unary(_name, _op)
-for _suffix, _bits in (("ss", 32), ("sd", 64)):
-    for _op in SCALAR:
-        _scalar(_op + _suffix, _bits, lambda x, y, op=_op: x.op(op, y))
-    _scalar("sqrt" + _suffix, _bits, lambda x, y: y.op("sqrt"))
-    _scalar("min" + _suffix, _bits, lambda x, y: x.lt(y).select(x, y))
-    _scalar("max" + _suffix, _bits, lambda x, y: y.lt(x).select(x, y))
+
+
+def _packed(name, op):
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        m.vdst = m.float_op(op, x, y)
+    meaning(name)(meaning_of)
+
+
+def _scalar(name, bits, compute):
+    """The lowest lane is computed from both operands' lowest lanes; the others stay."""
+    def meaning_of(m):
+        x, y = m.vdst, m.vsrc
+        m.vdst = x.with_float(0, compute(m, x.float(0, bits), y.float(0, bits)))
+    meaning(name)(meaning_of)
+
+
+def _choice(name, shape, op):
+    """MIN or MAX. With equal or unordered operands the source is taken."""
+    def meaning_of(m):
+        x, y = compared(m, shape, m.vdst, m.vsrc, True)
+        m.vdst = y.op(f"{shape}.{op}", x)
+    meaning(name)(meaning_of)
+
+
+def _least(m, x, y):
+    x, y = compared(m, f"f{x.bits}", x, y, True)
+    return x.lt(y).select(x, y)
+
+
+def _greatest(m, x, y):
+    x, y = compared(m, f"f{x.bits}", x, y, True)
+    return y.lt(x).select(x, y)
+
+
+for _letter, _bits, _shape in (("s", 32, "f32x4"), ("d", 64, "f64x2")):
+    for _op in ("add", "sub", "mul", "div"):
+        _packed(f"{_op}p{_letter}", f"{_shape}.{_op}")
+        _scalar(f"{_op}s{_letter}", _bits, lambda m, x, y, op=_op: m.float_op(f"f{x.bits}.{op}", x, y))
+    _unary("sqrtp" + _letter, _shape + ".sqrt")
+    _scalar("sqrts" + _letter, _bits, lambda m, x, y: m.float_op(f"f{y.bits}.sqrt", y))
+    _choice("minp" + _letter, _shape, "pmin")
+    _choice("maxp" + _letter, _shape, "pmax")
+    _scalar("mins" + _letter, _bits, _least)
+    _scalar("maxs" + _letter, _bits, _greatest)
+
+
+@meaning("cvtdq2pd", "cvtpi2pd")
+def cvtdq2pd(m): m.vdst = m.vsrc.op("f64x2.convert_low_i32x4_s")
 
 
 def _reciprocal(m, x, root):
@@ -102,9 +130,9 @@ def _reciprocal(m, x, root):
 
 
 for _name, _root in (("rcp", False), ("rsqrt", True)):
-    def _packed(m, root=_root): m.vdst = _reciprocal(m, m.vsrc, root)
+    def _all(m, root=_root): m.vdst = _reciprocal(m, m.vsrc, root)
     def _single(m, root=_root): m.vdst = m.vdst.with_int(0, _reciprocal(m, m.vsrc, root).int(0, 32))
-    meaning(_name + "ps")(_packed)
+    meaning(_name + "ps")(_all)
     meaning(_name + "ss")(_single)
 
 
@@ -201,6 +229,7 @@ def ldmxcsr(m):
     value = m.dst
     m.trap_if((value >> 16) != 0, "GP")
     m.set_cell("mxcsr", value)
+    m.set_cell("watched", m.int(1, 32))
 
 
 @meaning()
@@ -249,6 +278,7 @@ def fxrstor(m):
     m.set_cell("fop", (control >> 48).low(16) & 0x7FF)
     m.set_cell("fip", fip)
     m.set_cell("fdp", fdp)
+    m.set_cell("watched", m.cell("watched") | (mxcsr != m.cell("mxcsr")).int(32))     # the dynamic linker loads what it stored
     m.set_cell("mxcsr", mxcsr)
     for i in range(8):
         m.set_stack_register(i, m.load(at + (_FX_STACK + 16 * i), 64), m.load(at + (_FX_STACK + 16 * i + 8), 16))
@@ -443,16 +473,17 @@ def psadbw(m):
 # ---------------------------------------------------------------------------------------------- comparisons
 
 
-def _compare_scalar(bits):
+def _compare_scalar(bits, quiet_too):
     def meaning_of(m):
-        x, y = m.vdst.float(0, bits), m.vsrc.float(0, bits)
+        x, y = compared(m, f"f{bits}", m.vdst.float(0, bits), m.vsrc.float(0, bits), quiet_too)
         unordered, none = x.unordered(y), m.bool(False)
         m.flags_set(cf=x.lt(y) | unordered, pf=unordered, af=none, zf=x.eq(y) | unordered, sf=none, of=none)
     return meaning_of
 
 
-meaning("ucomiss", "comiss")(_compare_scalar(32))
-meaning("ucomisd", "comisd")(_compare_scalar(64))
+for _suffix, _bits in (("ss", 32), ("sd", 64)):
+    meaning("ucomi" + _suffix)(_compare_scalar(_bits, False))
+    meaning("comi" + _suffix)(_compare_scalar(_bits, True))
 
 
 def _predicate(m, x, y, bits) -> Vec:
@@ -466,9 +497,15 @@ def _predicate(m, x, y, bits) -> Vec:
 
 def _compare(name, bits, scalar):
     def meaning_of(m):
-        x, y = m.vdst, m.vsrc
-        r = _predicate(m, x, y, bits)
-        m.vdst = x.with_int(0, r.int(0, bits)) if scalar else r
+        x, y, which = m.vdst, m.vsrc, m.src2
+        quiet_too = which.bit(0) ^ which.bit(1)              # lt, le and their negations
+        if scalar:
+            a, b = compared(m, f"f{bits}", x.float(0, bits), y.float(0, bits), quiet_too)
+            r = _predicate(m, m.vec(0).with_float(0, a), m.vec(0).with_float(0, b), bits)
+            m.vdst = x.with_int(0, r.int(0, bits))
+        else:
+            a, b = compared(m, f"f{bits}x{128 // bits}", x, y, quiet_too)
+            m.vdst = _predicate(m, a, b, bits)
     meaning(name)(meaning_of)
 
 
@@ -481,64 +518,44 @@ _compare("cmpsd_sse", 64, True)
 # ---------------------------------------------------------------------------------------------- conversions
 
 
-def _to_integer(m, x, bits: int, rounded: bool) -> Int:
-    """A Float as a signed integer; what does not fit gives the integer indefinite, the sign bit alone."""
-    x = x.op("nearest") if rounded else x
-    n = x.trunc_sat_s()
-    indefinite = m.int(1 << bits - 1, bits)
-    if bits == 64:
-        return x.op("abs").lt(m.float(2.0 ** 63, x.bits)).select(n, indefinite)
-    return ((n == n.low(32).sext(64)) & x.eq(x)).select(n.low(32), indefinite)
-
-
 for _suffix, _bits in (("ss", 32), ("sd", 64)):
-    def _truncated(m, bits=_bits): m.dst = _to_integer(m, m.vsrc.float(0, bits), m.bits[0], False)
-    def _rounded(m, bits=_bits): m.dst = _to_integer(m, m.vsrc.float(0, bits), m.bits[0], True)
-    def _from_integer(m, bits=_bits): m.vdst = m.vdst.with_float(0, m.src.to_float(bits))
-    meaning(f"cvtt{_suffix}2si")(_truncated)
-    meaning(f"cvt{_suffix}2si")(_rounded)
+    def _to_integer(how, bits):
+        def run(m): m.dst = m.float_op(f"i{m.bits[0]}.from_f{bits}", m.vsrc.float(0, bits), how)
+        return run
+
+    def _from_integer(m, bits=_bits):
+        n = m.src
+        if m.bits[1] < bits:                                 # exact
+            m.vdst = m.vdst.with_float(0, n.to_float(bits))
+        else:
+            m.vdst = m.vdst.with_float(0, m.float_op(f"f{bits}.from_i64", n.sext(64)))
+    meaning(f"cvtt{_suffix}2si")(_to_integer(TRUNCATED, _bits))
+    meaning(f"cvt{_suffix}2si")(_to_integer(MXCSR_RC, _bits))
     meaning(f"cvtsi2{_suffix}")(_from_integer)
 
 
 @meaning()
-def cvtss2sd(m): m.vdst = m.vdst.with_float(0, m.vsrc.float(0, 32).to(64))
+def cvtss2sd(m): m.vdst = m.vdst.with_float(0, m.float_op("f64.from_f32", m.vsrc.float(0, 32)))
 
 
 @meaning()
-def cvtsd2ss(m): m.vdst = m.vdst.with_float(0, m.vsrc.float(0, 64).to(32))
+def cvtsd2ss(m): m.vdst = m.vdst.with_float(0, m.float_op("f32.from_f64", m.vsrc.float(0, 64)))
 
 
-def _singles_to_integers(m, x, rounded):
-    x = x.op("f32x4.nearest") if rounded else x
-    too_big = x.op("f32x4.ge", m.vec(lanes(*[0x4F000000] * 4)))              # 2**31: saturates to 2**31 - 1
-    nan = x.op("f32x4.ne", x) & lanes(*[0x80000000] * 4)
-    return (x.op("i32x4.trunc_sat_f32x4_s") ^ too_big) | nan
+def _to_integers(how, source):
+    def run(m):
+        x = m.vsrc
+        if m.kinds[0] == "q" and source == "f32x4":          # of the lower lanes only
+            x = m.vec(0).with_int(0, x.int(0, 64))
+        m.write_vec(0, m.float_op("i32x4.from_" + source, x, how))
+    return run
 
 
-@meaning()
-def cvttps2dq(m): m.vdst = _singles_to_integers(m, m.vsrc, False)
-
-
-@meaning()
-def cvtps2dq(m): m.vdst = _singles_to_integers(m, m.vsrc, True)
-
-
-def _doubles_to_integers(m, rounded):
-    x, r = m.vsrc, m.vec(0)
-    for lane in (0, 1):
-        r = r.with_int(lane, _to_integer(m, x.float(lane, 64), 32, rounded))
-    m.vdst = r
-
-
-meaning("cvttpd2dq", "cvttpd2pi")(lambda m: _doubles_to_integers(m, False))
-meaning("cvtpd2dq", "cvtpd2pi")(lambda m: _doubles_to_integers(m, True))
-meaning("cvttps2pi")(lambda m: m.write_vec(0, _singles_to_integers(m, m.vsrc, False)))
-meaning("cvtps2pi")(lambda m: m.write_vec(0, _singles_to_integers(m, m.vsrc, True)))
+for _letter, _source in (("ps", "f32x4"), ("pd", "f64x2")):
+    _to = ("2dq", "2pi")
+    meaning(*("cvtt" + _letter + to for to in _to))(_to_integers(TRUNCATED, _source))
+    meaning(*("cvt" + _letter + to for to in _to))(_to_integers(MXCSR_RC, _source))
 
 
 @meaning()
-def cvtpi2pd(m): m.vdst = m.vsrc.op("f64x2.convert_low_i32x4_s")
-
-
-@meaning()
-def cvtpi2ps(m): m.vdst = m.vdst.with_int(0, m.vsrc.op("f32x4.convert_i32x4_s").int(0, 64))
+def cvtpi2ps(m): m.vdst = m.vdst.with_int(0, m.float_op("f32x4.from_i32x4", m.vsrc).int(0, 64))

@@ -39,21 +39,14 @@ def movshdup(m):
     m.vdst = x.shuffle(x, [*range(4, 8)] * 2 + [*range(12, 16)] * 2)
 
 
-def _horizontal(name, bits, op, shape=None):
-    shape = shape or f"i{bits}x{128 // bits}"
-
-    def compute(m, x, y):
-        even, odd = pairs(m, x, y, bits)
-        return even.op(f"{shape}.{op}", odd)
-    _binary(name, compute)
+def _horizontal(name, bits, op):
+    _binary(name, lambda m, x, y: (p := pairs(m, x, y, bits))[0].op(f"i{bits}x{128 // bits}.{op}", p[1]))
 
 
-_horizontal("haddps", 32, "add", "f32x4")
-_horizontal("haddpd", 64, "add", "f64x2")
-_horizontal("hsubps", 32, "sub", "f32x4")
-_horizontal("hsubpd", 64, "sub", "f64x2")
-_binary("addsubps", lambda m, x, y: x.op("f32x4.add", y).op("v128.bitselect", x.op("f32x4.sub", y), lanes(0, 0xFFFFFFFF, 0, 0xFFFFFFFF)))
-_binary("addsubpd", lambda m, x, y: x.op("f64x2.add", y).op("v128.bitselect", x.op("f64x2.sub", y), lanes(0, (1 << 64) - 1)))
+for _letter, _bits in (("s", 32), ("d", 64)):
+    for _op in ("add", "sub"):
+        _binary(f"h{_op}p{_letter}", lambda m, x, y, bits=_bits, op=_op: m.float_op(f"f{bits}x{128 // bits}.{op}", *pairs(m, x, y, bits)))
+    _binary(f"addsubp{_letter}", lambda m, x, y, bits=_bits: m.float_op(f"f{bits}x{128 // bits}.addsub", x, y))
 
 
 # ---------------------------------------------------------------------------------------------- SSSE3

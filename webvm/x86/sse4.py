@@ -153,17 +153,9 @@ def ptest(m):
 # ---------------------------------------------------------------------------------------------- floating point
 
 
-def _round(m, value, op):
-    """A Vec or Float rounded as the immediate says, or where its bit 2 is set as MXCSR does."""
-    order = m.src2
-    mode = order.bit(2).select((m.cell("mxcsr") >> 13) & 3, order.zext(32) & 3)
-    up = mode.bit(0).select(op(value, "trunc"), op(value, "ceil"))
-    return mode.bit(1).select(up, mode.bit(0).select(op(value, "floor"), op(value, "nearest")))
-
-
 for _suffix, _bits in (("s", 32), ("d", 64)):
-    def _round_packed(m, p=f"f{_bits}x{128 // _bits}"): m.vdst = _round(m, m.vsrc, lambda x, op: x.op(f"{p}.{op}"))
-    def _round_scalar(m, bits=_bits): m.vdst = m.vdst.with_float(0, _round(m, m.vsrc.float(0, bits), lambda x, op: x.op(op)))
+    def _round_packed(m, bits=_bits): m.vdst = m.float_op(f"f{bits}x{128 // bits}.whole", m.vsrc, m.src2.zext(32))
+    def _round_scalar(m, bits=_bits): m.vdst = m.vdst.with_float(0, m.float_op(f"f{bits}.whole", m.vsrc.float(0, bits), m.src2.zext(32)))
     meaning("roundp" + _suffix)(_round_packed)
     meaning("rounds" + _suffix)(_round_scalar)
 
@@ -174,10 +166,11 @@ def _dot(name, bits):
 
     def meaning_of(m):
         x, y, order = m.vdst, m.vsrc, m.src2
-        total = x.op(f"{shape}.mul", y) & _chosen(m, order >> 4, bits)
+        chosen = _chosen(m, order >> 4, bits)
+        total = m.float_op(f"{shape}.mul", x & chosen, y & chosen)
         for step in (1,) if bits == 64 else (1, 2):
-            other = total.shuffle(total, [b ^ step * size for b in range(16)])
-            total = total.op(f"{shape}.add", other)
+            total = m.float_op(f"{shape}.add", *(total.shuffle(total, [b & ~(step * size) | which * step * size for b in range(16)])
+                                                 for which in (0, 1)))
         m.vdst = total & _chosen(m, order, bits)
     meaning(name)(meaning_of)
 

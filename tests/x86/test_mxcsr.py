@@ -1,0 +1,130 @@
+"""SSE's numbers under every setting of MXCSR: this machine's processor against oracle and interpreter, exceptions included.
+
+WEBVM_SEED=n replays; the seed of a failure is printed. WEBVM_ROUNDS multiplies the cases.
+"""
+import os
+import random
+
+import pytest
+
+from tests.jit.test_interpreter import difference, report
+from tests.x86 import machines, native
+from tests.x86.machines import CODE, DATA_SIZE
+from webvm.x86 import ieee
+from webvm.x86.decode import decode
+from webvm.x86.meaning import MEANINGS
+
+SEED = int(os.environ.get("WEBVM_SEED", 1))
+ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 1))
+
+needs_processor = pytest.mark.skipif(bool(native.missing), reason=f"the processor is not asked: it needs {native.missing}")
+
+# Approximations differ between processors; here they are better than any (see sse.py).
+APPROXIMATE = {"rcpps", "rcpss", "rsqrtps", "rsqrtss"}
+
+
+def is_float(row) -> bool:
+    name = row.meaning
+    return name not in APPROXIMATE and (name.startswith("cvt") or name.endswith(("ps", "pd", "ss", "sd", "sd_sse")) and name.startswith((
+        "add", "sub", "mul", "div", "sqrt", "min", "max", "cmp", "comi", "ucomi", "hadd", "hsub", "round", "dp")))
+
+
+ROWS = [row for row in machines.rows() if row.meaning in MEANINGS and not row.rep and not row.repz and is_float(row)]
+
+
+# ---------------------------------------------------------------------------------------------- cases
+
+
+def number(rng, f: ieee.Format, near=None) -> int:
+    """Bits of every kind of number. `near`: with an exponent close to that number's."""
+    fraction, most = f.precision - 1, 2 * f.bias + 1
+    sign, m, form = rng.getrandbits(1) << f.bits - 1, rng.getrandbits(fraction), rng.randrange(16)
+    match rng.randrange(4):
+        case 0: m = m >> (k := rng.randrange(fraction)) << k              # few bits: exact results, ties
+        case 1: m = rng.choice((0, 1, (1 << fraction) - 1, 1 << fraction - 1, (1 << fraction) - 2))
+    if form < 5:
+        e = f.bias + rng.randrange(-70, 70) if near is None or rng.random() < .3 else (near >> fraction & most) + rng.randrange(-3, 4)
+    elif form < 7:
+        e = rng.randrange(most)
+    elif form < 8:
+        e = rng.choice((1, 2, 3, most - 1, most - 2, most // 2, most // 4, most // 2 - fraction, 20))
+    elif form < 10:
+        return sign
+    elif form < 12:
+        return sign | m >> rng.randrange(fraction)                       # denormal
+    elif form < 13:
+        return sign | f.infinity
+    elif form < 14:
+        return sign | f.infinity | (m or 1)                               # a NaN of either kind
+    elif form < 15:
+        return sign | f.infinity | f.quiet | m
+    else:
+        e = f.bias + rng.randrange(20, 70)
+    return sign | min(max(e, 0), most - 1) << fraction | m
+
+
+def vector(rng, f, near: int) -> int:
+    mask = (1 << f.bits) - 1
+    if rng.random() < .2:
+        return number(rng, f, near & mask) * (1 + (1 << 64) + (0 if f.bits == 64 else 1 << 32 | 1 << 96))
+    return sum(number(rng, f, near >> k & mask) << k for k in range(0, 128, f.bits))
+
+
+def formats(row):
+    """Of source and destination, roughly: what random operands are made of."""
+    single = row.meaning.endswith(("ps", "ss")) or "ps2" in row.meaning or "ss2" in row.meaning
+    return ieee.SINGLE if single else ieee.DOUBLE
+
+
+def cases(rng, rounds):
+    for row in ROWS:
+        for size in (4, 8):
+            for memory in (False, True):
+                for _ in range(rounds):
+                    code = machines.encode(row, rng, size, memory)
+                    if code is None:
+                        continue
+                    state = machines.random_state(rng, memory, False)
+                    f = formats(row)
+                    state.xmm[0] = vector(rng, f, ieee.RESET)
+                    for n in range(1, 16):
+                        state.xmm[n] = vector(rng, f, state.xmm[n - 1])
+                    state.x87 = [rng.choice((rng.getrandbits(64), number(rng, f) | number(rng, f) << 32)) & (1 << 64) - 1 for _ in range(8)]
+                    state.gpr[0] = rng.getrandbits(64) >> rng.randrange(64)
+                    state.mxcsr = machines.control(rng)
+                    data = vector(rng, f, state.xmm[3]).to_bytes(16, "little") * (DATA_SIZE // 16)
+                    if memory:
+                        state.gpr[3], state.gpr[6] = machines.MIDDLE, 16 * rng.randrange(4)
+                        insn = decode(code, CODE, features=machines.FEATURES)
+                        at = next(o for o in insn.operands if hasattr(o, "disp"))
+                        address = at.disp + (state.gpr[at.base] if at.base is not None else 0) + (state.gpr[at.index] * at.scale if at.index is not None else 0)
+                        if address % 16 or at.segment:
+                            continue
+                    yield row, code, state, data
+
+
+def test_there_are_rows():
+    assert len(ROWS) > 65
+
+
+@needs_processor
+def test_processor_oracle_and_interpreter_agree_whatever_mxcsr_says():
+    rng, interpreter, failures, traps, n = random.Random(SEED), machines.Interpreter(), [], 0, 0
+    some = [case for case in cases(rng, 12 * ROUNDS) if not case[0].feature or case[0].feature in native.HOST]
+    processor = native.Native()
+    try:
+        wanted = processor.run_many([(code, state, data) for _, code, state, data in some])
+    finally:
+        processor.close()
+    for (row, code, state, data), a in zip(some, wanted):
+        text = f"{code.hex()} {decode(code, CODE, features=machines.FEATURES)} under {state.mxcsr:#x}"
+        traps += a.end == "XM"
+        n += 1
+        for name, b in (("oracle", machines.on_oracle(code, state, data)), ("interpreter", interpreter.run(code, state, data))):
+            wrong = difference(a, b, x87=64)
+            if not wrong and a.state.mxcsr != b.state.mxcsr:
+                wrong = f"mxcsr: {a.state.mxcsr:#x} / {b.state.mxcsr:#x}"
+            if wrong:
+                failures.append(f"{text}: processor / {name} {wrong}")
+    assert n > 1500 and traps > 100
+    report(failures)

@@ -1,0 +1,596 @@
+"""The operations of `x86.sse_floats` as functions of the interpreter, for handlers, and for regions where MXCSR is looked at.
+
+Each does an operation as MXCSR says, and adds its exceptions there; or, where one is unmasked, leaves MXCSR alone and sets
+the cell SSE_TRAPS: the instruction is the oracle's then. A function first tries what a processor's own instruction gives
+(Wasm's, that is): with normal numbers, rounding to nearest and the precision exception known already nothing else can come of
+it. Otherwise a number is taken apart, computed by the kernels of the x87, and rounded here.
+
+Knows MXCSR in the state, and binary32 and binary64; knows no instructions.
+"""
+from ..wasm import encoding as w
+from ..wasm.encoding import OP
+from ..x86.ieee import CHOP, DAZ, DE, DOUBLE, DOWN, FORMATS, FTZ, IE, MASKS, NEAREST, OE, PE, RC, SINGLE, UE, UP, ZE
+from ..x86.sse_floats import MXCSR_RC, SIGNATURES
+from . import layout as at
+from .assembler import Function, Local, X, c32, c64, invoke
+from .x87 import Kernels
+
+_BIAS, _UNIT = 16383, 16383 + 63                # as in x87.py: m with the exponent e is worth m * 2**(e - UNIT)
+_ONE, _SIGN, _MOST = 1 << 63, 0x8000, 0x7FFF
+_EASY = 3 << RC | PE << MASKS | PE              # of MXCSR
+_EASY_IS = PE << MASKS | PE                     # rounds to nearest, the precision exception is masked and there already
+
+
+def build(module, divide: int) -> dict[str, int]:
+    """Defines the functions; their indices. `divide` is that of the interpreter."""
+    return _Kit(module, divide).functions
+
+
+def foreign(f: Function) -> X:
+    """Whether the NaNs here are not those of an x86: the one that an invalid operation makes, or the one chosen of two."""
+    big, first, second, signaling = 0x7FF0 << 48, 0xFFF8 << 48 | 1, 0x7FF8 << 48 | 2, 0x7FF0 << 48 | 3
+    wrong = c32(0)
+    for x, y, wanted in ((big, big, DOUBLE.indefinite), (first, second, first), (signaling, first, signaling | DOUBLE.quiet)):
+        f.store("i64.store", 0, x, at.X87_VALUE)           # not constants to the compiler
+        f.store("i64.store", 0, y, at.X87_VALUE + 8)
+        a, b = _cell("f64.load", at.X87_VALUE), _cell("f64.load", at.X87_VALUE + 8)
+        found = f.local("i64", _bits(a._op("sub", b)))
+        wrong = wrong | (found != wanted)
+    return wrong
+
+
+def _cell(op: str, offset: int) -> X: return c32(0).load(op, offset)
+def _mxcsr() -> X: return _cell("i32.load", at.MXCSR)
+def _unary(x: X, op: str, type: str | None = None) -> X: return X(type or x.type, x.raw + OP[f"{x.type}.{op}"])
+def _number(x: X, bits: int) -> X:
+    """The number with those bits, which lie in an i64."""
+    if bits == 64:
+        return X("f64", x.raw + OP["f64.reinterpret_i64"])
+    return X("f32", x.low().raw + OP["f32.reinterpret_i32"])
+
+
+def _bits(x: X) -> X:
+    """The bits of a number, in an i64."""
+    if x.type == "f64":
+        return X("i64", x.raw + OP["i64.reinterpret_f64"])
+    return X("i32", x.raw + OP["i32.reinterpret_f32"]).wide()
+
+
+def _vector(op: str, *values: X) -> X: return X("v128", b"".join(v.raw for v in values) + OP[op])
+def _all(pattern: int, bits: int) -> X: return X("v128", w.v128(sum(pattern << k for k in range(0, 128, bits))))
+def _any(x: X) -> X: return X("i32", x.raw + OP["v128.any_true"])
+def _flag(f, flags: X | int): f.store("i32.store", 0, _cell("i32.load", at.SSE_EXCEPTIONS) | flags, at.SSE_EXCEPTIONS)
+
+
+def _magnitude(f, x: X, format) -> Local: return f.local("i64", x & format.sign - 1)
+
+
+class _Keeping(Kernels):
+    """The x87's arithmetic, whose results are not rounded: a lowest bit that is set stands for all that was below it."""
+    label = "sse"
+
+    def _round(self) -> int:
+        f = self._function("keep", "i32 i32 i64 i64")
+        sign, e, m, low = f.params
+        self._result(f, m | (low != 0).wide(), sign | e)
+        f.done()
+        return f.index
+
+
+class _Kit:
+    def __init__(self, module, divide):
+        self.module = module
+        self.kernels = _Keeping(module, divide)
+        self.functions: dict[str, int] = {}
+        self.settle = self._settle()
+        self.pack = {bits: self._pack(FORMATS[bits]) for bits in FORMATS}
+        self.lanes: dict[str, int] = {}                  # functions over bits in i64, that leave the exceptions in a cell
+        for bits, f in FORMATS.items():
+            for op in ("add", "sub", "mul", "div", "sqrt"):
+                self.lanes[f"f{bits}.{op}"] = self._arithmetic(op, f)
+            self.lanes[f"f{bits}.signal"] = self._signal(f)
+            self.lanes[f"f{bits}.operand"] = self._operand(f)
+            self.lanes[f"f{bits}.whole"] = self._whole(f)
+            self.lanes[f"f{bits}.from_i64"] = self._from_integer(f)
+            for size in (32, 64):
+                self.lanes[f"i{size}.from_f{bits}"] = self._to_integer(f, size)
+        self.lanes["f64.from_f32"], self.lanes["f32.from_f64"] = self._convert(SINGLE, DOUBLE), self._convert(DOUBLE, SINGLE)
+        for name in SIGNATURES:
+            self.functions[name] = self._function(name)
+
+    def _lane(self, name: str, params: str = "i64 i64", results: str = "i64") -> Function:
+        return Function(self.module, f"sse {name}", params, results)
+
+    # ---- what is exported
+
+    def _settle(self) -> int:
+        """Adds the exceptions to MXCSR, or says that the instruction traps."""
+        f = self._lane("settle", "", "")
+        exceptions = f.local(value=_cell("i32.load", at.SSE_EXCEPTIONS))
+        with f.if_(exceptions & ((_mxcsr() >> MASKS) ^ -1)):
+            f.store("i32.store", 0, 1, at.SSE_TRAPS)
+            f.ret()
+        f.store("i32.store", 0, _mxcsr() | exceptions, at.MXCSR)
+        f.done()
+        return f.index
+
+    def _function(self, name: str) -> int:
+        params, result = SIGNATURES[name]
+        f = Function(self.module, name, params, result, export=True)
+        shape, what = name.split(".")
+        vector = "x" in shape
+        value = self._try_vector(f, shape, what) if vector else self._try(f, shape, what)
+        f.store("i32.store", 0, 0, at.SSE_EXCEPTIONS)
+        if vector:
+            self._each_lane(f, shape, what)
+            f.call(self.settle)
+            if result:
+                f.ret(value)
+        else:
+            operands = [_bits(p) if p.type[0] == "f" else p for p in f.params]
+            answer = X("i64", b"".join(o.raw for o in operands) + w.call(self.lanes[name]))
+            if not result:
+                f.out.append(answer.raw + w.DROP)
+                f.call(self.settle)
+            else:
+                bits = f.local("i64", answer)
+                f.call(self.settle)
+                f.ret(_number(bits, int(shape[1:])) if result[0] == "f" else bits)
+        f.done()
+        return f.index
+
+    # ---- the easy cases
+
+    @staticmethod
+    def _easy() -> X: return (_mxcsr() & _EASY) == _EASY_IS
+
+    @staticmethod
+    def _usual(f, x: X, format) -> X:
+        """Whether a number is normal, and not the least of these (to which a smaller one may have been rounded)."""
+        step = 1 << format.precision
+        if format.bits == 64:
+            return ((_bits(x) << 1) - 2 * step) < (2 * format.bias - 1) * step
+        return ((X("i32", x.raw + OP["i32.reinterpret_f32"]) << 1) - 2 * step) < (2 * format.bias - 1) * step
+
+    @staticmethod
+    def _usual_or_zero(f, x: X, format) -> X:
+        return _Kit._usual(f, x, format) | X("i32", x.raw + (w.i32(0) + OP["f32.convert_i32_s"] if x.type == "f32" else w.i32(0) + OP["f64.convert_i32_s"])
+                                             + OP[f"{x.type}.eq"])
+
+    def _try(self, f, shape, what) -> None:
+        """Returns the result where it is easy."""
+        p, t = f.params, shape
+        if what in ("add", "sub", "mul", "div", "sqrt"):
+            format = FORMATS[int(shape[1:])]
+            r = f.local(t, X(t, b"".join(x.raw for x in p) + OP[f"{t}.{what}"]))
+            with f.if_(self._easy()):
+                usual = self._usual(f, r, format)
+                for x in p:
+                    usual = usual & self._usual(f, x, format)
+                with f.if_(usual):
+                    f.ret(r)
+                zero = X(t, w.i32(0) + OP[f"{t}.convert_i32_s"])
+                with f.if_(self._together(self._usual_or_zero(f, x, format) for x in (r, *p))):
+                    if what in ("add", "sub"):
+                        f.ret(r)
+                    else:                               # a zero that came of others is an underflow
+                        with f.if_((r == zero) == self._any_of((x == zero) for x in p[:1 if what == "div" else 2])):
+                            f.ret(r)
+        elif what in ("signal", "operand"):
+            format = FORMATS[int(shape[1:])]
+            for x in p[:2 if what == "signal" else 1]:
+                a = f.local("i64", _bits(x) & format.sign - 1)
+                slow = (a - 1) < (1 << format.precision - 1) - 1
+                plain = slow.is_zero() & (a <= format.infinity) if what == "signal" else slow.is_zero() | (_mxcsr() & DAZ).is_zero()
+                usual = plain if x is p[0] else usual & plain
+            with f.if_(usual):
+                f.ret(None if what == "signal" else p[0])
+        elif shape[0] == "i":                          # an integer from a number
+            x, how = p
+            size, t = int(shape[1:]), x.type
+            truncates = f.local(value=(how & 7) == CHOP)
+            r = f.local(t, x)
+            with f.if_(truncates | ((how & MXCSR_RC) != 0) & ((_mxcsr() >> RC & 3) == NEAREST)):
+                f.set(r, truncates.pick(_unary(x, "trunc"), _unary(x, "nearest")))
+                limit = X(t, w.i64(1 << size - 1) + OP[f"{t}.convert_i64_u"])
+                with f.if_(X("i32", _unary(r, "abs").raw + limit.raw + OP[f"{t}.lt"])
+                           & ((r == x) | ((_mxcsr() & (_EASY_IS)) == _EASY_IS))):
+                    n = X("i64", r.raw + OP[f"i64.trunc_sat_{t}_s"])
+                    f.ret(n if size == 64 else n & 0xFFFFFFFF)
+        elif what == "from_i64":
+            r = X(t, p[0].raw + OP[f"{t}.convert_i64_s"])
+            bits = FORMATS[int(shape[1:])].precision
+            with f.if_(self._easy() | ((p[0] + (1 << bits)) <= (2 << bits))):
+                f.ret(r)
+        elif what in ("from_f32", "from_f64"):
+            source, format = FORMATS[int(what[-2:])], FORMATS[int(shape[1:])]
+            r = f.local(t, X(t, p[0].raw + OP["f64.promote_f32" if t == "f64" else "f32.demote_f64"]))
+            usual = self._usual(f, p[0], source)
+            if t == "f32":
+                usual = self._easy() & usual & self._usual(f, r, format)
+            with f.if_(usual):
+                f.ret(r)
+
+    @staticmethod
+    def _together(tests) -> X:
+        tests = list(tests)
+        found = tests[0]
+        for t in tests[1:]:
+            found = found & t
+        return found
+
+    @staticmethod
+    def _any_of(tests) -> X:
+        tests = list(tests)
+        found = tests[0]
+        for t in tests[1:]:
+            found = found | t
+        return found
+
+    @staticmethod
+    def _wasm(op: str, *values: X) -> X:
+        shape, what = op.split(".")
+        if what != "addsub":
+            return _vector(op, *values)
+        bits = int(shape[1:3])
+        odd = X("v128", w.v128(sum((1 << bits) - 1 << k for k in range(bits, 128, 2 * bits))))
+        return _vector("v128.bitselect", _vector(shape + ".add", *values), _vector(shape + ".sub", *values), odd)
+
+    def _unusual_lanes(self, f, x: X, format, zero: bool) -> X:
+        """Ones in the lanes that are not as in _usual, or in _usual_or_zero."""
+        shape, step = f"i{format.bits}x{128 // format.bits}", 1 << format.precision - 1
+        a = f.local("v128", _vector("v128.and", x, _all(format.sign - 1, format.bits)))
+        low = _vector(f"{shape}.lt_s", a, _all(2 * step, format.bits))
+        if zero:
+            low = _vector("v128.and", low, _vector(f"{shape}.ne", a, _all(0, format.bits)))
+        return _vector("v128.or", low, _vector(f"{shape}.ge_s", a, _all(format.infinity, format.bits)))
+
+    def _try_vector(self, f, shape, what) -> Local | None:
+        """Returns the result where it is easy; the local where the lanes are collected else."""
+        p = f.params
+        r = f.local("v128")
+        if what == "signal":
+            return None
+        format = FORMATS[int(shape[1:3])]
+        if what in ("add", "sub", "addsub", "mul", "div", "sqrt"):
+            f.set(r, self._wasm(f"{shape}.{what}", *p))
+            with f.if_(self._easy()):
+                for zero in (False, True):
+                    unusual = self._unusual_lanes(f, r, format, zero)
+                    for x in p:
+                        unusual = _vector("v128.or", unusual, self._unusual_lanes(f, x, format, zero))
+                    if zero and what not in ("add", "sub", "addsub"):
+                        gone = _vector(f"{shape}.eq", r, _all(0, 128))       # zeros that did not come of zeros
+                        for x in p[:1 if what == "div" else 2]:
+                            gone = _vector("v128.and", gone, _vector(f"{shape}.ne", x, _all(0, 128)))
+                        unusual = _vector("v128.or", unusual, gone)
+                    with f.if_(_any(unusual).is_zero()):
+                        f.ret(r)
+        elif what == "operand":
+            f.set(r, p[0])
+            with f.if_((_mxcsr() & DAZ).is_zero()):
+                f.ret(r)
+        elif what == "from_i32x4":
+            with f.if_(self._easy()):
+                f.ret(X("v128", p[0].raw + OP["f32x4.convert_i32x4_s"]))
+        return r
+
+    def _each_lane(self, f, shape, what) -> None:
+        """Lane by lane, into the first local."""
+        p = f.params
+        width = int(shape[1:].split("x")[0])
+        from_ = what.removeprefix("from_") if what.startswith("from_") else shape
+        source = int(from_[1:].split("x")[0])
+        lane = f"{shape[0]}{width}.{what.split('x')[0].replace('from_i32', 'from_i64')}"
+        vectors = [x for x in p if x.type == "v128"]
+        collected = Local("v128", len(p))
+        operands_at = [[self._extract(x, k, source, from_[0] == "i") for x in vectors] for k in range(min(128 // width, 128 // source))]
+        if what.startswith("from_"):
+            f.set(collected, _all(0, 128))
+        for k, operands in enumerate(operands_at):
+            rest = [x for x in p if x.type != "v128"]
+            call = b"".join(o.raw for o in operands + rest) + w.call(self.lanes[lane.replace("addsub", "add" if k & 1 else "sub")])
+            if what == "signal":
+                f.out.append(call + w.DROP)
+                continue
+            if width == 32:
+                call += OP["i32.wrap_i64"]
+            f.out.append(collected.raw + call + w.lane(f"i{width}x{128 // width}.replace_lane", k) + w.put(collected.index))
+
+    @staticmethod
+    def _extract(x: X, k: int, bits: int, signed: bool) -> X:
+        raw = x.raw + w.lane(f"i{bits}x{128 // bits}.extract_lane", k)
+        return X("i64", raw + (b"" if bits == 64 else OP["i64.extend_i32_s" if signed else "i64.extend_i32_u"]))
+
+    # ---- one lane, whatever it is
+
+    @staticmethod
+    def _flush(f, format, *operands: Local):
+        with f.if_(_mxcsr() & DAZ):
+            for x in operands:
+                with f.if_(((x & format.sign - 1) - 1) < (1 << format.precision - 1) - 1):
+                    f.set(x, x & format.sign)
+
+    @staticmethod
+    def _denormal(x: X, format) -> X: return ((x & format.sign - 1) - 1) < (1 << format.precision - 1) - 1
+
+    @staticmethod
+    def _is_nan(x: X, format) -> X: return (x & format.sign - 1) > format.infinity
+
+    @staticmethod
+    def _signaling(x: X, format) -> X:
+        """Of what may be any number."""
+        return _Kit._is_nan(x, format) & (x & format.quiet).is_zero()
+
+    @staticmethod
+    def _unpack(f, x: X, format) -> tuple[Local, Local]:
+        """Significand, and sign and exponent as the x87's arithmetic takes them, of a finite number."""
+        fraction = format.precision - 1
+        high = f.local(value=(x >> format.bits - 16).low() & _SIGN)
+        e = f.local(value=(x >> fraction).low() & 2 * format.bias + 1)
+        m = f.local("i64", x << 64 - fraction)
+        with f.if_(e):
+            f.set(m, (m >> 1) | _ONE)
+            f.set(high, high | (e + (_BIAS - format.bias)))
+        with f.else_():
+            with f.if_(m != 0):
+                n = f.local("i64", _unary(m, "clz"))
+                f.set(m, m << n)
+                f.set(high, high | (c32(_BIAS - format.bias) - n.low()))
+        return m, high
+
+    def _pack(self, format) -> int:
+        """(significand, sign and exponent) rounded to the format."""
+        f = self._lane(f"round to {format.bits}", "i64 i32", "i64")
+        m, high = f.params
+        p, cut = format.precision, 64 - format.precision
+        sign = f.local("i64", (high >> 15).wide() << format.bits - 1)
+        with f.if_(m.is_zero()):
+            f.ret(sign)
+        mxcsr = f.local(value=_mxcsr())
+        rc = f.local(value=mxcsr >> RC & 3)
+        e = f.local(value=(high & _MOST) - (_BIAS - format.bias))
+        q, low, up = f.local("i64", m >> cut), f.local("i64", m << 64 - cut), f.local()
+        away = f.local(value=((rc == DOWN) & (sign != 0)) | ((rc == UP) & sign.is_zero()))
+
+        def round_up():
+            near = (low > _ONE) | ((low == _ONE) & q.low() & 1)
+            f.set(up, (rc == NEAREST).pick(near, away & (low != 0)))
+        round_up()
+        tiny, flags = f.local(value=0), f.local(value=0)
+        below = f.local(value=X("i32", e.raw + w.i32(0) + OP["i32.le_s"]))
+        with f.if_(below):
+            f.set(tiny, (e | (up ^ 1) | (q != (1 << p) - 1)) != 0)       # rounding may make it the least normal number
+            with f.if_(tiny & (mxcsr & UE << MASKS).is_zero()):
+                _flag(f, (low != 0).pick(c32(UE | PE), c32(UE)))
+                f.ret(sign)
+            with f.if_(tiny & ((mxcsr & FTZ) != 0)):
+                _flag(f, UE | PE)
+                f.ret(sign)
+            shift = f.local("i64", (c32(cut + 1) - e).wide())
+            with f.if_(shift < 64):
+                f.set(low, m << (c64(64) - shift))
+                f.set(q, m >> shift)
+            with f.else_():
+                f.set(low, (shift == 64).pick(m, c64(1)))
+                f.set(q, 0)
+            round_up()
+            f.set(q, q + up.wide())
+            with f.if_(low != 0):
+                _flag(f, tiny.pick(c32(UE | PE), c32(PE)))
+            f.ret(sign | q)
+        with f.if_(low != 0):
+            f.set(flags, PE)
+        f.set(q, q + up.wide())
+        with f.if_((q >> p) != 0):
+            f.set(q, q >> 1)
+            f.set(e, e + 1)
+        with f.if_(e > 2 * format.bias):
+            with f.if_((mxcsr & OE << MASKS).is_zero()):
+                _flag(f, flags | OE)
+                f.ret(sign)
+            _flag(f, OE | PE)
+            f.ret(sign | ((rc == NEAREST) | away).pick(c64(format.infinity), c64(format.infinity - 1)))
+        with f.if_(flags):
+            _flag(f, flags)
+        f.ret(sign | ((e.wide() << p - 1) + (q - (1 << p - 1))))
+        f.done()
+        return f.index
+
+    def _arithmetic(self, op: str, format) -> int:
+        f = self._lane(f"f{format.bits}.{op}", "i64" if op == "sqrt" else "i64 i64")
+        x, y = f.params[0], f.params[-1]
+        self._flush(f, format, *f.params)
+        a, b = _magnitude(f, x, format), _magnitude(f, y, format)
+        with f.if_((a > format.infinity) | (b > format.infinity)):
+            with f.if_(self._signaling(x, format) | self._signaling(y, format)):
+                _flag(f, IE)
+            f.ret((a > format.infinity).pick(x, y) | format.quiet)
+        infinite = (a == format.infinity) | (b == format.infinity)
+
+        def invalid():
+            _flag(f, IE)
+            f.ret(c64(format.indefinite))
+
+        def denormals():
+            with f.if_(self._denormal(x, format) | self._denormal(y, format)):
+                _flag(f, DE)
+
+        def special(condition: X, value: X):
+            """An exact result."""
+            with f.if_(condition):
+                denormals()
+                f.ret(value)
+        sign = f.local("i64", (x ^ y) & format.sign)
+        if op in ("add", "sub"):
+            if op == "sub":
+                f.set(y, y ^ format.sign)
+            with f.if_((a == format.infinity) & (b == format.infinity) & (x != y)):
+                invalid()
+            special(infinite, (a == format.infinity).pick(x, y))
+        elif op == "mul":
+            with f.if_(infinite & (a.is_zero() | b.is_zero())):
+                invalid()
+            special(infinite, sign | format.infinity)
+        elif op == "div":
+            with f.if_((a == b) & (infinite | a.is_zero())):
+                invalid()
+            special(a == format.infinity, sign | format.infinity)
+            special(b == format.infinity, sign)
+            with f.if_(b.is_zero()):
+                _flag(f, ZE)
+                f.ret(sign | format.infinity)
+        else:
+            with f.if_(a.is_zero()):
+                f.ret(x)
+            with f.if_((x & format.sign) != 0):
+                invalid()
+            special(infinite, x)
+        denormals()
+        if op == "sqrt":
+            m, high = self._root(f, *self._unpack(f, x, format))
+        else:
+            kernel = {"mul": self.kernels.mul, "div": self.kernels.div}.get(op, self.kernels.add)
+            f.out.append(invoke(kernel, *self._unpack(f, x, format), *self._unpack(f, y, format)).raw + w.DROP)
+            m, high = f.local("i64", _cell("i64.load", at.X87_VALUE)), f.local(value=_cell("i32.load", at.X87_HIGH))
+        if op in ("add", "sub"):
+            with f.if_(m.is_zero()):
+                down = ((_mxcsr() >> RC & 3) == DOWN).wide() << format.bits - 1
+                f.ret(((x ^ y) & format.sign).is_zero().pick(x & format.sign, down))
+        f.ret(invoke(self.pack[format.bits], m, high, type="i64"))
+        f.done()
+        return f.index
+
+    @staticmethod
+    def _root(f, m, high) -> tuple[X, X]:
+        """The square root of a number whose significand has 53 bits at most: to the nearest of 53, and the sign of what is left
+        makes it a little more or less."""
+        e = f.local(value=high - _BIAS)
+        odd = f.local("i64", e.wide() & 1)
+        m53 = f.local("i64", (m >> 11) << odd)
+        root = X("f64", m53.raw + OP["f64.convert_i64_u"] + w.i64((1023 - 52) << 52) + OP["f64.reinterpret_i64"] + OP["f64.mul"] + OP["f64.sqrt"])
+        q = f.local("i64", (_bits(root) & (1 << 52) - 1) | 1 << 52)
+        rest = f.local("i64", (m53 << 52) - q * q)
+        below = X("i32", rest.raw + w.i64(0) + OP["i64.lt_s"]).wide()
+        half = X("i32", (e - odd.low()).raw + w.i32(1) + OP["i32.shr_s"])
+        return (q << 11) + (rest != 0).wide() - (below << 1), half + _BIAS
+
+    def _convert(self, format, to) -> int:
+        f = self._lane(f"f{to.bits}.from_f{format.bits}", "i64")
+        x, = f.params
+        self._flush(f, format, x)
+        a = _magnitude(f, x, format)
+        sign = f.local("i64", (x >> format.bits - 1) << to.bits - 1)
+        up = to.precision - format.precision
+        with f.if_(a >= format.infinity):
+            with f.if_(a == format.infinity):
+                f.ret(sign | to.infinity)
+            with f.if_((x & format.quiet).is_zero()):
+                _flag(f, IE)
+            payload = x & (1 << format.precision - 1) - 1
+            f.ret(sign | to.infinity | to.quiet | (payload << up if up > 0 else payload >> -up))
+        with f.if_(self._denormal(x, format)):
+            _flag(f, DE)
+        f.ret(invoke(self.pack[to.bits], *self._unpack(f, x, format), type="i64"))
+        f.done()
+        return f.index
+
+    def _from_integer(self, format) -> int:
+        f = self._lane(f"f{format.bits}.from_i64", "i64")
+        n, = f.params
+        high = f.local(value=(n >> 48).low() & _SIGN)
+        with f.if_(high):
+            f.set(n, c64(0) - n)
+        with f.if_(n.is_zero()):
+            f.ret(c64(0))
+        shift = f.local("i64", _unary(n, "clz"))
+        f.ret(invoke(self.pack[format.bits], n << shift, high | (c32(_UNIT) - shift.low()), type="i64"))
+        f.done()
+        return f.index
+
+    @staticmethod
+    def _cut(f, m, high, how) -> tuple[Local, Local]:
+        """A number below 2**64 rounded to an integer, and what was cut off, shifted up."""
+        shift = f.local("i64", (c32(_UNIT) - (high & _MOST)).wide())
+        n, low = f.local("i64", m), f.local("i64", 0)
+        rc = f.local(value=(how & MXCSR_RC).pick(_mxcsr() >> RC & 3, how & 3))
+        with f.if_((shift != 0) & (m != 0)):
+            with f.if_(shift < 64):
+                f.set(low, m << (c64(64) - shift))
+                f.set(n, m >> shift)
+            with f.else_():
+                f.set(low, (shift == 64).pick(m, c64(1)))
+                f.set(n, 0)
+            with f.if_(low != 0):
+                negative = high >> 15
+                near = (low > _ONE) | ((low == _ONE) & n.low() & 1)
+                away = ((rc == DOWN) & negative) | ((rc == UP) & (negative ^ 1))
+                f.set(n, n + (rc == NEAREST).pick(near, away).wide())
+        return n, low
+
+    def _inexact(self, f, low, how):
+        with f.if_((low != 0) & (how & 8).is_zero()):
+            _flag(f, PE)
+
+    def _to_integer(self, format, size: int) -> int:
+        f = self._lane(f"i{size}.from_f{format.bits}", "i64 i32")
+        x, how = f.params
+        self._flush(f, format, x)
+
+        def invalid():
+            _flag(f, IE)
+            f.ret(c64(1 << size - 1))
+        with f.if_((x & format.sign - 1) >= format.infinity):
+            invalid()
+        m, high = self._unpack(f, x, format)
+        with f.if_((high & _MOST) > _UNIT):
+            invalid()
+        n, low = self._cut(f, m, high, how)
+        negative = f.local("i64", (high >> 15).wide())
+        with f.if_(n > negative + ((1 << size - 1) - 1)):
+            invalid()
+        self._inexact(f, low, how)
+        n = (n ^ (c64(0) - negative)) + negative
+        f.ret(n if size == 64 else n & 0xFFFFFFFF)
+        f.done()
+        return f.index
+
+    def _whole(self, format) -> int:
+        f = self._lane(f"f{format.bits}.whole", "i64 i32")
+        x, how = f.params
+        self._flush(f, format, x)
+        a = _magnitude(f, x, format)
+        with f.if_(a > format.infinity):
+            with f.if_((x & format.quiet).is_zero()):
+                _flag(f, IE)
+            f.ret(x | format.quiet)
+        with f.if_(a >= (format.bias + format.precision - 1) << format.precision - 1):
+            f.ret(x)                                           # infinite, or too large to have a fraction
+        n, low = self._cut(f, *self._unpack(f, x, format), how)
+        self._inexact(f, low, how)
+        t = f"f{format.bits}"
+        f.ret(_bits(X(t, n.raw + OP[f"{t}.convert_i64_u"])) | (x & format.sign))
+        f.done()
+        return f.index
+
+    def _signal(self, format) -> int:
+        f = self._lane(f"f{format.bits}.signal", "i64 i64 i32")
+        x, y, quiet_too = f.params
+        self._flush(f, format, x, y)
+        with f.if_(self._is_nan(x, format) | self._is_nan(y, format)):
+            with f.if_(quiet_too | self._signaling(x, format) | self._signaling(y, format)):
+                _flag(f, IE)
+            f.ret(c64(0))
+        with f.if_(self._denormal(x, format) | self._denormal(y, format)):
+            _flag(f, DE)
+        f.ret(c64(0))
+        f.done()
+        return f.index
+
+    def _operand(self, format) -> int:
+        f = self._lane(f"f{format.bits}.operand", "i64")
+        x, = f.params
+        self._flush(f, format, x)
+        f.ret(x)
+        f.done()
+        return f.index
