@@ -138,6 +138,9 @@ class UnicornSpace:
         self._scratch_run(0)
         return bytes(self.uc.mem_read(SCRATCH + 2048, 512))
 
+    def reset_floats(self):
+        self.fxrstor((0x37F).to_bytes(24, "little") + (0x1F80).to_bytes(488, "little"))
+
     def fxrstor(self, image):
         self.uc.mem_write(SCRATCH + 2048, bytes(image))
         self._scratch_run(16)

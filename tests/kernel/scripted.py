@@ -124,6 +124,9 @@ class ScriptedSpace:
     def fxsave(self):
         return bytes(512)
 
+    def reset_floats(self):
+        pass
+
     def fxrstor(self, image):
         pass
 

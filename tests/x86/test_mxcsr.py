@@ -4,12 +4,19 @@ WEBVM_SEED=n replays; the seed of a failure is printed. WEBVM_ROUNDS multiplies 
 """
 import os
 import random
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.jit.test_interpreter import difference, report
+from tests.kernel.world import World
 from tests.x86 import machines, native
 from tests.x86.machines import CODE, DATA_SIZE
+from webvm.engine.native import NativeEngine
+from webvm.jit.image import Image
+from webvm.jit.region import Options
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.meaning import MEANINGS
@@ -128,3 +135,25 @@ def test_processor_oracle_and_interpreter_agree_whatever_mxcsr_says():
                 failures.append(f"{text}: processor / {name} {wrong}")
     assert n > 1500 and traps > 100
     report(failures)
+
+
+# ---------------------------------------------------------------------------------------------- a program
+
+COMPILER = shutil.which("gcc")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mxcsr")
+    source = Path(__file__).with_name("mxcsr.c")
+    flags = "-O1 -static -fno-builtin -frounding-math -ftrapping-math -fno-stack-protector -w".split()
+    subprocess.run([COMPILER, *flags, "-o", folder / "mxcsr", source, "-lm"], check=True)
+    return folder, subprocess.run([folder / "mxcsr"], capture_output=True, check=True).stdout
+
+
+@pytest.mark.skipif(bool(native.missing), reason=f"no program is compared with the processor: it needs {native.missing}")
+@pytest.mark.parametrize("options", [{}, {"tier": "interp"}, {"options": Options(loose_floats=False)}], ids=["jit", "interp", "exact"])
+def test_a_program_prints_what_it_prints_on_the_processor(options, program):
+    folder, expected = program
+    world = World(engine=NativeEngine(Image(**options)), guest=str(folder))
+    assert world.run(b"/guest/mxcsr") == (0, expected, b"")

@@ -483,6 +483,12 @@ class Space(ABC):
             state[register:register + 16] = image[FX_XMM + 16 * i:FX_XMM + 16 * i + 16]
         self.poke(0, state)
 
+    def reset_floats(self) -> None:
+        """x87, MMX and SSE registers as a new program finds them."""
+        layout = self._layout
+        self.blank(layout.VECTOR, layout.X87 - layout.VECTOR, 0)
+        self.fxrstor(FX_HEADER.pack(RESET_FCW, 0, 0, 0, 0, 0, RESET_MXCSR, 0).ljust(FX_SIZE, b"\0"))
+
     def _stack_order(self, fsw: int) -> list[int]:
         """Where ST(0) .. ST(7) lie: FXSAVE stores the stack, the state holds physical registers."""
         top = fsw >> 11 & 7

@@ -19,6 +19,7 @@ DIVIDE     = 4          # #DE
 BREAKPOINT = 5          # int3; rip is after it
 PROTECTION = 6          # #GP: hlt, in, out, cli, ...
 FLOATING   = 9          # #MF: an exception of the x87 is pending
+SIMD       = 10         # #XM: an SSE exception that is not masked
 
 # Register numbers of `get` and `set`, in encoding order.
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
@@ -43,6 +44,7 @@ class Space(Protocol):
     def set(self, reg: int, value: int) -> None: ...
     def syscall_args(self) -> tuple[int, int, int, int, int, int, int]: ...     # rax rdi rsi rdx r10 r8 r9
     def fxsave(self) -> bytes: ...              # 512 bytes
+    def reset_floats(self) -> None: ...         # as a new program finds them
     def fxrstor(self, image: bytes) -> None: ...
     def context(self) -> bytes: ...             # all registers, opaque
     def load_context(self, context: bytes) -> None: ...

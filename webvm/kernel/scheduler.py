@@ -28,6 +28,7 @@ FIRST_FUEL, LEAST_FUEL, MOST_FUEL = 200_000, 20_000, 1 << 28
 SAMPLED_FUEL = 50_000           # at most so much of it where somebody takes samples
 MASK64 = (1 << 64) - 1
 X87_WORDS = struct.Struct("<HH")                        # control and status word, with which an FXSAVE area begins
+MXCSR = struct.Struct("<I")                             # at 24 in it: exceptions, and from bit 7 on their masks
 
 TRAPS = {                       # stop code -> signal, si_code (None: see FLOATING), number of the trap
     cpu.ILLEGAL:    (SIGILL, siginfo.ILL_ILLOPN, 6),
@@ -35,6 +36,7 @@ TRAPS = {                       # stop code -> signal, si_code (None: see FLOATI
     cpu.BREAKPOINT: (SIGTRAP, siginfo.SI_KERNEL, 3),
     cpu.PROTECTION: (SIGSEGV, siginfo.SI_KERNEL, 13),
     cpu.FLOATING:   (SIGFPE, None, 16),
+    cpu.SIMD:       (SIGFPE, None, 19),
 }
 FLOATING = (                    # of the exceptions pending, the first of these says si_code
     (0x01, siginfo.FPE_FLTINV), (0x04, siginfo.FPE_FLTDIV), (0x08, siginfo.FPE_FLTOVF), (0x12, siginfo.FPE_FLTUND),
@@ -188,8 +190,12 @@ class Scheduler:
     def _trap(self, task, stop):
         signo, code, task.trap_number = TRAPS[stop]
         space = task.mem.space
-        if stop == cpu.FLOATING:
-            control, status = X87_WORDS.unpack_from(space.fxsave())
+        if stop in (cpu.FLOATING, cpu.SIMD):
+            area = space.fxsave()
+            control, status = X87_WORDS.unpack_from(area)
+            if stop == cpu.SIMD:
+                status, = MXCSR.unpack_from(area, 24)
+                control = status >> 7
             code = next(code for exceptions, code in FLOATING if status & ~control & exceptions)
         address = 0 if code == siginfo.SI_KERNEL else space.rip
         if stop == cpu.ILLEGAL:

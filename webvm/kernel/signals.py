@@ -183,6 +183,7 @@ async def enter_handler(task, signo, info, action):
                               saved_mask, cr2, fpstate)
     await task.mem.write(frame, head + context + saved_mask.to_bytes(8, "little") + info)
     await task.mem.write(fpstate, space.fxsave())
+    space.reset_floats()
     space.set(RDI, signo)
     space.set(RAX, 0)
     space.set(RSI, frame + FRAME_SIZE - siginfo.SIZE)
