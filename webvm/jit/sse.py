@@ -13,7 +13,7 @@ from ..x86.ieee import CHOP, DAZ, DE, DOUBLE, DOWN, FORMATS, FTZ, IE, MASKS, NEA
 from ..x86.sse_floats import MXCSR_RC, SIGNATURES
 from . import layout as at
 from .assembler import Function, Local, X, c32, c64, invoke
-from .x87 import Kernels
+from .x87 import Kernels, give, spread_plain
 
 _BIAS, _UNIT = 16383, 16383 + 63                # as in x87.py: m with the exponent e is worth m * 2**(e - UNIT)
 _ONE, _SIGN, _MOST = 1 << 63, 0x8000, 0x7FFF
@@ -70,9 +70,9 @@ class _Keeping(Kernels):
     label = "sse"
 
     def _round(self) -> int:
-        f = self._function("keep", "i32 i32 i64 i64")
-        sign, e, m, low = f.params
-        self._result(f, m | (low != 0).wide(), sign | e)
+        f = self.function("keep", "i32 i32 i64 i64 i32 i32")
+        sign, e, m, low = f.params[:4]
+        give(f, m | (low != 0).wide(), sign | e)
         f.done()
         return f.index
 
@@ -451,7 +451,8 @@ class _Kit:
             m, high = self._root(f, *self._unpack(f, x, format))
         else:
             kernel = {"mul": self.kernels.mul, "div": self.kernels.div}.get(op, self.kernels.add)
-            f.out.append(invoke(kernel, *self._unpack(f, x, format), *self._unpack(f, y, format)).raw + w.DROP)
+            (m, high), (n, other) = self._unpack(f, x, format), self._unpack(f, y, format)
+            f.out.append(invoke(kernel, m, spread_plain(high), n, spread_plain(other)).raw + w.DROP)
             m, high = f.local("i64", _cell("i64.load", at.X87_VALUE)), f.local(value=_cell("i32.load", at.X87_HIGH))
         if op in ("add", "sub"):
             with f.if_(m.is_zero()):

@@ -1,65 +1,112 @@
-"""The common cases of x87 instructions, as functions of the interpreter that handlers and regions call.
+"""What x87 instructions do, as functions of the interpreter that handlers and regions call.
 
 A function (a i64, b i64) -> i32 does an instruction, but for its operands in memory: 0, or 1 with nothing changed where the
-oracle is to do it. That is for NaNs, denormals, registers in use or empty that should not be, results too large or too
-small, unmasked exceptions, and arithmetic that is not rounded to the nearest of 64 bits. What a function answers besides
-lies in the cells X87_VALUE and X87_HIGH.
+oracle is to do it. That is for exceptions that are not masked, and for registers in use or empty that should not be. What a
+function answers besides lies in the cells X87_VALUE and X87_HIGH.
+
+Here, a number is a significand (i64) and sign with exponent as a register has them (i32). Inner functions take *spread* ones:
+the significand's bit 63 is set unless it is 0, and the i32 has the exponent, which may be below 1, above 16 bits with the
+sign. They leave a rounded number in X87_VALUE and X87_HIGH, and its exceptions and C1 in X87_FLAGS.
 
 Knows the x87's registers in the state, and its numbers; what operands an instruction has is for `x86.x87_common`.
 """
 from ..wasm.encoding import OP
-from ..x86.float80 import C0, C1, C2, C3, ES, PE
-from ..x86.meaning import CF, ZF
-from ..x86.x87_common import ADD, DIV, DIVR, FUNCTIONS, MUL, SUB, SUBR
-from ..x86.x87_state import TOP
+from ..x86.float80 import C0, C1, C2, C3, DE, ES, FULL, IE, OE, PE, UE, ZE
+from ..x86.meaning import CF, PF, ZF
+from ..x86.x87_common import ADD, DIV, DIVR, FUNCTIONS, MUL, QUIETLY, SUB, SUBR
+from ..x86.x87_state import EXCEPTIONS, TOP
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke
 
-_CC, _SIGN, _MOST = C0 | C1 | C2 | C3, 0x8000, 0x7FFF
-_BIAS, _UNIT = 16383, 16383 + 63                # m with the exponent e is worth m * 2**(e - UNIT)
-_ONE = 1 << 63                                  # the significand of powers of two, and of infinities
+CC, SIGN, MOST = C0 | C1 | C2 | C3, 0x8000, 0x7FFF
+BIAS, UNIT = 16383, 16383 + 63                  # m with the exponent e is worth m * 2**(e - UNIT)
+ONE = 1 << 63                                   # the significand of powers of two, and of infinities
+QUIET_BIT = 1 << 62
+INDEFINITE = ONE | QUIET_BIT, SIGN | MOST
+DOWNWARDS = 0x400                               # rounding control
+FORMATS = {32: (23, 127), 64: (52, 1023)}       # of a binary32 and a binary64: bits of the fraction, bias
 
 
 def build(module, divide: int) -> list[int]:
     """Defines the functions; their indices, in the order of FUNCTIONS. `divide` is that of the interpreter."""
     kit = _Kit(module, divide)
+    indices = []
     for name in FUNCTIONS:
-        getattr(kit, name)(f := _Instruction(module, name))
+        f = Instruction(module, name)
+        getattr(kit, name)(f)
         f.done()
-        kit.indices.append(f.index)
-    return kit.indices
+        indices.append(f.index)
+    return indices
 
 
-def _cell(op: str, offset: int) -> X: return c32(0).load(op, offset)
-def _signed(a: X, test: str, b) -> X: return a._test(test + "_s", b)
-def _unary(a: X, op: str) -> X: return X(a.type, a.raw + OP[f"{a.type}.{op}"])
-def _exponent(high: X) -> X: return high & _MOST
+def cell(op: str, offset: int) -> X: return c32(0).load(op, offset)
+def control() -> X: return cell("i32.load16_u", at.FCW)
+def full() -> X: return control() | FULL
+def signed(a: X, test: str, b) -> X: return a._test(test + "_s", b)
+def clz(a: X) -> X: return X(a.type, a.raw + OP[f"{a.type}.clz"])
+def exponent(high: X) -> X: return high & MOST
+def of_spread(high: X) -> X: return high._op("shr_s", 16)
+def spread(e: X, sign: X) -> X: return (e << 16) | sign
+def spread_plain(high: X) -> X: return (high << 16 & MOST << 16) | (high & SIGN)
 
 
-def _plain(m: X, high: X) -> X:
+def plain(m: X, high: X) -> X:
     """Whether the number is normal or zero."""
-    e = _exponent(high)
-    return (((e - 1) < _MOST - 1) & (m >= _ONE)) | (e.wide() | m).is_zero()
+    e = exponent(high)
+    return (((e - 1) < MOST - 1) & (m >= ONE)) | (e.wide() | m).is_zero()
 
 
-def _known(m: X, high: X) -> X:
-    """Normal, zero, or infinite."""
-    return _plain(m, high) | ((_exponent(high) == _MOST) & (m == _ONE))
+def invalid(m: X, high: X) -> X:
+    """Whether it is an encoding that is no longer valid."""
+    return (exponent(high) != 0) & (m < ONE)
 
 
-def _even(m: X, low: X) -> X:
+def nan(m: X, high: X) -> X: return (exponent(high) == MOST) & (m > ONE)
+def signaling(m: X, high: X) -> X: return nan(m, high) & (m & QUIET_BIT).is_zero()
+def denormal(m: X, high: X) -> X: return exponent(high).is_zero() & (m != 0)
+
+
+def even(m: X, low: X) -> X:
     """Whether m is to be counted up, to the nearest: `low` is what was cut from it, shifted up."""
-    return (low > _ONE) | ((low == _ONE) & m.low())
+    return (low > ONE) | ((low == ONE) & m.low())
 
 
-class _Instruction(Function):
+def shift_up(f, m, low, by: X):
+    """m:low up by 0 .. 63."""
+    with f.if_(by != 0):
+        f.set(m, (m << by) | (low >> (c64(64) - by)))
+        f.set(low, low << by)
+
+
+def give(f, m, high, flags: X | int = 0):
+    """Ends an inner function with a number."""
+    f.store("i64.store", 0, m, at.X87_VALUE)
+    f.store("i32.store", 0, high, at.X87_HIGH)
+    f.store("i32.store", 0, flags, at.X87_FLAGS)
+    f.ret(0)
+
+
+def also(f, flags: X): f.store("i32.store", 0, cell("i32.load", at.X87_FLAGS) | flags, at.X87_FLAGS)
+
+
+def spread_out(f, m, high) -> tuple[X, X]:
+    """A finite number, which is valid, spread."""
+    n = f.local("i64", m)
+    e = f.local(value=exponent(high))
+    with f.if_(e.is_zero() & (m != 0)):
+        f.set(e, c32(1) - clz(n).low())
+        f.set(n, n << clz(n))
+    return n, f.local(value=spread(e, high & SIGN))
+
+
+class Instruction(Function):
     """A function in the making, with the status and tag word in locals until `finish`."""
 
-    def __init__(self, module, name):
-        super().__init__(module, f"x87 {name}", "i64 i64", "i32")
-        self.a, self.b = self.params
-        self.fsw = self.local(value=_cell("i32.load16_u", at.FSW))
-        self.ftw = self.local(value=_cell("i32.load8_u", at.FTW))
+    def __init__(self, module, name, params="i64 i64"):
+        super().__init__(module, f"x87 {name}", params, "i32")
+        self.a, self.b = self.params[:2]
+        self.fsw = self.local(value=cell("i32.load16_u", at.FSW))
+        self.ftw = self.local(value=cell("i32.load8_u", at.FTW))
         self.slow_if(self.fsw & ES)
 
     def slow_if(self, condition: X):
@@ -76,9 +123,6 @@ class _Instruction(Function):
     def need(self, *registers: X):
         for r in registers:
             self.slow_if(self.in_use(r).is_zero())
-
-    def need_control(self, mask: int, value: int): self.slow_if((_cell("i32.load16_u", at.FCW) & mask) != value)
-    def need_masked(self): self.need_control(0x3F, 0x3F)
 
     def load(self, r: X) -> tuple[X, X]:
         """Significand; sign and exponent."""
@@ -101,7 +145,9 @@ class _Instruction(Function):
         self.store("i64.store", 0, m, at.X87_VALUE)
         self.store("i32.store", 0, high, at.X87_HIGH)
 
-    def answered(self) -> tuple[X, X]: return _cell("i64.load", at.X87_VALUE), _cell("i32.load", at.X87_HIGH)
+    def answered(self) -> tuple[X, X]: return cell("i64.load", at.X87_VALUE), cell("i32.load", at.X87_HIGH)
+
+    def need_masked(self, flags: X): self.slow_if(flags & (control() ^ EXCEPTIONS) & EXCEPTIONS)
 
     def finish(self, flags: X | int = 0, clear: int = C1):
         """Exceptions and condition code."""
@@ -109,71 +155,123 @@ class _Instruction(Function):
         self.store("i32.store8", 0, self.ftw, at.FTW)
         self.ret(0)
 
+    def settle(self, failed: X, r: X, clear: int = C1, pop: X | int = 0):
+        """What an inner function answered becomes register r's, unless it failed or an exception forbids it."""
+        self.slow_if(failed)
+        flags = self.local(value=cell("i32.load", at.X87_FLAGS))
+        self.need_masked(flags)
+        self.put(r, *self.answered())
+        if not isinstance(pop, int) or pop:
+            self.pop(pop if isinstance(pop, X) else c32(pop))
+        self.finish(flags, clear)
+
 
 class Kernels:
-    """Functions for the arithmetic of two plain numbers; those of `sse` share them, and round otherwise."""
+    """The arithmetic of two spread numbers; that of `sse` is the same, and rounds otherwise."""
     label = "x87"
 
     def __init__(self, module, divide):
         self.module, self.divide = module, divide
+        self.mulhi = self._mulhi()
         self.round = self._round()
         self.add, self.mul, self.div = self._add(), self._mul(), self._div()
 
-    def _function(self, name, params): return Function(self.module, f"{self.label} {name}", params, "i32")
+    def function(self, name, params, result="i32"): return Function(self.module, f"{self.label} {name}", params, result)
 
-    # ---- arithmetic of two numbers that are plain: answers 1 where the result is not; leaves the exceptions and C1 in X87_FLAGS
-
-    @staticmethod
-    def _result(f, m, high, flags: X | int = 0):
-        f.store("i64.store", 0, m, at.X87_VALUE)
-        f.store("i32.store", 0, high, at.X87_HIGH)
-        f.store("i32.store", 0, flags, at.X87_FLAGS)
-        f.ret(0)
-
-    def _round(self) -> int:
-        """(sign, exponent, significand, what is below it)"""
-        f = self._function("round", "i32 i32 i64 i64")
-        sign, e, m, low = f.params
-        flags = f.local(value=0)
-        with f.if_(_signed(e, "le", 0)):
-            f.ret(1)
-        with f.if_(low != 0):
-            f.set(flags, PE)
-            with f.if_(_even(m, low)):
-                f.set(flags, PE | C1)
-                f.set(m, m + 1)
-                with f.if_(m.is_zero()):
-                    f.set(m, _ONE)
-                    f.set(e, e + 1)
-        with f.if_(_signed(e, "ge", _MOST)):
-            f.ret(1)
-        self._result(f, m, sign | e, flags)
+    def _mulhi(self) -> int:
+        """The upper half of a product."""
+        f = self.function("mulhi", "i64 i64", "i64")
+        m, n = f.params
+        a0, a1, b0, b1 = (f.local("i64", x) for x in (m & 0xFFFFFFFF, m >> 32, n & 0xFFFFFFFF, n >> 32))
+        mid = f.local("i64", a1 * b0 + (a0 * b0 >> 32))
+        f.ret(a1 * b1 + (mid >> 32) + ((mid & 0xFFFFFFFF) + a0 * b1 >> 32))
         f.done()
         return f.index
 
+    # ---- rounding: the numbers are finite and not zero
+
+    def _round(self) -> int:
+        """(sign, exponent, significand, what is below it, control word, exponent of infinities): to the precision and in the
+        direction that the control word has. Fails where a result is tiny and the exception is not masked."""
+        f = self.function("round", "i32 i32 i64 i64 i32 i32")
+        sign, e, m, low, control, most = f.params
+        flags, cut = f.local(value=0), f.local(value=control & FULL)
+        mode = f.local(value=control & 0xC00)
+        with f.if_(((e - 1) < MOST - 2) & (cut == FULL) & mode.is_zero()):
+            with f.if_(low != 0):
+                f.set(flags, PE)
+                with f.if_(even(m, low)):
+                    f.set(flags, PE | C1)
+                    f.set(m, m + 1)
+                    with f.if_(m.is_zero()):
+                        f.set(m, ONE)
+                        f.set(e, e + 1)
+            give(f, m, sign | e, flags)
+        away = f.local(value=sign.is_zero().pick(mode == 0x800, mode == DOWNWARDS))
+        f.set(mode, mode.is_zero())                            # whether it is to the nearest
+        f.set(cut, cut.is_zero().pick(c32(40), (cut == 0x200).pick(c32(11), c32(0))))
+        wide = f.local("i64", cut.wide())
+        tiny, shift = f.local(value=signed(e, "le", 0)), f.local("i64", wide)
+        with f.if_(tiny):
+            with f.if_((control & UE).is_zero()):
+                f.ret(1)
+            # not if it were rounded up to the least normal number with exponents without end
+            rest = f.local("i64", (wide != 0).pick((m << (c64(64) - wide)) | (low != 0).wide(), low))
+            carried = mode.pick(rest >= ONE, away & (rest != 0))
+            f.set(tiny, ((e == 0) & ((m >> wide) == (c64(0) - 1 >> wide)) & carried).is_zero())
+            f.set(shift, wide + (c32(1) - e).wide())
+        with f.if_(shift != 0):
+            with f.if_(shift < 64):
+                f.set(low, (m << (c64(64) - shift)) | (low != 0).wide())
+                f.set(m, m >> shift)
+            with f.else_():
+                f.set(low, (shift == 64).pick(m | (low != 0).wide(), c64(1)))
+                f.set(m, 0)
+        with f.if_(low != 0):
+            f.set(flags, tiny.pick(c32(PE | UE), c32(PE)))
+            with f.if_(mode.pick(even(m, low), away)):
+                f.set(m, m + 1)
+                f.set(flags, flags | C1)
+        f.set(m, m << wide)
+        with f.if_(signed(e, "le", 0)):
+            give(f, m, sign | (m >> 63).low(), flags)
+        with f.if_(m.is_zero()):
+            f.set(m, ONE)
+            f.set(e, e + 1)
+        with f.if_(signed(e, "ge", most)):
+            with f.if_(mode | away):
+                give(f, c64(ONE), sign | most, OE | PE | C1)
+            give(f, c64(0) - 1 >> wide << wide, sign | (most - 1), OE | PE)
+        give(f, m, sign | e, flags)
+        f.done()
+        return f.index
+
+    def rounded(self, sign: X, e: X, m: X, low: X | int = 0, precision: X | None = None) -> X:
+        """To the precision of the control word, if none is given."""
+        low = c64(low) if isinstance(low, int) else low
+        return invoke(self.round, sign, e, m, low, control() if precision is None else precision, c32(MOST))
+
     def _add(self) -> int:
-        f = self._function("add", "i64 i32 i64 i32")
+        f = self.function("add", "i64 i32 i64 i32")
         m, high, n, other = f.params
+        down = (control() & 0xC00) == DOWNWARDS
         with f.if_(n.is_zero()):
             with f.if_(m.is_zero()):
-                self._result(f, c64(0), high & other)
-            self._result(f, m, high)
+                give(f, c64(0), down.pick(high | other, high & other) & SIGN)
+            f.ret(self.rounded(high & SIGN, of_spread(high), m))
         with f.if_(m.is_zero()):
-            self._result(f, n, other)
-        ea, eb = f.local(value=_exponent(high)), f.local(value=_exponent(other))
-        less = f.local(value=(ea < eb) | ((ea == eb) & (m < n)))
+            f.ret(self.rounded(other & SIGN, of_spread(other), n))
+        ea, eb = f.local(value=of_spread(high)), f.local(value=of_spread(other))
         swapped = f.local("i64")
-        with f.if_(less):                                      # so that m is the larger
+        with f.if_(signed(ea, "lt", eb) | ((ea == eb) & (m < n))):       # so that m is the larger
             f.set(swapped, m)
             f.set(m, n)
             f.set(n, swapped)
-            f.set(less, ea)
-            f.set(ea, eb)
-            f.set(eb, less)
-            f.set(less, high)
-            f.set(high, other)
-            f.set(other, less)
-        sign = f.local(value=high & _SIGN)
+            f.set(high, high ^ other)
+            f.set(other, high ^ other)
+            f.set(high, high ^ other)
+            f.set(ea, of_spread(high))
+            f.set(eb, of_spread(other))
         d, low = f.local("i64", (ea - eb).wide()), f.local("i64", 0)
         with f.if_(d != 0):                                    # n:low is the smaller; a set bit far below stands for lost ones
             with f.if_(d < 64):
@@ -185,58 +283,52 @@ class Kernels:
                 with f.else_():
                     f.set(low, 1)
                 f.set(n, 0)
-        with f.if_(((high ^ other) & _SIGN).is_zero()):
+        with f.if_(((high ^ other) & SIGN).is_zero()):
             f.set(m, m + n)
             with f.if_(m < n):
-                f.set(low, (low >> 1) | (m << 63))       # d is below 64, so the bit that goes is 0
-                f.set(m, (m >> 1) | _ONE)
+                f.set(low, (low >> 1) | (m << 63) | (low & 1))
+                f.set(m, (m >> 1) | ONE)
                 f.set(ea, ea + 1)
         with f.else_():
             f.set(m, m - n - (low != 0).wide())
             f.set(low, c64(0) - low)
             with f.if_((m | low).is_zero()):
-                self._result(f, c64(0), c32(0))
+                give(f, c64(0), down * SIGN)
             with f.if_(m.is_zero()):
                 f.set(m, low)
                 f.set(low, 0)
                 f.set(ea, ea - 64)
-            f.set(d, _unary(m, "clz"))
-            with f.if_(d != 0):
-                f.set(m, (m << d) | (low >> (c64(64) - d)))
-                f.set(low, low << d)
-                f.set(ea, ea - d.low())
-        f.ret(invoke(self.round, sign, ea, m, low))
+            f.set(d, clz(m))
+            shift_up(f, m, low, d)
+            f.set(ea, ea - d.low())
+        f.ret(self.rounded(high & SIGN, ea, m, low))
         f.done()
         return f.index
 
     def _mul(self) -> int:
-        f = self._function("mul", "i64 i32 i64 i32")
+        f = self.function("mul", "i64 i32 i64 i32")
         m, high, n, other = f.params
-        sign = f.local(value=(high ^ other) & _SIGN)
+        sign = f.local(value=(high ^ other) & SIGN)
         with f.if_(m.is_zero() | n.is_zero()):
-            self._result(f, c64(0), sign)
-        e = f.local(value=_exponent(high) + _exponent(other) - (_BIAS - 1))
+            give(f, c64(0), sign)
+        e = f.local(value=of_spread(high) + of_spread(other) - (BIAS - 1))
         low = f.local("i64", m * n)
-        a0, a1, b0, b1 = (f.local("i64", x) for x in (m & 0xFFFFFFFF, m >> 32, n & 0xFFFFFFFF, n >> 32))
-        mid = f.local("i64", a1 * b0 + (a0 * b0 >> 32))
-        f.set(m, a1 * b1 + (mid >> 32) + ((mid & 0xFFFFFFFF) + a0 * b1 >> 32))
-        with f.if_(m < _ONE):
-            f.set(m, (m << 1) | (low >> 63))
-            f.set(low, low << 1)
+        f.set(m, invoke(self.mulhi, m, n, type="i64"))
+        with f.if_(m < ONE):
+            shift_up(f, m, low, c64(1))
             f.set(e, e - 1)
-        f.ret(invoke(self.round, sign, e, m, low))
+        f.ret(self.rounded(sign, e, m, low))
         f.done()
         return f.index
 
     def _div(self) -> int:
-        f = self._function("div", "i64 i32 i64 i32")
+        """By a number that is not zero."""
+        f = self.function("div", "i64 i32 i64 i32")
         m, high, n, other = f.params
-        sign = f.local(value=(high ^ other) & _SIGN)
-        with f.if_(n.is_zero()):
-            f.ret(1)
+        sign = f.local(value=(high ^ other) & SIGN)
         with f.if_(m.is_zero()):
-            self._result(f, c64(0), sign)
-        e = f.local(value=_exponent(high) - _exponent(other) + _BIAS)
+            give(f, c64(0), sign)
+        e = f.local(value=of_spread(high) - of_spread(other) + BIAS)
         low = f.local("i64", 0)
         with f.if_(m >= n):
             f.set(low, m << 63)
@@ -246,9 +338,9 @@ class Kernels:
         q = f.local("i64", invoke(self.divide, m, low, n, type="i64"))
         f.set(low, low - q * n)                                # the remainder, compared with half of the divisor
         f.set(m, n - low)
-        half = (low > m).pick(_ONE + 1, (low == m).pick(_ONE, c64(1)))
+        half = (low > m).pick(ONE + 1, (low == m).pick(ONE, c64(1)))
         f.set(low, low.is_zero().pick(c64(0), half))
-        f.ret(invoke(self.round, sign, e, q, low))
+        f.ret(self.rounded(sign, e, q, low))
         f.done()
         return f.index
 
@@ -258,82 +350,180 @@ class _Kit(Kernels):
 
     def __init__(self, module, divide):
         super().__init__(module, divide)
-        self.indices: list[int] = []
+        self.propagate = self._propagate()
         self.kernels = {ADD: self.add, MUL: self.mul, DIV: self.div}
+        self.unusual = self._unusual()
         self.operate = self._operate()
+        self.remain = self._remain()
+
+    def _propagate(self) -> int:
+        """(number, number): 1 where one is a NaN or invalid, with the result of the two; else 0."""
+        f = self.function("propagate", "i64 i32 i64 i32")
+        m, high, n, other = f.params
+
+        def done(m, high, flags):
+            f.store("i64.store", 0, m, at.X87_VALUE)
+            f.store("i32.store", 0, high, at.X87_HIGH)
+            f.store("i32.store", 0, flags, at.X87_FLAGS)
+            f.ret(1)
+        with f.if_(invalid(m, high) | invalid(n, other)):
+            done(c64(INDEFINITE[0]), c32(INDEFINITE[1]), c32(IE))
+        first, second = f.local(value=nan(m, high)), f.local(value=nan(n, other))
+        with f.if_((first | second).is_zero()):
+            f.ret(0)
+        flags = f.local(value=(signaling(m, high) | signaling(n, other)) * IE)
+        with f.if_(first & second):
+            # of a quiet one and a signaling one the quiet one; else the larger; else the positive
+            quiet, same = f.local("i64", (m & QUIET_BIT)), (m ^ n) & QUIET_BIT
+            f.set(second, same.is_zero().pick((m == n).pick(high > other, n > m), quiet.is_zero()))
+            f.set(first, second.is_zero())
+        done(first.pick(m, n) | QUIET_BIT, first.pick(high, other), flags)
+        f.done()
+        return f.index
+
+    def _operation(self, f, operation, first, second, sort):
+        """Branches on the operation to the kernel that has it, each of the numbers prepared by `sort`."""
+        for kernel, forward, backward in ((ADD, ADD, None), (ADD, SUB, SUBR), (MUL, MUL, None), (DIV, DIV, DIVR)):
+            for which, a, b in ((forward, first, second), (backward, second, first)):
+                if which is not None:
+                    with f.if_(operation == which):
+                        if which in (SUB, SUBR):
+                            b = b[0], b[1] ^ SIGN
+                        sort(kernel, a, b)
+
+    def _unusual(self) -> int:
+        """(kernel, number, number, DE or 0): where one of them is neither normal nor zero."""
+        f = self.function("unusual", "i32 i64 i32 i64 i32 i32")
+        kernel, m, high, n, other, de = f.params
+        sign = f.local(value=(high ^ other) & SIGN)
+        first, second = (f.local(value=exponent(x) == MOST) for x in (high, other))       # infinite
+        f.set(de, de | (denormal(m, high) | denormal(n, other)) * DE)
+
+        def indefinite_if(condition):
+            with f.if_(condition):
+                give(f, c64(INDEFINITE[0]), c32(INDEFINITE[1]), IE)
+        with f.if_(kernel == ADD):
+            indefinite_if(first & second & (sign != 0))
+            with f.if_(first):
+                give(f, m, high, de)
+            with f.if_(second):
+                give(f, n, other, de)
+        with f.if_(kernel == MUL):
+            indefinite_if((first & n.is_zero()) | (second & m.is_zero()))
+            with f.if_(first | second):
+                give(f, c64(ONE), sign | MOST, de)
+        with f.if_(kernel == DIV):
+            indefinite_if((first & second) | (m.is_zero() & n.is_zero()))
+            with f.if_(n.is_zero() & first.is_zero()):
+                give(f, c64(ONE), sign | MOST, ZE)
+            with f.if_(first):
+                give(f, c64(ONE), sign | MOST, de)
+            with f.if_(second):
+                give(f, c64(0), sign, de)
+        numbers = *spread_out(f, m, high), *spread_out(f, n, other)
+        for which, index in self.kernels.items():
+            with f.if_(kernel == which):
+                with f.if_(invoke(index, *numbers)):
+                    f.ret(1)
+        also(f, de)
+        f.ret(0)
+        f.done()
+        return f.index
 
     def _operate(self) -> int:
-        """(operation | 8 where it pops, physical register, significand, sign and exponent of the other operand): what an
-        instruction does then. Status and tag word are in memory."""
-        f = _Instruction.__new__(_Instruction)
-        Function.__init__(f, self.module, "x87 operate", "i32 i32 i64 i32", "i32")
+        """(operation, POP where it pops, DENORMAL << DE_SHIFT; physical register, number): what an instruction does then."""
+        f = Instruction(self.module, "operate", "i32 i32 i64 i32")
         what, r, n, other = f.params
-        f.fsw, f.ftw = f.local(value=_cell("i32.load16_u", at.FSW)), f.local(value=_cell("i32.load8_u", at.FTW))
-        f.need_control(0xF3F, 0x33F)
         m, high = f.load(r)
-        f.slow_if((_plain(m, high) & _plain(n, other)).is_zero())
         operation = f.local(value=what & 7)
         with f.block() as computed:
-            for kernel, forward, backward in ((ADD, ADD, None), (ADD, SUB, SUBR), (MUL, MUL, None), (DIV, DIV, DIVR)):
-                for which, a, b in ((forward, (m, high), (n, other)), (backward, (n, other), (m, high))):
-                    if which is not None:
-                        with f.if_(operation == which):
-                            if which in (SUB, SUBR):
-                                b = b[0], b[1] ^ _SIGN
-                            f.slow_if(invoke(self.kernels[kernel], *a, *b))
+            with f.if_(plain(m, high) & plain(n, other) & (what & DE << 4).is_zero()):
+                a, b = (f.local(value=spread_plain(x)) for x in (high, other))
+
+                def usual(kernel, first, second):
+                    if kernel == DIV:
+                        with f.if_(second[0] != 0):
+                            f.slow_if(invoke(self.kernels[kernel], *first, *second))
                             f.br(computed)
-        f.put(r, *f.answered())
-        f.pop(what >> 3)
-        f.finish(_cell("i32.load", at.X87_FLAGS))
+                    else:
+                        f.slow_if(invoke(self.kernels[kernel], *first, *second))
+                        f.br(computed)
+                self._operation(f, operation, (m, a), (n, b), usual)
+            f.br(computed, invoke(self.propagate, m, high, n, other))
+
+            def unusual(kernel, first, second):
+                f.slow_if(invoke(self.unusual, c32(kernel), *first, *second, (what >> 4) & DE))
+                f.br(computed)
+            self._operation(f, operation, (m, high), (n, other), unusual)
+        f.settle(c32(0), r, pop=(what >> 3) & 1)
         f.done()
         return f.index
 
     # ---- other formats
 
     @staticmethod
-    def _widen(f, fraction: int, bias: int, bits: int) -> tuple[X, X]:
-        """The binary32 or binary64 in `a`."""
+    def _widen(f, bits: int) -> tuple[X, X, X]:
+        """The binary32 or binary64 in `a`, and DE if it is a denormal. Exact."""
+        fraction, bias = FORMATS[bits]
         a, width = f.a, bits - 1 - fraction
         most = (1 << width) - 1
         e, m = f.local(value=((a >> fraction).low() & most)), f.local("i64", a << 64 - fraction)
-        sign = f.local(value=(a >> bits - 16).low() & _SIGN)
+        sign, de = f.local(value=(a >> bits - 16).low() & SIGN), f.local(value=0)
         with f.if_(e.is_zero()):
-            f.slow_if(m != 0)                                  # a denormal
+            with f.if_(m != 0):
+                f.set(e, c32(BIAS - bias) - clz(m).low())
+                f.set(m, m << clz(m))
+                f.set(de, DE)
         with f.else_():
-            f.slow_if((e == most) & (m != 0))
-            f.set(m, (m >> 1) | _ONE)
-            f.set(e, (e == most).pick(_MOST, e + (_BIAS - bias)))
-        return m, f.local(value=sign | e)
+            f.set(m, (m >> 1) | ONE)
+            f.set(e, (e == most).pick(MOST, e + (BIAS - bias)))
+        return m, f.local(value=sign | e), de
 
     @staticmethod
-    def _integer(f) -> tuple[X, X]:
-        """The signed integer in `a`."""
-        m, high = f.local("i64", f.a), f.local(value=0)
+    def _whole(f, m, sign) -> tuple[X, X]:
+        """An integer's magnitude as a number."""
+        high = f.local(value=0)
         with f.if_(m != 0):
-            with f.if_(m >= _ONE):
-                f.set(high, _SIGN)
-                f.set(m, c64(0) - m)
-            n = f.local("i64", _unary(m, "clz"))
+            n = f.local("i64", clz(m))
             f.set(m, m << n)
-            f.set(high, high | (c32(_UNIT) - n.low()))
-        return m, high
+            f.set(high, c32(UNIT) - n.low())
+        return m, f.local(value=high | sign)
 
-    def _push(self, f, m, high):
+    def _integer(self, f) -> tuple[X, X]:
+        """The signed integer in `a`."""
+        m, sign = f.local("i64", f.a), f.local(value=0)
+        with f.if_(m >= ONE):
+            f.set(sign, SIGN)
+            f.set(m, c64(0) - m)
+        return self._whole(f, m, sign)
+
+    def _push(self, f, m, high, flags=0):
         r = f.st(7)
         f.slow_if(f.in_use(r))
         f.turn(7)
         f.put(r, m, high)
-        f.finish()
+        f.finish(flags)
 
     def push(self, f): self._push(f, f.a, f.b.low())
-    def push32(self, f): self._push(f, *self._widen(f, 23, 127, 32))
-    def push64(self, f): self._push(f, *self._widen(f, 52, 1023, 64))
+
+    def _push_real(self, f, bits):
+        m, high, flags = self._widen(f, bits)
+        with f.if_(signaling(m, high)):
+            f.set(m, m | QUIET_BIT)
+            f.set(flags, IE)
+        f.need_masked(flags)
+        self._push(f, m, high, flags)
+
+    def push32(self, f): self._push_real(f, 32)
+    def push64(self, f): self._push_real(f, 64)
     def push_integer(self, f): self._push(f, *self._integer(f))
 
     def push_constant(self, f):
-        """With bits that rounding to nearest gave."""
-        f.need_control(0xC00, 0)
-        self.push(f)
+        """`b` above 16 bits: whether the nearest number is the next one, and whether that is the one above."""
+        mode = f.local(value=control() & 0xC00)
+        nearest, above = (f.b >> 16) & 1, (f.b >> 17) & 1
+        f.set(f.a, f.a + mode.is_zero().pick(nearest, (mode == 0x800).pick(above, c64(0))))
+        self._push(f, f.a, f.b.low())
 
     def push_copy(self, f):
         """Of ST(a)."""
@@ -341,37 +531,40 @@ class _Kit(Kernels):
         f.need(r)
         self._push(f, *f.load(r))
 
-    @staticmethod
-    def _narrow(f, fraction: int, bias: int, bits: int):
+    def _narrow(self, f, bits: int):
         """Of ST(0), and a pop if `a`."""
-        f.need_control(0xC3F, 0x3F)
-        r, flags = f.st(0), f.local(value=0)
+        fraction, bias = FORMATS[bits]
+        most = (1 << bits - 1 - fraction) - 1
+        top = most << fraction
+        r, flags, value = f.st(0), f.local(value=0), f.local("i64", 0)
         f.need(r)
         m, high = f.load(r)
-        f.slow_if(_known(m, high).is_zero())
-        e, most = f.local(value=_exponent(high) - (_BIAS - bias)), (1 << bits - 1 - fraction) - 1
-        cut = 63 - fraction
-        value, low = f.local("i64", m), f.local("i64")
-        with f.if_(m != 0):
-            with f.if_(_exponent(high) == _MOST):
-                f.set(value, most << fraction)
-            with f.else_():
-                f.slow_if(_signed(e, "le", 0) | _signed(e, "ge", most))
-                f.set(low, m << 64 - cut)
-                f.set(value, m >> cut)
-                with f.if_(low != 0):
-                    f.set(flags, PE)
-                    with f.if_(_even(value, low)):
-                        f.set(flags, PE | C1)
-                        f.set(value, value + 1)
-                f.set(value, value + ((e - 1).wide() << fraction))          # the integer bit counts the exponent up
-                f.slow_if(value >= most << fraction)
+        with f.block() as done:
+            f.br(done, (m == 0) & (exponent(high) == 0))
+            with f.if_(invalid(m, high)):
+                f.set(high, SIGN)
+                f.set(value, top | 1 << fraction - 1)
+                f.set(flags, IE)
+                f.br(done)
+            with f.if_(exponent(high) == MOST):
+                f.set(value, top)
+                f.br(done, m == ONE)
+                f.set(flags, signaling(m, high) * IE)
+                f.set(value, (m | QUIET_BIT) << 1 >> 64 - fraction | top)
+                f.br(done)
+            n, s = spread_out(f, m, high)
+            precision = (control() & ~FULL) | (0 if bits == 32 else 0x200)
+            f.slow_if(invoke(self.round, s & SIGN, of_spread(s) - (BIAS - bias), n, c64(0), precision, c32(most)))
+            f.set(flags, cell("i32.load", at.X87_FLAGS))
+            e = (cell("i32.load", at.X87_HIGH) & MOST).wide()
+            f.set(value, e << fraction | cell("i64.load", at.X87_VALUE) << 1 >> 64 - fraction)
+        f.need_masked(flags)
         f.answer(value | ((high >> 15).wide() << bits - 1))
         f.pop(f.a.low())
         f.finish(flags)
 
-    def narrow32(self, f): self._narrow(f, 23, 127, 32)
-    def narrow64(self, f): self._narrow(f, 52, 1023, 64)
+    def narrow32(self, f): self._narrow(f, 32)
+    def narrow64(self, f): self._narrow(f, 64)
 
     def give(self, f):
         """ST(0) as it is, and a pop if `a`."""
@@ -382,55 +575,67 @@ class _Kit(Kernels):
         f.finish()
 
     @staticmethod
-    def _rounded(f, m, high, rc) -> tuple[X, X]:
-        """A plain number below 2**64 as the integer `m`, and flags. What is too large is left to the oracle."""
-        shift = f.local("i64", (c32(_UNIT) - _exponent(high)).wide())
+    def rounded_integer(f, m, high, mode) -> X:
+        """A number below 2**64 in magnitude becomes the integer m; PE and C1."""
+        shift = f.local("i64", (c32(UNIT) - exponent(high)).wide())
         low, flags, up = f.local("i64", 0), f.local(value=0), f.local()
-        with f.if_(m != 0):
-            f.slow_if(shift > _UNIT)                           # negative
-            with f.if_(shift != 0):
-                with f.if_(shift < 64):
-                    f.set(low, m << (c64(64) - shift))
-                    f.set(m, m >> shift)
-                with f.else_():
-                    f.set(low, (shift == 64).pick(m, c64(1)))
-                    f.set(m, 0)
+        with f.if_((m != 0) & (shift != 0)):
+            with f.if_(shift < 64):
+                f.set(low, m << (c64(64) - shift))
+                f.set(m, m >> shift)
+            with f.else_():
+                f.set(low, (shift == 64).pick(m, c64(1)))
+                f.set(m, 0)
             with f.if_(low != 0):
                 sign = high >> 15
-                f.set(up, rc.is_zero().pick(_even(m, low), ((rc == 1) & sign) | ((rc == 2) & (sign ^ 1))))
+                f.set(up, mode.is_zero().pick(even(m, low), ((mode == 1) & sign) | ((mode == 2) & (sign ^ 1))))
                 f.set(m, m + up.wide())
                 f.set(flags, up.pick(c32(PE | C1), c32(PE)))
-        return m, flags
+        return flags
+
+    @staticmethod
+    def _mode(f): return f.local(value=(control() >> 10) & 3)
 
     def round_integer(self, f):
         """FIST: `b` is the size in bits; of `a`, bit 0 is whether it pops, bit 1 whether it truncates."""
-        f.need_masked()
         r = f.st(0)
         f.need(r)
         m, high = f.load(r)
-        f.slow_if(_plain(m, high).is_zero())
-        rc = f.local(value=((_cell("i32.load16_u", at.FCW) >> 10) & 3) | ((f.a.low() >> 1) & 1) * 3)
-        m, flags = self._rounded(f, m, high, rc)
+        mode, flags = self._mode(f), f.local(value=IE)
+        f.set(mode, mode | (((f.a.low() >> 1) & 1) * 3))
         sign = f.local("i64", (high >> 15).wide())
-        f.slow_if(m > (c64(1) << (f.b - 1)) - 1 + sign)
-        f.answer((m ^ (c64(0) - sign)) + sign)
+        with f.block() as done:
+            with f.block() as indefinite:
+                f.br(indefinite, invalid(m, high) | (exponent(high) > UNIT))
+                found = self.rounded_integer(f, m, high, mode)
+                f.br(indefinite, m > (c64(1) << (f.b - 1)) - 1 + sign)
+                f.set(flags, found)
+                f.set(m, (m ^ (c64(0) - sign)) + sign)
+                f.br(done)
+            f.set(m, c64(1) << (f.b - 1))
+        f.need_masked(flags)
+        f.answer(m)
         f.pop(f.a.low() & 1)
         f.finish(flags)
 
-    def frndint(self, f):
-        f.need_masked()
+    def _unary(self, f) -> tuple[X, X, X]:
+        """(register, significand, the rest) of ST(0); does what there is to do for NaNs."""
         r = f.st(0)
         f.need(r)
         m, high = f.load(r)
-        f.slow_if(_plain(m, high).is_zero())
-        with f.if_(_exponent(high) >= _UNIT):
-            f.finish()
-        m, flags = self._rounded(f, m, high, f.local(value=(_cell("i32.load16_u", at.FCW) >> 10) & 3))
-        f.set(high, high & _SIGN)
-        with f.if_(m != 0):
-            n = f.local("i64", _unary(m, "clz"))
-            f.set(m, m << n)
-            f.set(high, high | (c32(_UNIT) - n.low()))
+        with f.if_(plain(m, high).is_zero()):
+            with f.if_(invoke(self.propagate, m, high, c64(0), c32(0))):
+                f.settle(c32(0), r)
+        return r, m, high
+
+    def frndint(self, f):
+        r, m, high = self._unary(f)
+        flags = f.local(value=denormal(m, high) * DE)
+        with f.if_((exponent(high) < UNIT) & (m != 0)):
+            f.set(flags, flags | self.rounded_integer(f, m, high, self._mode(f)))
+            f.set(high, high & SIGN)
+            f.set(high, self._whole(f, m, high)[1])
+        f.need_masked(flags)
         f.put(r, m, high)
         f.finish(flags)
 
@@ -486,96 +691,282 @@ class _Kit(Kernels):
         f.need(to, source)
         f.ret(invoke(self.operate, f.a.low(), to, *f.load(source)))
 
-    def _arithmetic(self, f, number):
+    def _arithmetic(self, f, m, high, de: X | int = 0):
         """ST(0) by a number of another format in `a`; `b` is the operation."""
         r = f.st(0)
         f.need(r)
-        f.ret(invoke(self.operate, f.b.low(), r, *number))
+        what = f.b.low() if isinstance(de, int) else f.b.low() | de << 4
+        f.ret(invoke(self.operate, what, r, m, high))
 
-    def arithmetic32(self, f): self._arithmetic(f, self._widen(f, 23, 127, 32))
-    def arithmetic64(self, f): self._arithmetic(f, self._widen(f, 52, 1023, 64))
-    def arithmetic_integer(self, f): self._arithmetic(f, self._integer(f))
+    def arithmetic32(self, f): self._arithmetic(f, *self._widen(f, 32))
+    def arithmetic64(self, f): self._arithmetic(f, *self._widen(f, 64))
+    def arithmetic_integer(self, f): self._arithmetic(f, *self._integer(f))
 
-    def fprem(self, f):
+    def fsqrt(self, f):
+        r, m, high = self._unary(f)
+        with f.if_(m.is_zero()):
+            f.finish()
+        with f.if_(high & SIGN):
+            f.need_masked(c32(IE))
+            f.put(r, c64(INDEFINITE[0]), c32(INDEFINITE[1]))
+            f.finish(IE)
+        de = f.local(value=denormal(m, high) * DE)
+        with f.if_(exponent(high) == MOST):
+            f.finish()
+        n, s = spread_out(f, m, high)
+        # The root of n:low, which is at least 2**126: estimated from above, then one step of Newton's method.
+        e, low = f.local(value=of_spread(s) - BIAS), f.local("i64", 0)
+        with f.if_((e & 1).is_zero()):
+            f.set(low, n << 63)
+            f.set(n, n >> 1)
+        root = X("f64", n.raw + OP["f64.convert_i64_u"] + OP["f64.sqrt"])
+        estimate = X("f64", root.raw + c64(1 << 32).raw + OP["f64.convert_i64_u"] + OP["f64.mul"])
+        guess = f.local("i64", X("i64", estimate.raw + OP["i64.trunc_sat_f64_u"]))
+        f.set(guess, (guess > -1 - 4096 & (1 << 64) - 1).pick(c64(0) - 1, guess + 4096))
+        with f.if_(n < guess):
+            q = f.local("i64", invoke(self.divide, n, low, guess, type="i64"))
+            f.set(guess, (guess >> 1) + (q >> 1) + (guess & q & 1))
+        upper, lower = f.local("i64"), f.local("i64")
+
+        def rest():
+            """n:low less the square of the guess."""
+            f.set(lower, guess * guess)
+            f.set(upper, n - invoke(self.mulhi, guess, guess, type="i64") - (low < lower).wide())
+            f.set(lower, low - lower)
+        rest()
+        with f.if_(upper >= ONE):
+            f.set(guess, guess - 1)
+            rest()
+        above = (upper != 0) | (lower > guess)                 # more than half
+        f.set(low, above.pick(c64(ONE + 1), ((upper | lower) != 0).wide()))
+        failed = f.local(value=self.rounded(c32(0), e._op("shr_s", 1) + BIAS, guess, low))
+        also(f, de)
+        f.settle(failed, r)
+
+    def _remain(self) -> int:
+        """(number, number, whether to the nearest): both finite, the second not zero."""
+        f = self.function("remainder", "i64 i32 i64 i32 i32")
+        m, high, n, other, nearest = f.params
+        flags = f.local(value=(denormal(m, high) | denormal(n, other)) * DE)
+        with f.if_(m.is_zero()):
+            give(f, m, high, flags)
+        (m, high), (n, other) = spread_out(f, m, high), spread_out(f, n, other)
+        sign = f.local(value=high & SIGN)
+        e, d = f.local(value=of_spread(high)), f.local(value=of_spread(high) - of_spread(other))
+        low, upper, q = f.local("i64", 0), f.local("i64", 0), f.local("i64", 0)
+        with f.block() as reduced:
+            f.br(reduced, signed(d, "lt", c32(0) - nearest))
+            with f.if_(signed(d, "ge", 64)):                   # the divisor times a quotient of fewer bits
+                f.set(d, (d & 31) | 32)
+                f.set(flags, flags | C2)
+            with f.if_(signed(d, "ge", 0)):
+                f.set(upper, (d != 0).pick(m >> (c32(64) - d).wide(), c64(0)))
+                f.set(low, m << d.wide())
+                f.set(q, invoke(self.divide, upper, low, n, type="i64"))
+                f.set(m, low - q * n)
+                f.set(e, e - d)
+            with f.if_((flags & C2).is_zero()):
+                # m in units of n's last bit, or of half of it where n is twice as large
+                twice = f.local(value=signed(d, "lt", 0))
+                half = f.local(value=(m > n - m) | ((m == n - m) & q.low()))
+                f.set(half, twice.pick(m > n, half))
+                with f.if_(nearest & half):
+                    f.set(q, q + 1)
+                    f.set(m, twice.pick((n << 1) - m, n - m))
+                    f.set(sign, sign ^ SIGN)
+                f.set(flags, flags | ((q.low() & 4) * (C0 // 4)) | ((q.low() & 2) * (C3 // 2)) | ((q.low() & 1) * C1))
+            with f.if_(m.is_zero()):
+                give(f, m, high & SIGN, flags)
+            f.set(e, e - clz(m).low())
+            f.set(m, m << clz(m))
+        with f.if_(self.rounded(sign, e, m, 0, full())):
+            f.ret(1)
+        also(f, flags)
+        f.ret(0)
+        f.done()
+        return f.index
+
+    def _remainder(self, f, nearest):
         a, b = f.st(0), f.st(1)
         f.need(a, b)
         (m, high), (n, other) = f.load(a), f.load(b)
-        f.slow_if((_plain(m, high) & (_plain(n, other) & (n != 0))).is_zero())
-        e, sign = f.local(value=_exponent(high)), f.local(value=high & _SIGN)
-        d, flags = f.local(value=e - _exponent(other)), f.local(value=0)
-        with f.if_(m.is_zero() | _signed(d, "lt", 0)):
-            f.finish(clear=_CC)
-        with f.if_(d >= 64):                                   # the divisor times a quotient of fewer bits
-            f.set(d, (d & 31) | 32)
-            f.set(flags, C2)
-        with f.else_():
-            f.set(flags, 0)
-        upper = f.local("i64", d.pick(m >> (c32(64) - d).wide(), c64(0)))
-        low = f.local("i64", m << d.wide())
-        q = f.local("i64", invoke(self.divide, upper, low, n, type="i64"))
-        f.set(m, low - q * n)
-        with f.if_(flags.is_zero()):
-            f.set(flags, ((q.low() & 4) * (C0 // 4)) | ((q.low() & 2) * (C3 // 2)) | ((q.low() & 1) * C1))
-        f.set(e, e - d)
-        f.set(q, _unary(m, "clz"))
-        f.set(e, m.is_zero().pick(c32(0), e - q.low()))
-        f.slow_if((m != 0) & _signed(e, "le", 0))
-        f.put(a, m << q, sign | e)
-        f.finish(flags, clear=_CC)
+        with f.if_(invoke(self.propagate, m, high, n, other)):
+            f.settle(c32(0), a, clear=C2 | C1)
+        with f.if_((exponent(high) == MOST) | n.is_zero()):
+            f.need_masked(c32(IE))
+            f.put(a, c64(INDEFINITE[0]), c32(INDEFINITE[1]))
+            f.finish(IE, clear=C2 | C1)
+        with f.if_(exponent(other) == MOST):
+            s, t = spread_out(f, m, high)
+            flags = f.local(value=denormal(m, high) * DE)
+            with f.if_(m.is_zero()):
+                f.finish(clear=CC)
+            failed = f.local(value=self.rounded(t & SIGN, of_spread(t), s, 0, full()))
+            also(f, flags)
+            f.settle(failed, a, clear=CC)
+        f.settle(invoke(self.remain, m, high, n, other, c32(nearest)), a, clear=CC)
+
+    def fprem(self, f): self._remainder(f, 0)
+    def fprem1(self, f): self._remainder(f, 1)
+
+    def fscale(self, f):
+        a, b = f.st(0), f.st(1)
+        f.need(a, b)
+        (m, high), (n, other) = f.load(a), f.load(b)
+        with f.if_(invoke(self.propagate, m, high, n, other)):
+            f.settle(c32(0), a)
+        de = f.local(value=(denormal(m, high) | denormal(n, other)) * DE)
+        infinite = f.local(value=exponent(high) == MOST)
+        with f.if_(exponent(other) == MOST):
+            with f.if_((other & SIGN).pick(infinite, m.is_zero())):
+                f.need_masked(c32(IE))
+                f.put(a, c64(INDEFINITE[0]), c32(INDEFINITE[1]))
+                f.finish(IE)
+            f.set(m, (other & SIGN).pick(c64(0), c64(ONE)))
+            f.set(high, (high & SIGN) | (other & SIGN).pick(c32(0), c32(MOST)))
+            f.need_masked(de)
+            f.put(a, m, high)
+            f.finish(de)
+        f.need_masked(de)
+        with f.if_(m.is_zero() | infinite):
+            f.finish(de)
+        size, by = f.local(value=exponent(other)), f.local(value=0)
+        with f.if_(size >= BIAS):
+            f.set(by, 1 << 17)
+            with f.if_(size < BIAS + 17):
+                f.set(by, (n >> (c32(UNIT) - size).wide()).low())
+            with f.if_(other & SIGN):
+                f.set(by, c32(0) - by)
+        m, high = spread_out(f, m, high)
+        failed = f.local(value=self.rounded(high & SIGN, of_spread(high) + by, m, 0, full()))
+        also(f, de)
+        f.settle(failed, a)
+
+    def fxtract(self, f):
+        """The exponent replaces ST(0), and the significand is pushed."""
+        r, free = f.st(0), f.st(7)
+        f.need(r)
+        f.slow_if(f.in_use(free))
+        m, high = f.load(r)
+        flags = f.local(value=denormal(m, high) * DE)
+        n, other = f.local("i64", m), f.local(value=high)
+        with f.block() as done:
+            with f.if_(invoke(self.propagate, m, high, c64(0), c32(0))):
+                f.set(m, cell("i64.load", at.X87_VALUE))
+                f.set(high, cell("i32.load", at.X87_HIGH))
+                f.set(n, m)
+                f.set(other, high)
+                f.set(flags, cell("i32.load", at.X87_FLAGS))
+                f.br(done)
+            with f.if_(m.is_zero()):
+                f.set(n, ONE)
+                f.set(other, SIGN | MOST)
+                f.set(flags, ZE)
+                f.br(done)
+            with f.if_(exponent(high) == MOST):
+                f.set(other, MOST)
+                f.br(done)
+            s, t = spread_out(f, m, high)
+            f.set(m, s)
+            f.set(high, (t & SIGN) | BIAS)
+            e = f.local(value=of_spread(t) - BIAS)
+            sign = f.local(value=(e >> 16) & SIGN)
+            f.set(n, (sign != 0).pick(c32(0) - e, e).wide())
+            f.set(other, self._whole(f, n, sign)[1])
+        f.need_masked(flags)
+        f.put(r, n, other)
+        f.turn(7)
+        f.put(free, m, high)
+        f.finish(flags)
 
     # ---- comparison
 
     @staticmethod
-    def _compare(f, a, b) -> X:
-        """C3, C2 and C0 of two numbers; NaNs and denormals are left to the oracle."""
+    def _compare(f, a, b, quiet: X, de: X | int = 0) -> tuple[X, X]:
+        """C3, C2 and C0 of two numbers, and exceptions. `quiet`: quiet NaNs are no exception."""
         (m, high), (n, other) = a, b
-        f.slow_if((_known(m, high) & _known(n, other)).is_zero())
-        ea, eb = f.local(value=_exponent(high)), f.local(value=_exponent(other))
-        cc, negative = f.local(value=C3), high >> 15
-        with f.if_((m | n) != 0):
-            with f.if_((high ^ other) & _SIGN):
+        ea, eb = f.local(value=exponent(high)), f.local(value=exponent(other))
+        cc, flags, negative = f.local(value=C3), f.local(value=0), high >> 15
+        with f.if_(plain(m, high) & plain(n, other) & (de if isinstance(de, X) else c32(0)).is_zero()):
+            pass
+        with f.else_():
+            with f.if_(invalid(m, high) | invalid(n, other) | nan(m, high) | nan(n, other)):
+                wrong = invalid(m, high) | invalid(n, other) | signaling(m, high) | signaling(n, other)
+                f.set(flags, (wrong | (quiet.is_zero())) * IE)
+                f.set(cc, C3 | C2 | C0)
+            with f.else_():
+                f.set(flags, (denormal(m, high) | denormal(n, other)) * DE | de)
+                f.set(ea, ea + ea.is_zero())                   # a pseudo-denormal is worth the normal number
+                f.set(eb, eb + eb.is_zero())
+        with f.if_(((m | n) != 0) & (cc == C3)):
+            with f.if_((high ^ other) & SIGN):
                 f.set(cc, negative.pick(c32(C0), c32(0)))
             with f.else_():
                 with f.if_((ea != eb) | (m != n)):
                     less = (ea < eb) | ((ea == eb) & (m < n))
                     f.set(cc, (less ^ negative).pick(c32(C0), c32(0)))
-        return cc
+        f.need_masked(flags)
+        return cc, flags
 
     def compare(self, f):
-        """ST(0) with ST(a); `b` pops, two at most."""
+        """ST(0) with ST(a); `b` pops, two at most, and QUIETLY."""
         r, other = f.st(0), f.st(f.a)
         f.need(r, other)
-        cc = self._compare(f, f.load(r), f.load(other))
-        f.pop(f.b.low() != 0)
-        f.pop(f.b.low() >> 1)
-        f.finish(cc, clear=_CC)
+        cc, flags = self._compare(f, f.load(r), f.load(other), f.b.low() & QUIETLY)
+        f.pop((f.b.low() & 3) != 0)
+        f.pop((f.b.low() >> 1) & 1)
+        f.finish(cc | flags, clear=CC)
 
     def compare_flags(self, f):
         """The same, with the answer as EFLAGS has it, in X87_VALUE."""
         r, other = f.st(0), f.st(f.a)
         f.need(r, other)
-        cc = self._compare(f, f.load(r), f.load(other))
-        f.answer(((cc >> 14) << ZF | (cc >> 8 & 1) << CF).wide())
-        f.pop(f.b.low())
-        f.finish(clear=0)
+        cc, flags = self._compare(f, f.load(r), f.load(other), f.b.low() & QUIETLY)
+        f.answer(((cc >> 14 & 1) << ZF | (cc >> 10 & 1) << PF | (cc >> 8 & 1) << CF).wide())
+        f.pop(f.b.low() & 1)
+        f.finish(flags, clear=0)
 
-    def _compare_with(self, f, number):
+    def _compare_with(self, f, m, high, de=0):
         """ST(0) with a number of another format in `a`; a pop if `b`."""
         r = f.st(0)
         f.need(r)
-        cc = self._compare(f, f.load(r), number)
+        cc, flags = self._compare(f, f.load(r), (m, high), c32(0), de)
         f.pop(f.b.low())
-        f.finish(cc, clear=_CC)
+        f.finish(cc | flags, clear=CC)
 
-    def compare32(self, f): self._compare_with(f, self._widen(f, 23, 127, 32))
-    def compare64(self, f): self._compare_with(f, self._widen(f, 52, 1023, 64))
-    def compare_integer(self, f): self._compare_with(f, self._integer(f))
+    def compare32(self, f): self._compare_with(f, *self._widen(f, 32))
+    def compare64(self, f): self._compare_with(f, *self._widen(f, 64))
+    def compare_integer(self, f): self._compare_with(f, *self._integer(f))
+
+    @staticmethod
+    def _class(f, m, high) -> X:
+        e = exponent(high)
+        normal = (e == MOST).pick((m == ONE).pick(c32(C2 | C0), c32(C0)), c32(C2))
+        below = m.is_zero().pick(c32(C3), c32(C3 | C2))
+        return e.is_zero().pick(below, (m >= ONE).pick(normal, c32(0)))
 
     def examine(self, f):
         r = f.st(0)
         m, high = f.load(r)
-        e = _exponent(high)
-        normal = (e == _MOST).pick((m == _ONE).pick(c32(C2 | C0), c32(C0)), c32(C2))
-        below = m.is_zero().pick(c32(C3), c32(C3 | C2))
-        cc = e.is_zero().pick(below, (m >= _ONE).pick(normal, c32(0)))
-        f.finish(f.in_use(r).pick(cc, c32(C3 | C0)) | ((high >> 15) * C1), clear=_CC)
+        f.finish(f.in_use(r).pick(self._class(f, m, high), c32(C3 | C0)) | ((high >> 15) * C1), clear=CC)
+
+    # ---- control
+
+    def tags(self, f):
+        """The full tag word. No exception is pending."""
+        word = f.local(value=0)
+        for r in range(8):
+            m, high = f.load(c32(r))
+            e = exponent(high)
+            tag = ((e - 1) < MOST - 1) & (m >= ONE)
+            tag = tag.pick(c32(0), ((m == 0) & (e == 0)).pick(c32(1), c32(2)))
+            f.set(word, word | f.in_use(c32(r)).pick(tag, c32(3)) << 2 * r)
+        f.answer(word.wide())
+        f.ret(0)
+
+    def set_tags(self, f):
+        """From the full tag word in `a`."""
+        f.set(f.ftw, 0)
+        for r in range(8):
+            f.set(f.ftw, f.ftw | (((f.a.low() >> 2 * r) & 3) != 3) << r)
+        f.finish(clear=0)

@@ -253,7 +253,7 @@ for _cc, _name in enumerate(("b", "nb", "e", "ne", "be", "nbe", None, None, "u",
 
 
 # The constants are kept with more bits than a register has, and rounded (SDM volume 1, 8.3.8): floor and the next bits.
-_CONSTANTS = {
+CONSTANTS = {
     "fldz":   (0, 0, 0),
     "fld1":   (f.ONE, 0, 0),
     "fldl2t": (0x4000 << 64 | 0xD49A784BCD1B8AFE, 0, 1),     # the second: nearest is above; the third: inexact
@@ -264,18 +264,13 @@ _CONSTANTS = {
 }
 
 
-def nearest_constant(name: str) -> int:
-    x, nearest_above, _ = _CONSTANTS[name]
-    return x + nearest_above
-
-
 def _constant(x, nearest_above, inexact):
     def run(m):
         _push(m.state, x + (nearest_above, 0, inexact, 0)[m.state.fcw >> 10 & 3])
     return run
 
 
-for _name, _values in _CONSTANTS.items():
+for _name, _values in CONSTANTS.items():
     instruction(_name)(_constant(*_values))
 
 

@@ -1,4 +1,4 @@
-"""The common cases of x87 instructions, for generated code: the oracle keeps to `x87`, and so judges these.
+"""The x87 instructions for generated code: the oracle keeps to `x87`, and so judges these.
 
 Knows the instructions' operands. What is done is said by functions that all instructions share, of which only the names
 stand here (FUNCTIONS): `m.shared` calls one, and leaves the instruction to the oracle where that says so.
@@ -6,12 +6,14 @@ stand here (FUNCTIONS): `m.shared` calls one, and leaves the instruction to the 
 from . import float80 as f
 from . import x87                                        # noqa: F401  its meanings come first
 from .meaning import meaning
+from .x87_state import EXCEPTIONS, set_control
 
 FUNCTIONS = ("push push32 push64 push_integer push_constant push_copy narrow32 narrow64 give round_integer frndint copy exchange "
              "move sign free rotate arithmetic arithmetic32 arithmetic64 arithmetic_integer fprem compare compare_flags "
-             "compare32 compare64 compare_integer examine").split()
+             "compare32 compare64 compare_integer examine fsqrt fprem1 fscale fxtract tags set_tags").split()
 ADD, MUL, SUB, SUBR, DIV, DIVR = range(6)
 POP = 8
+QUIETLY = 4                                              # of comparisons: a quiet NaN is no exception
 
 _LOWER, _UPPER = (0, 64), (8, 16)                        # offset and bits of the parts of a number of ten bytes
 
@@ -35,13 +37,14 @@ def fld(m):
 def fild(m): _do(m, "push_integer", m.dst.sext(64))
 
 
-def _constant(x):
-    def run(m): _do(m, "push_constant", m.int(x & f.SIGNIFICAND, 64), m.int(x >> 64, 64))
+def _constant(x, nearest_above, inexact):
+    high = x >> 64 | nearest_above << 16 | inexact << 17
+    def run(m): _do(m, "push_constant", m.int(x & f.SIGNIFICAND, 64), m.int(high, 64))
     return run
 
 
-for _name in ("fldz", "fld1", "fldl2t", "fldl2e", "fldpi", "fldlg2", "fldln2"):
-    meaning(_name)(_constant(x87.nearest_constant(_name)))
+for _name, _values in x87.CONSTANTS.items():
+    meaning(_name)(_constant(*_values))
 
 
 def _fst(pop):
@@ -72,10 +75,6 @@ def _fist(how):
 meaning("fist")(_fist(0))
 meaning("fistp")(_fist(1))
 meaning("fisttp")(_fist(3))
-
-
-@meaning()
-def frndint(m): _do(m, "frndint")
 
 
 @meaning()
@@ -135,8 +134,11 @@ for _name, _operation in (("add", ADD), ("mul", MUL), ("sub", SUB), ("subr", SUB
     meaning("fi" + _name)(_of_integer(_operation))
 
 
-@meaning()
-def fprem(m): _do(m, "fprem")
+def _alone(name): meaning(name)(lambda m: _do(m, name))
+
+
+for _name in ("frndint", "fsqrt", "fprem", "fprem1", "fscale", "fxtract"):
+    _alone(_name)
 
 
 def _compare(pop):
@@ -161,10 +163,12 @@ def _compare_flags(pop):
 
 
 for _pop in range(3):
-    meaning("fcom" + "p" * _pop, "fucom" + "p" * _pop)(_compare(_pop))
+    meaning("fcom" + "p" * _pop)(_compare(_pop))
+    meaning("fucom" + "p" * _pop)(_compare(_pop | QUIETLY))
 for _pop in range(2):
     meaning("ficom" + "p" * _pop)(_compare_integer(_pop))
-    meaning("fcomi" + "p" * _pop, "fucomi" + "p" * _pop)(_compare_flags(_pop))
+    meaning("fcomi" + "p" * _pop)(_compare_flags(_pop))
+    meaning("fucomi" + "p" * _pop)(_compare_flags(_pop | QUIETLY))
 
 
 @meaning()
@@ -173,3 +177,25 @@ def ftst(m): _do(m, "compare_integer", 0)
 
 @meaning()
 def fxam(m): _do(m, "examine")
+
+
+@meaning()
+def fnstenv(m):
+    size = m.bits[0] // 7
+    m.shared("tags")
+    control = [m.cell(name).low(16).zext(32) | 0xFFFF0000 for name in ("fcw", "fsw", "x87_value")]
+    opcode = m.cell("fop").zext(32) << 16
+    for k, word in enumerate((*control, m.cell("fip"), opcode, m.cell("fdp"), m.int(0xFFFF0000, 32))):
+        m.set_part(0, k * size // 8, word.low(size))
+    m.set_cell("fcw", m.cell("fcw") | EXCEPTIONS)
+
+
+@meaning()
+def fldenv(m):
+    size = m.bits[0] // 7
+    fcw, fsw, tags, fip, opcode, fdp = (m.part(0, k * size // 8, size) for k in range(6))
+    m.shared("set_tags", tags.zext(64))
+    set_control(m, fcw.low(16), fsw.low(16))
+    m.set_cell("fip", fip.zext(64))
+    m.set_cell("fdp", fdp.zext(64))
+    m.set_cell("fop", (opcode.zext(32) >> 16).low(16) & 0x7FF)
