@@ -209,7 +209,7 @@ def test_templates_change_no_byte(pool):
             modules = []
             for templates in (True, False):
                 made.options = replace(options, templates=templates)
-                modules.append(made.module(made._graphs(guest.space, entries), guest.space.read)[0])
+                modules.append(made.module(made._graphs(guest.space, entries)[0], guest.space.read)[0])
             assert modules[0] == modules[1], f"program {seed}"
             compared += len(modules[0])
     assert compared > 100_000

@@ -9,14 +9,16 @@ from collections import deque
 from dataclasses import replace
 from collections.abc import Mapping
 
+from ..x86.flags import ADD, SUB
+from ..x86.meaning import ARITHMETIC
 from . import layout as at
 from .decoder import Tables
 from .effects import Effects, effects
 from .handler import UNLINKED, Shape
 
-# A record in pieces, see handler.R_*: handler, rip, what says which registers, what is linked, displacement and immediate.
-PIECES = struct.Struct("<4sI12sI16s")
-MIDDLE, TAIL, LINKED_TAIL = struct.Struct("<HHHHBBBB"), struct.Struct("<qq"), struct.Struct("<I4xq")
+# A record in pieces, see handler.R_*: handler, rip, what says which registers, what is linked, displacement, immediate.
+PIECES = struct.Struct("<4sI12sIq8s")
+MIDDLE = struct.Struct("<HHHHBBBB")
 MOST_OPS = 600                                # instructions in a region
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
@@ -26,7 +28,7 @@ RELOADING = frozenset({"call", "call_indirect", "syscall", "out"})     # ends af
 
 class Form:
     """What all instructions of a shape have in common."""
-    __slots__ = ("shape", "effects", "kinds", "end", "linked", "memory", "shift")
+    __slots__ = ("shape", "effects", "kinds", "end", "linked", "address", "shift")
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -36,7 +38,7 @@ class Form:
         if self.end in ("jump", "call") and shape.kinds != ("j",):
             self.end += "_indirect"
         self.linked = shape.kinds == ("j",)                 # records remember where they lead, and say the target
-        self.memory = "m" in self.kinds
+        self.address = "m" in self.kinds                    # has one, to be accessed or not
         e = self.effects
         self.shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
 
@@ -49,33 +51,41 @@ def _mask(where: int) -> int:
 
 
 class Instruction:
-    """What a decoded instruction is, wherever it stands: all in its record but addresses of code. One object for equal ones.
+    """What a decoded instruction is, wherever it stands: all in its record but its displacement and addresses of code. One
+    object for equal ones.
 
     operands, base, index   state offsets
     reads, writes           masks of registers, as in `effects`
-    flags                   whether it has to do with the arithmetic flags
-    accesses                (key, register, offset, access, bytes) of each memory access off one general register whose value and
-                            offset are known: ("m", k) for operand k, ("i", n) for the n-th that the meaning makes itself
+    short                   general registers of which it may matter whether they are known to hold 32 bits
+    flags                   whether it has to do with the arithmetic flags; compares: it sets them all from two operands
+    absolute                whether its memory operand is at the displacement alone
+    accesses                (key, register, offset, times the displacement more, access, bytes) of each memory access off one
+                            general register: ("m", k) for operand k, ("i", n) for the n-th that the meaning makes itself
     changes                 (register, whether it is a constant more than before, that constant) of general registers written
     """
-    __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "disp", "imm",
-                 "reads", "writes", "general", "flags", "flags_written", "accesses", "changes", "_places")
+    __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "imm",
+                 "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places")
 
-    def __init__(self, form: Form, fields: tuple, disp: int, imm: int):
+    def __init__(self, form: Form, fields: tuple, imm: int):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
-        self.form, self.shape, self.effects, self.operands, self.disp, self.imm = form, form.shape, form.effects, (d, s), disp, imm
+        self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s), imm
         e = form.effects
         reads, writes = e.reads, e.writes
         for k in e.operand_reads | e.operand_partial:
             reads |= _mask(self.operands[k])
         for k in e.operand_writes:
             writes |= _mask(self.operands[k])
-        if form.memory:
+        if form.address:
             reads |= _mask(self.base) | _mask(self.index)
-        self.reads, self.writes, self.general = reads, writes, (reads | writes) & 0xFFFF
+        self.reads, self.writes = reads, writes
+        self.short = e.short | e.partial
+        for k in e.operand_short | e.operand_partial:
+            self.short |= _mask(self.operands[k]) & 0xFFFF
         self.flags = bool(e.flags_touched | e.flags_read)
         # a shift by a constant writes the flags unless that is zero
         self.flags_written = e.flags_touched if imm & form.shift else e.flags_written
+        self.compares = self.flags_written == ARITHMETIC and not e.flags_read and e.flags_kind is not None and e.flags_kind[0] in (SUB, ADD)
+        self.absolute = form.address and self.base >= at.ZERO and self.index >= at.ZERO
         self.accesses = () if e.repeats else tuple(self._accesses())
         moves = self._moves()
         self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
@@ -92,24 +102,23 @@ class Instruction:
 
     def _find_places(self):
         known = set()
-        for key, where, offset, access, size in self.accesses:
+        for key, where, offset, times, access, size in self.accesses:
             known.add(key)
-            yield key, (where, None, 0), offset, access, size
+            yield key, (where, None, 0), offset, times, access, size
         for k, (access, bits) in self.effects.memory.items():
             if ("m", k) not in known and not self.a32 and self.segment == at.ZERO // 8:
                 base = self.base >> 3 if self.base < at.ZERO else None
                 index = self.index >> 3 if self.index < at.ZERO and self.shape.kinds[k] != "m" else None
-                if base is not None or index is not None or 0 <= self.disp < 1 << 32:
-                    yield ("m", k), (base, index, self.scale if index is not None else 0), self.disp, access, bits // 8
+                yield ("m", k), (base, index, self.scale if index is not None else 0), 0, 1, access, bits // 8
 
     def _accesses(self):
         for k, (access, bits) in self.effects.memory.items():
             if self.shape.kinds[k] == "m" and self.base < at.ZERO:
-                yield ("m", k), self.base >> 3, self.disp, access, bits // 8
+                yield ("m", k), self.base >> 3, 0, 1, access, bits // 8
         for n, (address, access, bits) in enumerate(self.effects.implicit):
             where, offset = self._actual(address) if address else (None, 0)
             if where is not None:
-                yield ("i", n), where, offset, access, bits // 8
+                yield ("i", n), where, offset, 0, access, bits // 8
 
     def _actual(self, value):
         """A value of `effects` with register operands replaced by the registers they are here."""
@@ -138,10 +147,10 @@ class Instruction:
 
 class Op:
     """An instruction at its place, and what `liveness` finds out there."""
-    __slots__ = ("rip", "insn", "flags_live", "checks", "saved")
+    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "saved")
 
-    def __init__(self, rip: int, insn: Instruction):
-        self.rip, self.insn = rip, insn
+    def __init__(self, rip: int, insn: Instruction, disp: int):
+        self.rip, self.insn, self.disp = rip, insn, disp
         self.flags_live = -1
         self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before), or the range to check here
         self.saved = 0                                      # registers to store should the instruction fault
@@ -208,8 +217,8 @@ class Decoder:
     def block(self, start: int, records: bytes) -> Block | None:
         """The block whose records (those after the one that counts) begin here; None where they are not valid."""
         ops, known = [], self._instructions
-        for head, rip, middle, target, tail in PIECES.iter_unpack(records):
-            insn = known.get(head + middle + tail)
+        for head, rip, middle, target, disp, imm in PIECES.iter_unpack(records):
+            insn = known.get(head + middle + imm)
             if insn is None:
                 handler = int.from_bytes(head, "little")
                 if handler < Tables.RESERVED:
@@ -221,16 +230,16 @@ class Decoder:
                 form = self._form_of.get(handler) or self._form(handler)
                 if form.effects.strange:
                     return Block(start, ops, "retry", target=rip)
-                key = head + middle if form.linked else head + middle + tail
+                key = head + middle if form.linked else head + middle + imm
                 insn = known.get(key)
                 if insn is None:
                     if len(known) > MOST_INSTRUCTIONS:
                         known.clear()
-                    insn = known[key] = Instruction(form, MIDDLE.unpack(middle), *((0, 0) if form.linked else TAIL.unpack(tail)))
-            ops.append(Op(rip, insn))
+                    insn = known[key] = Instruction(form, MIDDLE.unpack(middle), 0 if form.linked else int.from_bytes(imm, "little", signed=True))
+            ops.append(Op(rip, insn, disp))
             if insn.form.end:
-                following, imm = LINKED_TAIL.unpack(tail)
-                return Block(start, ops, insn.form.end, imm, rip + insn.length, (target != UNLINKED, following != UNLINKED))
+                return Block(start, ops, insn.form.end, int.from_bytes(imm, "little", signed=True), rip + insn.length,
+                             (target != UNLINKED, disp & 0xFFFFFFFF != UNLINKED))
         return None
 
 

@@ -28,6 +28,9 @@ class Effects:
     operand_reads: set = field(default_factory=set)      # of register operands, by position
     operand_writes: set = field(default_factory=set)
     operand_partial: set = field(default_factory=set)    # written in part, or only under a condition: the rest must be there
+    operand_short: set = field(default_factory=set)      # read with 32 bits
+    partial: int = 0                    # likewise of fixed registers
+    short: int = 0
     memory: dict = field(default_factory=dict)           # memory operand -> (access, bits)
     implicit: list = field(default_factory=list)         # (value of the address, access, bits), in the order they are made
     moves: dict = field(default_factory=dict)            # where -> (where, offset): set to a register plus a constant
@@ -80,10 +83,13 @@ class _Observer(Machine):
         if kind == "m":
             self._memory(k, at.READ, bits)
         elif fixed is not None:
+            if kind == "r":
+                return self.reg(fixed, bits).raw
             self.e.reads |= 1 << fixed + (16 if kind == "x" else 0)
-            return (fixed, 0) if kind == "r" and bits == 64 else None
         elif kind in "rx":
             self.e.operand_reads.add(k)
+            if kind == "r" and bits == 32:
+                self.e.operand_short.add(k)
             return (-1 - k, 0) if kind == "r" and bits == 64 else None
         return None
 
@@ -111,12 +117,15 @@ class _Observer(Machine):
 
     def reg(self, number, bits):
         self.e.reads |= 1 << number
+        if bits == 32:
+            self.e.short |= 1 << number
         return Int(self, (number, 0) if bits == 64 else None, bits)
 
     def set_reg(self, number, value):
         self.e.writes |= 1 << number
         if value.bits < 32 or self.inside:
             self.e.reads |= 1 << number
+            self.e.partial |= 1 << number
         elif value.bits == 64 and isinstance(value.raw, tuple):
             self.e.moves[number] = value.raw
         self.e.conditional |= self.inside > 0

@@ -132,8 +132,11 @@ class _Loop:
             moved = [0] * 16 if k == self.head else _meet([out[p] for p in predecessors[k]])
             for op in self.blocks[k].ops:
                 insn = op.insn
-                for key, place, offset, access, length in insn.places():
+                for key, place, offset, times, access, length in insn.places():
                     base, index, scale = place
+                    offset += times * op.disp
+                    if base is index is None and not 0 <= offset < 1 << 32:
+                        continue
                     far = 0 if base is None else moved[base]
                     further = 0 if index is None else moved[index]
                     if far is not None and further is not None:

@@ -174,10 +174,10 @@ def _checks(block: Block):
     fresh = 1
     for op in block.ops:
         insn = op.insn
-        for key, where, offset, access, size in insn.accesses:
+        for key, where, offset, times, access, size in insn.accesses:
             if key in op.checks:                            # of a loop's head
                 continue
-            low = moved[where] + offset
+            low = moved[where] + offset + times * op.disp
             high = low + size
             it = newest.get(where)
             if it is None or it.version != version[where] or max(it.high, high) - min(it.low, low) > REACH:

@@ -115,14 +115,19 @@ def _loads(mask: int) -> bytes:
                     + w.put(LOCAL[n]) for n in range(32) if mask >> n & 1)
 
 
-# Stands in a template for an exit, followed by how many ifs of the instruction it is in. Random: no guest can know it.
-_EXIT = secrets.token_bytes(16)
+# What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
+# followed by how many ifs of the instruction the exit is in, or the number of what it is. Random: no guest can know it.
+_HOLE = secrets.token_bytes(16)
+_DISP, _LOW, _HIGH, _AFTER = range(100, 104)
+
+
+def _hole(which: int) -> bytes: return _HOLE + bytes([which])
 
 
 class Template:
     """What was emitted for an instruction, to be emitted again where all is equal that `Region._instruction` looks at.
 
-    first, rest     the code: pieces with exits between them, how deep each exit is with the piece after it
+    first, rest     the code: pieces with holes between them, what is in each hole with the piece after it
     kind            the flags after it (None: as they were); ends: what the meaning has left for the block's end
     narrow          registers known to hold 32 bits afterwards, of those it has to do with
     vectors         whether it needs locals of that sort
@@ -130,7 +135,7 @@ class Template:
     __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors")
 
     def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool):
-        self.first, *rest = code.split(_EXIT)
+        self.first, *rest = code.split(_HOLE)
         self.rest = tuple((piece[0], piece[1:]) for piece in rest)
         self.kind, self.narrow, self.ends, self.vectors = kind, narrow, ends, vectors
 
@@ -277,7 +282,7 @@ class Region(Emitter):
     def _exit(self, mask: int | None = None) -> bytes:
         """A branch to where the registers are stored and RETRY (or FUEL) is answered for the current instruction."""
         if self.recording:
-            return _EXIT + bytes([self.depth - self.outside])
+            return _hole(self.depth - self.outside)
         label = self.masks.setdefault(self.op.saved if mask is None else mask, len(self.masks))
         rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
         return rip + w.put(self.exit_rip) + w.br(self.depth + 1 + label)
@@ -552,8 +557,10 @@ class Region(Emitter):
         known = self.templates.get(insn)
         if known is None:
             known = self.templates[insn] = {}
-        key = self.narrow & insn.general, tuple(op.checks.items()) if op.checks else None
-        if insn.flags:
+        key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks) if op.checks else None
+        if insn.compares:
+            key = *key, op.flags_live != 0
+        elif insn.flags:
             key = *key, self.kind, op.flags_live
         template = known.get(key)
         if template is None:
@@ -563,24 +570,37 @@ class Region(Emitter):
         out = self.out
         out.append(template.first)
         if template.rest:
-            label = self.masks.setdefault(op.saved, len(self.masks)) + self.depth + 1
-            leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
-            for depth, piece in template.rest:
-                out.append(leave + w.uleb(label + depth) + piece)
+            leave = None
+            for hole, piece in template.rest:
+                if hole < _DISP:
+                    if leave is None:
+                        leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
+                        label = self.masks.setdefault(op.saved, len(self.masks)) + self.depth + 1
+                    out.append(leave + w.uleb(label + hole) + piece)
+                elif hole == _DISP:
+                    out.append(w.i64(op.disp) + piece)
+                elif hole == _AFTER:
+                    out.append(w.i64(op.after) + piece)
+                else:
+                    cover = next(filter(None, op.checks.values()))
+                    out.append(w.i64(cover[1] if hole == _LOW else cover[2] - 1) + piece)
         if template.kind is not None:
             self.kind = template.kind
-        self.narrow = self.narrow & ~insn.general | template.narrow
+        self.narrow = self.narrow & ~insn.writes | template.narrow
         self.ends = template.ends
         self.vectors |= template.vectors
 
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
-        before, vectors = (self.kind, self.narrow), self.vectors
+        before = self.kind, self.narrow, self.vectors
         self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
+        if op.insn.compares:
+            self.kind = None                               # it has nothing to do with those before
         code = self.nested(lambda: self._emit(op))
-        template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.general, self.ends, self.vectors)
-        self.recording, self.vectors = False, vectors
-        self.kind, self.narrow = before
+        self.ordinary &= self.ends is None or _HOLE not in self.ends
+        template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors)
+        self.recording = False
+        self.kind, self.narrow, self.vectors = before
         return template
 
     def _emit(self, op: Op):
@@ -700,6 +720,17 @@ class Region(Emitter):
         else:
             self.out.append(_ZERO32 + value.raw + w.access("v128.store", self._where(k)))
 
+    def _number(self, n: int, hole: int) -> bytes: return _hole(hole) if self.recording else w.i64(n)
+
+    def _bound(self, n: int, hole: int) -> bytes:
+        """Of a range. A template has room for one; what a loop's head checks is in none."""
+        if not self.recording:
+            return w.i64(n)
+        if sum(cover is not None for cover in self.op.checks.values()) == 1:
+            return self._number(n, hole)
+        self.ordinary = False
+        return w.i64(n)
+
     # ---- memory
     def _effective_address(self, k, segment):
         op = self.insn
@@ -713,9 +744,9 @@ class Region(Emitter):
                     index += w.i64(op.scale) + w.OP["i64.shl"]
                 raw = raw + index + w.OP["i64.add"] if raw else index
         if not raw:
-            raw = self.const("i64", op.disp)
-        elif op.disp:
-            raw += w.i64(op.disp) + w.OP["i64.add"]
+            raw = self.const("i64", self.op.disp)
+        elif self.op.disp:
+            raw += self._number(self.op.disp, _DISP) + w.OP["i64.add"]
         if op.shape.kinds[k] != "m":
             if op.a32:
                 raw = self.wrap(raw, 32)
@@ -771,8 +802,8 @@ class Region(Emitter):
 
     def _check_range(self, base, low, high, access, mask=None):
         """All bytes from base + low up to base + high, which is less than two pages; the addresses of the first and the last."""
-        first = self.let("i64", base + w.i64(low) + w.OP["i64.add"] if low else base)
-        last = self.let("i64", base + w.i64(high - 1) + w.OP["i64.add"])
+        first = self.let("i64", base + self._bound(low, _LOW) + w.OP["i64.add"] if low else base)
+        last = self.let("i64", base + self._bound(high - 1, _HIGH) + w.OP["i64.add"])
         page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
         denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
         denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
@@ -840,10 +871,7 @@ class Region(Emitter):
 
     # ---- control
     def leave_pointer(self): pass                       # after what may come from a template
-
-    def next_ip(self):
-        self.ordinary = False
-        return self.int(self.op.after, 64)
+    def next_ip(self): return Int(self, Const(self._number(self.op.after, _AFTER), self.op.after), 64)
 
     def goto(self, address): self.ends = address.raw
     def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
@@ -975,6 +1003,11 @@ class Region(Emitter):
 
     def flags_rest(self): return Int(self, self.let("i64", _ZERO32 + w.access("i64.load32_u", at.EFLAGS_REST)), 32)
     def set_flags_rest(self, value): self.out.append(_ZERO32 + value.raw + w.access("i64.store32", at.EFLAGS_REST))
+
+
+def _sort(checks: dict) -> tuple:
+    """What the code of checks depends on, but for the numbers in it."""
+    return tuple((key, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
 
 
 @dataclass(frozen=True)

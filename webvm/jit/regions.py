@@ -81,7 +81,10 @@ class _Code:
         self.busy: set[int] = set()                     # entries of regions that are being compiled
         self.entries: set[int] = set()                  # where regions were installed
         self.jumping: set[int] = set()                  # those alone in a region with indirect jumps, though there are others near
-        self.not_jumped_to: set[int] = set()            # where calls lead, and where they return to
+        self.called: set[int] = set()                   # where calls lead
+        self.not_jumped_to: set[int] = set()            # there, and where they return to
+        self.inside: set[int] = set()                   # blocks in the middle of regions
+        self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
         self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EXACT
 
@@ -152,9 +155,10 @@ class Translator:
         hot = sorted((rip for rip, reports in watched.items() if reports), key=watched.get)
         while hot and now - start < SLICE:
             batch = [hot.pop() for _ in range(min(BATCH, len(hot)))]
-            self._translate(space, batch)
+            put_off = self._translate(space, sorted(batch, key=lambda rip: (rip not in code.called, watched[rip])), patient=True)
             for rip in batch:
                 watched.pop(rip, None)
+            watched.update(dict.fromkeys(put_off, 0))
             now = perf_counter()
         self._pause_until = now + SHARE * (now - start)
 
@@ -194,7 +198,11 @@ class Translator:
             return None
         block = self.decoder.block(start, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD))
         if block is not None and block.end in ("call", "call_indirect"):
-            self._code[space].not_jumped_to.update((block.target, block.next) if block.end == "call" else (block.next,))
+            code = self._code[space]
+            code.not_jumped_to.add(block.next)
+            if block.end == "call":
+                code.not_jumped_to.add(block.target)
+                code.called.add(block.target)
         return block
 
     # ---- regions that exist
@@ -305,11 +313,13 @@ class Translator:
 
     # ---- new ones
 
-    def _translate(self, space, entries) -> None:
+    def _translate(self, space, entries, patient=False) -> list[int]:
+        """Makes regions at those entries; at which not, if it is patient: what lies in the middle of a region may be reached by
+        that from now on. If not, it will be reported again. So an outer loop, or the function around it, comes before a loop."""
         start = perf_counter()
-        graphs = self._graphs(space, entries)
+        graphs, put_off = self._graphs(space, entries, patient)
         if not graphs:
-            return
+            return put_off
         self._watch_floats(space, self._code[space])
         exact = self._code[space].unfit == LOOSE
         wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), exact)
@@ -323,6 +333,7 @@ class Translator:
         if self.cache:
             self.cache.add(regions, wasm)
         self._install_compiled()
+        return put_off
 
     def _install_compiled(self) -> None:
         waiting = []
@@ -339,12 +350,16 @@ class Translator:
                         self._install(space, batch, rip)
         self._compiling = waiting
 
-    def _graphs(self, space, entries) -> list[Graph]:
-        code, at_entry = self._code[space], {}          # the latest graph of each entry
+    def _graphs(self, space, entries, patient=False) -> tuple[list[Graph], list[int]]:
+        code, at_entry, put_off = self._code[space], {}, []         # the latest graph of each entry
 
         def fetch(start): return self._block(space, start)
         for rip in entries:
             if rip in at_entry:
+                continue
+            if patient and rip in code.inside and rip not in code.called and rip not in code.put_off:
+                code.put_off.add(rip)
+                put_off.append(rip)
                 continue
             graph = Graph([rip], fetch, structured=self.options.structured)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
@@ -352,8 +367,9 @@ class Translator:
             if self.options.switches and any(map(_has_choice, graph.blocks.values())):
                 graph = self._shared(code, rip, fetch) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
+            code.inside.update(graph.order)
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
-        return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)]
+        return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)], put_off
 
     def _shared(self, code, rip, fetch) -> Graph | None:
         """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
