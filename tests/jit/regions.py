@@ -14,6 +14,7 @@ from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import layout as at
 from webvm.jit import regions
+from webvm.jit.handler import STOPS
 from webvm.jit.region import Options
 from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg
@@ -25,8 +26,7 @@ STACK, STACK_SIZE = 0x700000, 0x3000
 TOP = STACK + 0x2000                        # where RSP begins; above it lie return addresses that lead out
 READ, RX, RW, RWX = 1 | 32, 5 | 32, 3 | 32, 7 | 32
 RAX, RCX, RDX, RBX, RSP, RSI, RDI, R15 = 0, 1, 2, 3, 4, 6, 7, 15
-ENDS = {at.FUEL: "fuel", at.ILLEGAL: "UD", at.DIVIDE: "DE", at.BREAKPOINT: "BP", at.PROTECTION: "GP", at.FLOATING: "MF",
-        at.SIMD: "XM"}
+ENDS = {at.FUEL: "fuel"} | {stop: vector for vector, stop in STOPS.items()}
 
 
 # ---------------------------------------------------------------------------------------------- machines

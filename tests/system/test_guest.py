@@ -29,7 +29,7 @@ def build(tmp_path_factory):
 
 
 @pytest.mark.parametrize("static", [True, False], ids=["static", "dynamic"])
-@pytest.mark.parametrize("source", ["faults.c", "language.cc", "sharing.c"])
+@pytest.mark.parametrize("source", ["faults.c", "exceptions.c", "language.cc", "sharing.c"])
 def test_prints_what_it_prints_on_this_host(guest, build, source, static):
     program = build(source, static)
     there = subprocess.run([program], capture_output=True, timeout=30)

@@ -101,6 +101,10 @@ class Image(Protocol):
         """Execute the instruction at rip over the space's state. 0: go on at rip; else a stop code."""
         ...
 
+    def by_stack(self, space, address: int) -> bool:
+        """Whether the instruction at rip uses the stack segment to access memory at the address."""
+        ...
+
 
 class Engine(Protocol):
     """Where address spaces come from: `native.NativeEngine` or `browser.BrowserEngine`."""

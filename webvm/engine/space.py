@@ -395,6 +395,10 @@ class Space(ABC):
         u32[i] = value & 0xFFFFFFFF
         u32[i + 1] = value >> 32 & 0xFFFFFFFF
 
+    def by_stack(self, address: int) -> bool:
+        """Whether the instruction at rip, which faulted at the address, used the stack segment there."""
+        return self.engine.image.by_stack(self, address)
+
     @property
     def rflags(self) -> int:
         return self._call("eflags") & 0xFFFFFFFF

@@ -33,7 +33,8 @@ FUSED = ("cmp", "test")            # are joined with a Jcc that follows
 SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED = range(5)
 FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX, FILE_STACK = range(5)
 IMMEDIATES = {None: 0, "b": 1, "w": 2, "d": 3, "z": 4, "v": 5, "o": 6, "wb": 7}
-IMM_B, IMM_W, IMM_D, IMM_Z, IMM_V, IMM_O, IMM_WB, IMM_BS, IMM_ONE, IMM_JB, IMM_JD = range(1, 12)
+IMM_B, IMM_W, IMM_D, IMM_Z, IMM_V, IMM_O, IMM_WB, IMM_BS, IMM_ONE, IMM_JB, IMM_JD, IMM_IMPLIED = range(1, 13)
+IMPLIED = {"xlat", "maskmovq"}     # have a memory operand that is not among their operands, and no immediate
 
 # ---- prefix classes of a byte
 P_NONE, P_66, P_67, P_F3, P_F2, P_LOCK, P_FS, P_GS, P_IGNORED, P_REX = range(10)
@@ -168,6 +169,8 @@ class Tables:
 
 def _immediate(row) -> int:
     notation = row.notation
+    if row.meaning in IMPLIED:
+        return IMM_IMPLIED
     if "Jb" in notation:
         return IMM_JB
     if "Jz" in notation:

@@ -75,6 +75,8 @@ class _Observer(Machine):
         return int(kind[1:]) if len(kind) > 1 else None
 
     def _memory(self, k, access, bits):
+        if self.bits[k] == 128 and self.shape.aligned:           # the processor accesses all of it
+            bits = 128
         old = self.e.memory.get(k, (0, 0))
         self.e.memory[k] = old[0] | access, max(old[1], bits)
 
@@ -151,7 +153,7 @@ class _Observer(Machine):
 
     def store_vec(self, address, value): self._implicit(address, at.WRITE, 128)
     def writable(self, address, bits): self._implicit(address, at.WRITE, bits)
-    def address(self, k, segment=True): return Int(self, None, 64)
+    def address(self, k, segment=True, plus=None): return Int(self, None, 64)
 
     # ---- control registers
     def time_stamp(self):
@@ -190,6 +192,7 @@ class _Observer(Machine):
     def leave_pointer(self): self.e.pointer = True
     def next_ip(self): return Int(self, None, 64)
     def goto(self, address): self.e.control = "goto"
+    def target(self, address): self.e.traps = True
     def branch(self, condition=None): self.e.control = "branch"
     def again(self, condition): self.e.repeats = True
 

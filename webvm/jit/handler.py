@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..wasm import encoding as w
 from ..x86 import flags
 from ..x86.meaning import MEANINGS, Bool, Int, Vec
+from ..x86.opcodes import UNALIGNED
 from ..x86.sse_floats import SIGNATURES, result
 from ..x86.x87_state import execute
 from . import layout as at
@@ -38,7 +39,8 @@ COUNTED, UNLINKED = 1, 1       # records are at even addresses, and none is at 0
 
 FALL, JUMP, CALL = 0, 1, 2     # ways out of a branch, for `link`
 
-STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION, "MF": at.FLOATING, "XM": at.SIMD}
+STOPS = {"UD": at.ILLEGAL, "DE": at.DIVIDE, "BP": at.BREAKPOINT, "GP": at.PROTECTION, "MF": at.FLOATING, "XM": at.SIMD,
+         "SS": at.STACK_FAULT, "OF": at.OVERFLOW, "DB": at.DEBUG}
 CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw": (at.FTW, 8), "df": (at.DF, 32), "watched": (at.WATCHED, 32),
          "fop": (at.FOP, 16), "fip": (at.FIP, 64), "fdp": (at.FDP, 64), "x87_value": (at.X87_VALUE, 64), "x87_high": (at.X87_HIGH, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
@@ -63,6 +65,11 @@ class Shape:
     cc: int | None = None
     rep: str | None = None
     then: int | None = None        # condition of the Jcc that follows, executed in the same go
+
+    @property
+    def aligned(self) -> bool:
+        """Whether an operand of 16 bytes in memory has to be aligned."""
+        return self.meaning not in UNALIGNED
 
     def __str__(self):
         operands = " ".join(f"{k}{b}" for k, b in zip(self.kinds, self.bits))
@@ -117,7 +124,7 @@ class Handler(Emitter):
         self.result = self._record(RECORD)
         self.operand_address = {}
         for k, (access, bits) in checks.items():
-            self.operand_address[k] = self._check(self._effective_address(k, True), bits, access)
+            self.operand_address[k] = self._check(self._effective_address(k, True), bits, access, shape.aligned)
 
     def code(self) -> bytes:
         execute(self, MEANINGS[self.shape.meaning])
@@ -145,6 +152,8 @@ class Handler(Emitter):
 
     def _saw(self, k, access, bits):
         old = self.accesses.get(k, (0, 0))
+        if self.bits[k] == 128 and self.shape.aligned:           # the processor accesses all of it
+            bits = 128
         self.accesses[k] = old[0] | access, max(old[1], bits)
 
     def read(self, k, bits):
@@ -207,8 +216,10 @@ class Handler(Emitter):
         # Without a check this is the run that finds out what to check; its code is thrown away.
         return self.operand_address.get(k, w.i32(0))
 
-    def _effective_address(self, k, segment):
+    def _effective_address(self, k, segment, plus=None):
         ea = field("i32.load16_u", R_BASE) + w.access("i64.load")
+        if plus is not None:
+            ea += plus.raw + w.OP["i64.add"]
         if self.shape.kinds[k] == "m":
             return self.let("i64", ea + field("i64.load", R_DISP) + w.OP["i64.add"])
         ea += field("i32.load16_u", R_INDEX) + w.access("i64.load") + field("i64.load8_u", R_SCALE) + w.OP["i64.shl"]
@@ -218,21 +229,26 @@ class Handler(Emitter):
             ea += field("i32.load8_u", R_SEGMENT) + w.i32(3) + w.OP["i32.shl"] + w.access("i64.load") + w.OP["i64.add"]
         return self.let("i64", ea)
 
-    def address(self, k, segment=True): return Int(self, self._effective_address(k, segment), 64)
+    def address(self, k, segment=True, plus=None): return Int(self, self._effective_address(k, segment, plus), 64)
 
-    def _check(self, address: bytes, bits: int, access: int) -> bytes:
+    def _check(self, address: bytes, bits: int, access: int, aligned: bool = False) -> bytes:
         """Makes sure that `access` to bits/8 bytes at the i64 `address` is permitted: exact, byte for byte. The answer
-        is the address as i32."""
+        is the address as i32. aligned: 16 bytes have to be."""
         address = self.let("i64", address)
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
 
         page = low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
         denied = page + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        if bits > 8:                                         # over the page's end: `fault` looks at both pages
+        refuse = b""
+        if bits == 128 and aligned:
+            odd = low + w.i32(15) + w.OP["i32.and"]
+            denied += odd + w.OP["i32.or"]
+            refuse = w.if_(odd, REC + w.i32(at.PROTECTION) + w.call(self.runtime.trap) + w.RETURN)
+        elif bits > 8:                                       # over the page's end: `fault` looks at both pages
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
         ask = address + w.i32(bits // 8) + w.i32(access) + REC + w.call(self.runtime.fault) + w.OP["i32.eqz"]
-        self.out.append(w.if_(denied, w.if_(ask, w.i32(0) + w.RETURN)))
+        self.out.append(w.if_(denied, refuse + w.if_(ask, w.i32(0) + w.RETURN)))
         return low
 
     def load(self, address, bits):
@@ -321,6 +337,7 @@ class Handler(Emitter):
         raw = field("i64.load32_u", R_RIP) + field("i64.load8_u", R_LENGTH) + w.OP["i64.add"]
         return Int(self, self.let("i64", raw), 64)
 
+    def target(self, address): self.trap_if(((address + (1 << 47)) >> 48) != 0, "GP")
     def goto(self, address): self.result = address.raw + w.call(self.runtime.arrive)
 
     def branch(self, condition=None):

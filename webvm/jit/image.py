@@ -234,7 +234,7 @@ class Image:
         except Trap as trap:
             if trap.vector == "UD" and insn.meaning not in MEANINGS and insn.meaning not in PYTHON_MEANINGS:
                 log.error("%s at %#x: %s is not implemented (SIGILL)", space.read(rip, insn.length).hex(" "), rip, insn)
-            if trap.vector == "BP":
+            if trap.vector in Trap.AFTER:
                 space.rip = rip + insn.length & M64
             if trap.vector == "XM":
                 state.store()                                       # the exceptions in MXCSR
@@ -244,6 +244,14 @@ class Image:
             return 0 if space.on_syscall() else at.LEFT
         state.store()
         return 0
+
+    def by_stack(self, space, address: int) -> bool:
+        """Whether the instruction at RIP, which faulted at the address, uses the stack segment there."""
+        if space.rip >= space.limit:
+            return False
+        memory = SpaceMemory(space)
+        insn = self._fetch(memory, space.rip)
+        return Oracle(insn, SpaceState(space), memory, self.features).by_stack(address)
 
     def _fetch(self, memory: SpaceMemory, rip: int) -> Insn:
         """The instruction at RIP. What was decoded before may be executed still: else it had no record to escape from."""

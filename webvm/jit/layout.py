@@ -83,6 +83,7 @@ PRESENT      = 32                # the kernel's own mark
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
 FLOATING = 9                     # an exception of the x87 is pending
 SIMD = 10                        # an SSE exception that is not masked
+STACK_FAULT, OVERFLOW, DEBUG = 11, 12, 13
 RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP
 RESUME = 8                       # or: everything on the stack is to come back, then it goes on at RIP
 

@@ -471,34 +471,24 @@ class Region(Emitter):
 
     def _end_call_indirect(self, block):
         self._spill(block)
-        self._checked_target()
+        self._target()
         self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
 
     def _end_jump_indirect(self, block):
         if SWITCH in self.graph.blocks:
-            self._checked_target(lambda: self._spill(block))
+            self._target()
             self._to_switch()
         else:
             self._spill(block)
-            self._checked_target()
+            self._target()
             self.out.append(self._jump_out())
 
     def _end_ret(self, block):
         self._spill(block)
-        self._checked_target()
+        self._target()
         self.out.append(self._pay() + w.get(self.next) + w.RETURN)
 
-    def _checked_target(self, before=lambda: None):
-        """Puts the low half of the target into `next`; leaves, after `before`, where it is no address that code can have."""
-        self.used = {}
-        target = self.ends if len(self.ends) <= 10 else self.let("i64", self.ends)
-        wrong = target + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
-        wrong += target + w.OP["i32.wrap_i64"] + w.tee(self.next) + w.OP["i32.eqz"] + w.OP["i32.or"]
-
-        def leave():
-            before()
-            self.out.append(self._pay() + self._leave_at(target, w.i32(at.RETRY)))
-        self._if(wrong, leave)
+    def _target(self): self.out.append(self.ends + w.OP["i32.wrap_i64"] + w.put(self.next))
 
     def _end_syscall(self, block):
         self._spill(block)
@@ -616,7 +606,7 @@ class Region(Emitter):
             self.out.append(b"\x03\x40")
             self.depth += 1
         for k, (access, bits) in insn.effects.memory.items():
-            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k))
+            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), bits == 128 and shape.aligned)
         execute(self, MEANINGS[shape.meaning])
         if insn.effects.repeats:
             self._repeat()
@@ -732,7 +722,7 @@ class Region(Emitter):
         return w.i64(n)
 
     # ---- memory
-    def _effective_address(self, k, segment):
+    def _effective_address(self, k, segment, plus=None):
         op = self.insn
         raw = b""
         if op.base < at.ZERO:
@@ -743,6 +733,8 @@ class Region(Emitter):
                 if op.scale:
                     index += w.i64(op.scale) + w.OP["i64.shl"]
                 raw = raw + index + w.OP["i64.add"] if raw else index
+        if plus is not None:
+            raw = raw + plus.raw + w.OP["i64.add"] if raw else plus.raw
         if not raw:
             raw = self.const("i64", self.op.disp)
         elif self.op.disp:
@@ -754,27 +746,35 @@ class Region(Emitter):
                 raw += _ZERO32 + w.access("i64.load", op.segment * 8) + w.OP["i64.add"]
         return raw
 
-    def address(self, k, segment=True):
-        raw = self._effective_address(k, segment)
+    def address(self, k, segment=True, plus=None):
+        raw = self._effective_address(k, segment, plus)
         return Int(self, raw if type(raw) is Const else self.let("i64", raw), 64)
 
-    def _check(self, address: bytes, bits: int, access: int, key) -> bytes:
-        """Leaves for the interpreter unless `access` to bits/8 bytes at the i64 `address` is permitted; the address as i32."""
+    def _check(self, address: bytes, bits: int, access: int, key, sixteenth: bool = False) -> bytes:
+        """Leaves for the interpreter unless `access` to bits/8 bytes at the i64 `address` is permitted; the address as i32.
+        sixteenth: it must be a multiple of 16, too."""
         checks = self.op.checks
         if key in checks:
             cover = checks[key]
             if cover is not None:
                 register, *rest = cover
                 self._check_range(w.get(self.local[register]), *rest)
-            return self.let("i32", address + w.OP["i32.wrap_i64"])
+            low = self.let("i32", address + w.OP["i32.wrap_i64"])
+            if sixteenth:
+                self._exit_if(low + w.i32(15) + w.OP["i32.and"])
+            return low
         if type(address) is Const:
+            if sixteenth and address.value & 15:
+                self._exit_if(w.i32(1))
             return self._check_constant(address.value, bits // 8, access)
         address = self.let("i64", address) if len(address) > 2 else address
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
         permission = low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
         denied = self._without(permission, access)
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        if bits > 8:
+        if sixteenth:
+            denied += low + w.i32(15) + w.OP["i32.and"] + w.OP["i32.or"]
+        elif bits > 8:
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
         if self.options.aligned and 8 < bits <= 64:
             # Below 4 GiB and aligned, as most are, it can't go over a page's end: one test for both, the rest when that fails.
@@ -874,6 +874,12 @@ class Region(Emitter):
     def next_ip(self): return Int(self, Const(self._number(self.op.after, _AFTER), self.op.after), 64)
 
     def goto(self, address): self.ends = address.raw
+
+    def target(self, address):
+        """The interpreter has those that are no address that code can have."""
+        low = address.raw + w.OP["i32.wrap_i64"] + w.OP["i32.eqz"]
+        self._exit_if(address.raw + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + low + w.OP["i32.or"])
+
     def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
     def system_call(self): pass
 

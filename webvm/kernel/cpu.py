@@ -20,6 +20,9 @@ BREAKPOINT = 5          # int3; rip is after it
 PROTECTION = 6          # #GP: hlt, in, out, cli, ...
 FLOATING   = 9          # #MF: an exception of the x87 is pending
 SIMD       = 10         # #XM: an SSE exception that is not masked
+STACK      = 11         # #SS: a stack at an address that is not canonical
+OVERFLOW   = 12         # int 4; rip is after it
+DEBUG      = 13         # int1; rip is after it
 
 # Register numbers of `get` and `set`, in encoding order.
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
@@ -46,6 +49,7 @@ class Space(Protocol):
     def fxsave(self) -> bytes: ...              # 512 bytes
     def reset_floats(self) -> None: ...         # as a new program finds them
     def fxrstor(self, image: bytes) -> None: ...
+    def by_stack(self, address: int) -> bool: ...       # the instruction at rip uses the stack segment at the address
     def context(self) -> bytes: ...             # all registers, opaque
     def load_context(self, context: bytes) -> None: ...
 

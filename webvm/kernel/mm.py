@@ -43,6 +43,17 @@ class GuestFault(Exception):
         self.signo, self.code, self.address = signo, code, address
 
 
+class NotCanonical(GuestFault):
+    """The address can be none: #GP, or #SS by way of the stack segment. The signal carries no address."""
+
+    def __init__(self, address):
+        super().__init__(SIGSEGV, SI_KERNEL, 0)
+        self.accessed = address
+
+
+NEGATIVE = (1 << 17) - 1        # bits 63 to 47 of addresses in the upper half
+
+
 @dataclass(slots=True)
 class Vma:
     """[start, end) mapped with `prot` (R, W, X).  `pages` is what is mapped from page `pgoff` on; None: anonymous private."""
@@ -324,8 +335,8 @@ class AddressSpace:
         """The same as far as it goes without waiting; returns (pages, index) that must be loaded first, or None."""
         vma = self.find(address)
         if vma is None:
-            if address >> 47:           # not canonical (or the kernel's): #GP, which carries no address
-                raise GuestFault(SIGSEGV, SI_KERNEL, 0)
+            if address >> 47 not in (0, NEGATIVE):
+                raise NotCanonical(address)
             raise GuestFault(SIGSEGV, SEGV_MAPERR, address)
         if access & ~vma.prot:
             raise GuestFault(SIGSEGV, SEGV_ACCERR, address)

@@ -14,13 +14,13 @@ from time import perf_counter_ns
 from webvm.fs.wait import Interrupted, Wait
 from webvm.kernel import cpu, life, signals
 from webvm.kernel.cpu import RAX
-from webvm.kernel.mm import GuestFault
+from webvm.kernel.mm import GuestFault, NotCanonical
 from webvm.kernel.syscall import INTERRUPTED, KEEP_REGISTERS, SYSCALLS, Trace, signal_name
 from webvm.kernel.sys_signal import show_siginfo
 from webvm.kernel.task import KillableWait
 from webvm.linux import siginfo, wait
 from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
-from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
+from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
 
 SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn
 CALLS_PER_LOOK = 32             # system calls between two looks at the time
@@ -30,17 +30,23 @@ MASK64 = (1 << 64) - 1
 X87_WORDS = struct.Struct("<HH")                        # control and status word, with which an FXSAVE area begins
 MXCSR = struct.Struct("<I")                             # at 24 in it: exceptions, and from bit 7 on their masks
 
-TRAPS = {                       # stop code -> signal, si_code (None: see FLOATING), number of the trap
+STACK_FAULT, GENERAL_PROTECTION, PAGE_FAULT = 12, 13, 14        # numbers of exceptions
+
+TRAPS = {                       # stop code -> signal, si_code (None: see FLOATING), number of the exception
     cpu.ILLEGAL:    (SIGILL, siginfo.ILL_ILLOPN, 6),
     cpu.DIVIDE:     (SIGFPE, siginfo.FPE_INTDIV, 0),
     cpu.BREAKPOINT: (SIGTRAP, siginfo.SI_KERNEL, 3),
-    cpu.PROTECTION: (SIGSEGV, siginfo.SI_KERNEL, 13),
+    cpu.PROTECTION: (SIGSEGV, siginfo.SI_KERNEL, GENERAL_PROTECTION),
     cpu.FLOATING:   (SIGFPE, None, 16),
     cpu.SIMD:       (SIGFPE, None, 19),
+    cpu.STACK:      (SIGBUS, siginfo.SI_KERNEL, STACK_FAULT),
+    cpu.OVERFLOW:   (SIGSEGV, siginfo.SI_KERNEL, 4),
+    cpu.DEBUG:      (SIGTRAP, siginfo.TRAP_BRKPT, 1),
 }
 FLOATING = (                    # of the exceptions pending, the first of these says si_code
     (0x01, siginfo.FPE_FLTINV), (0x04, siginfo.FPE_FLTDIV), (0x08, siginfo.FPE_FLTOVF), (0x12, siginfo.FPE_FLTUND),
     (0x20, siginfo.FPE_FLTRES))
+PAGE_FAULT_PROTECTION, PAGE_FAULT_WRITE, PAGE_FAULT_USER, PAGE_FAULT_FETCH = 1, 2, 4, 16      # bits of its error code
 
 
 class Scheduler:
@@ -189,6 +195,7 @@ class Scheduler:
 
     def _trap(self, task, stop):
         signo, code, task.trap_number = TRAPS[stop]
+        task.trap_error = 0
         space = task.mem.space
         if stop in (cpu.FLOATING, cpu.SIMD):
             area = space.fxsave()
@@ -266,13 +273,14 @@ class Scheduler:
         try:
             if task.mem.fault_now(address, access) is None:
                 return True
+            task.access = access
             coroutine = task.mem.fault(address, access)
             try:
                 waiting = coroutine.send(None)
             except StopIteration:
                 return True
         except GuestFault as fault:
-            self._segv(task, fault)
+            self._segv(task, fault, access)
             return False
         except MemoryError:
             self.kernel.out_of_memory(task)
@@ -281,11 +289,20 @@ class Scheduler:
         self._park(task, coroutine, waiting, None)
         return False
 
-    def _segv(self, task, fault):
+    def _segv(self, task, fault, access):
         if self.kernel.log_faults:
             self.kernel.log(f"{task.name.decode(errors='replace')}[{task.tid}]: fault at {fault.address:#x} "
                             f"ip {task.mem.space.rip:#x} sp {task.mem.space.get(cpu.RSP):#x}")
-        signals.force(self.kernel, task, fault.signo, siginfo.fault(fault.signo, fault.code, fault.address))
+        signo = fault.signo
+        if isinstance(fault, NotCanonical):
+            by_stack = not access & cpu.X and task.mem.space.by_stack(fault.accessed)
+            signo, task.trap_number, task.trap_error = (SIGBUS, STACK_FAULT, 0) if by_stack else (signo, GENERAL_PROTECTION, 0)
+        else:
+            task.trap_number, task.cr2 = PAGE_FAULT, fault.address
+            present = signo == SIGSEGV and (fault.code == siginfo.SEGV_ACCERR or fault.address >> 63)
+            task.trap_error = (PAGE_FAULT_USER | PAGE_FAULT_PROTECTION * bool(present) | PAGE_FAULT_WRITE * bool(access & cpu.W)
+                               | PAGE_FAULT_FETCH * bool(access & cpu.X))
+        signals.force(self.kernel, task, signo, siginfo.fault(signo, fault.code, fault.address))
 
     # -- waiting ----------------------------------------------------------------------------------------------------------
 
@@ -327,7 +344,7 @@ class Scheduler:
             result = Interrupted
         except GuestFault as fault:
             task.coroutine = task.waiting = None
-            self._segv(task, fault)
+            self._segv(task, fault, task.access)
             return True
         except Exception:               # a bug of ours must not take the machine down
             task.coroutine = task.waiting = None

@@ -176,11 +176,10 @@ async def enter_handler(task, signo, info, action):
     if not flags & SA_RESTORER:
         raise Errno(EINVAL)
     registers = [space.get(r) for r in SIGCONTEXT_REGISTERS]
-    trapno, error, cr2 = _fault_registers(task, signo, info)
     head = FRAME_HEAD.pack(restorer, UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS, 0, task.altstack[0],
                            _signed(altstack_flags(task, space.get(RSP))), task.altstack[2])
-    context = SIGCONTEXT.pack(*registers, space.rip, space.rflags, USER_CS, 0, 0, USER_DS, error, trapno,
-                              saved_mask, cr2, fpstate)
+    context = SIGCONTEXT.pack(*registers, space.rip, space.rflags, USER_CS, 0, 0, USER_DS, task.trap_error,
+                              task.trap_number, saved_mask, task.cr2, fpstate)
     await task.mem.write(frame, head + context + saved_mask.to_bytes(8, "little") + info)
     await task.mem.write(fpstate, space.fxsave())
     space.reset_floats()
@@ -222,20 +221,6 @@ def restart_call(space, number):
     """The interrupted call NUMBER is to be made again when the guest runs on."""
     space.rip -= SYSCALL_SIZE
     space.set(RAX, number)
-
-
-_TRAPS = (SIGFPE, SIGTRAP, SIGILL, SIGSEGV, SIGBUS)
-ERROR_USER = 4                  # page fault error code: in user mode
-
-
-def _fault_registers(task, signo, info):
-    """(trapno, err, cr2) of the sigcontext."""
-    _, code = siginfo.signo_code(info)
-    if signo not in _TRAPS or code <= 0:
-        return 0, 0, 0
-    if signo in (SIGSEGV, SIGBUS) and code != siginfo.SI_KERNEL:
-        return 14, ERROR_USER | (code == siginfo.SEGV_ACCERR), int.from_bytes(info[16:24], "little")
-    return task.trap_number, 0, 0
 
 
 def _signed(value):

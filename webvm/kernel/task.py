@@ -157,7 +157,8 @@ class Task:
         self.sigwait = 0                # signals rt_sigtimedwait looks for
         self.cpu_time = 0
         self.timer_slack = 50000
-        self.trap_number = 0            # of the last exception of the processor
+        self.access = 0                 # that the page fault in progress asks for: cpu.R, W, X
+        self.trap_number = self.trap_error = self.cr2 = 0   # of the last exception, which signal contexts show
 
     @property
     def pid(self):

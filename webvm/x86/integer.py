@@ -169,7 +169,10 @@ def xadd(m):
 def cmpxchg(m):
     old, new, expected = m.dst, m.src, m.reg(RAX, m.size)
     equal = old == expected
-    m.dst = equal.select(new, old)
+    if m.kinds[0] == "r":
+        m.when(equal, lambda: m.write(0, new))          # where not equal, the upper half of 64 bits stays
+    else:
+        m.dst = equal.select(new, old)
     m.when(~equal, lambda: m.set_reg(RAX, old))
     m.flags_sub(expected, old)
 
@@ -283,8 +286,8 @@ def idiv(m):
 
 
 # ---------------------------------------------------------------------------------------------- shifts and rotates
-# A count of zero (after masking) changes no flag. OF is defined for a count of 1 only; the other counts follow what
-# processors do: the same formula.
+# A count of zero (after masking) changes no flag. OF is defined for a count of 1 only; with others it is, as in processors,
+# that of the last step (`undefined` has the list).
 
 
 def _count(m, k=1): return (m.operand(k, 8) & (63 if m.size == 64 else 31)).zext(64)
@@ -304,7 +307,7 @@ def shr(m):
     x, n = m.dst, _count(m)
     r = x >> n
     m.dst = r
-    m.when(~n.is_zero(), lambda: m.flags_result(r, cf=x.bit(n - 1), of=x.msb()))
+    m.when(~n.is_zero(), lambda: m.flags_result(r, cf=x.bit(n - 1), of=(r ^ (r << 1)).msb()))
 
 
 @meaning()
@@ -376,7 +379,7 @@ def shld(m):
         r = ((wide << n) >> top).low(size) if size == 32 else ((wide << n) >> 32).low(16)
         out = (x.zext(64) << n).bit(size)
     m.dst = r
-    m.when(~n.is_zero(), lambda: m.flags_result(r, cf=out, of=(r ^ x).msb()))
+    m.when(~n.is_zero(), lambda: m.flags_result(r, cf=out, of=r.msb() ^ out))
 
 
 @meaning()
@@ -391,7 +394,7 @@ def shrd(m):
         r = (wide >> n).low(size)
     out = (x if size == 64 else wide).bit(n - 1)
     m.dst = r
-    m.when(~n.is_zero(), lambda: m.flags_result(r, cf=out, of=(r ^ x).msb()))
+    m.when(~n.is_zero(), lambda: m.flags_result(r, cf=out, of=(r ^ (r << 1)).msb()))
 
 
 # ---------------------------------------------------------------------------------------------- bits
@@ -402,7 +405,7 @@ def _bit_test(change=None):
     def meaning_of(m):
         if m.kinds == ("m", "r"):
             index = m.src.sext(64)
-            at = m.address(0) + index.sar(3)
+            at = m.address(0, plus=index.sar(3))
             if change:
                 m.writable(at, 8)
             x, n = m.load(at, 8), index & 7
@@ -551,7 +554,7 @@ def std(m): m.set_cell("df", m.int(1, 32))
 
 
 @meaning("nop", "pause", "endbr64", "endbr32", "prefetch", "prefetchw", "prefetchnta", "prefetcht0", "prefetcht1",
-         "prefetcht2", "lfence", "mfence", "sfence", "clflush")
+         "prefetcht2", "lfence", "mfence", "sfence", "cldemote")
 def nop(m): pass
 
 
@@ -560,7 +563,9 @@ def jmp(m):
     if m.kinds == ("j",):
         m.branch()
     else:
-        m.goto(m.dst)
+        target = m.dst
+        m.target(target)
+        m.goto(target)
 
 
 @meaning()
@@ -574,6 +579,7 @@ def call(m):
         m.branch()
     else:
         target = m.dst
+        m.target(target)
         m.push(m.next_ip())
         m.goto(target)
 
@@ -582,6 +588,7 @@ def call(m):
 def ret(m):
     sp = m.reg(RSP, 64)
     target = m.load(sp, 64)
+    m.target(target)
     m.set_reg(RSP, sp + 8 + m.operand(0, 16).zext(64) if m.kinds else sp + 8)
     m.goto(target)
 
@@ -615,12 +622,6 @@ def ud2(m): m.trap("UD")
 
 @meaning()
 def int3(m): m.trap("BP")
-
-
-@meaning("int", "int1")
-def int_(m):
-    """No gate for user mode, 0x80 included: there are no 32-bit system calls here."""
-    m.trap("GP")
 
 
 @meaning()

@@ -349,8 +349,9 @@ class Machine:
     def writable(self, address: Int, bits: int):
         """Faults now if a store there would."""
         raise NotImplementedError
-    def address(self, k: int, segment=True) -> Int:
-        """The effective address of memory operand k (the linear one, with the segment's base, unless told not to)."""
+    def address(self, k: int, segment=True, plus: Int | None = None) -> Int:
+        """The effective address of memory operand k, or `plus` bytes behind it (the linear one, with the segment's base, unless
+        told not to)."""
         raise NotImplementedError
     def base(self, segment: str) -> Int:            raise NotImplementedError   # "fs", "gs"
     def set_base(self, segment: str, value: Int):   raise NotImplementedError
@@ -389,7 +390,12 @@ class Machine:
         """Keeps the address of the x87 instruction, once nothing can stop it."""
         raise NotImplementedError
     def next_ip(self) -> Int:                       raise NotImplementedError
-    def goto(self, address: Int):                   raise NotImplementedError   # indirect jump
+    def goto(self, address: Int):
+        """An indirect jump; `target` was called with the same address before anything changed."""
+        raise NotImplementedError
+    def target(self, address: Int):
+        """Raises #GP unless the address is canonical, as one that is jumped to has to be."""
+        raise NotImplementedError
     def branch(self, condition: Bool | None = None):
         """To the instruction's relative target: always, or when the condition holds."""
         raise NotImplementedError
@@ -403,7 +409,7 @@ class Machine:
         """What `yes()` or `no()` answers, values of one type; only that one is executed."""
         raise NotImplementedError
     def trap_if(self, condition: Bool, vector: str):
-        """Raises "UD", "DE", "BP", "GP" or "MF" when the condition holds."""
+        """Raises an exception of the processor (oracle.Trap has their names) when the condition holds."""
         raise NotImplementedError
     def trap(self, vector: str):                    raise NotImplementedError
     def system_call(self):                          raise NotImplementedError

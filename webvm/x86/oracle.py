@@ -12,8 +12,8 @@ from typing import Protocol
 
 from . import ieee, integer, pcmpstr, sse, sse3, sse4, sse_floats     # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
-from .meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RCX, SF, ZF, Int, Machine, Vec
-from .primitives import M64, PRIM, signed
+from .meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RBP, RCX, RSP, SF, ZF, Int, Machine, Vec
+from .primitives import M64, PRIM, canonical, signed
 from .processor import CPUS, DEFAULT
 from .x87_state import execute
 
@@ -32,7 +32,9 @@ def python_meaning(*names):
 
 
 class Trap(Exception):
-    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP", "MF", "XM"."""
+    """The instruction raised an exception of the processor: "UD", "DE", "BP", "GP", "MF", "XM", "SS", "OF", "DB". AFTER: those that
+    leave RIP behind the instruction."""
+    AFTER = {"BP", "OF", "DB"}
 
     def __init__(self, vector: str):
         super().__init__(vector)
@@ -86,6 +88,7 @@ class State:
             setattr(self, f.name, getattr(other, f.name))
 
 
+STACK = {"push", "pop", "pushf", "popf", "call", "call_indirect", "callf", "ret", "retf", "iret", "enter", "leave", "push_seg", "pop_seg"}
 _KINDS = {"g": "r", "x": "x", "m": "q", "s": "S", "f": "f"}
 
 
@@ -125,10 +128,12 @@ class Oracle(Machine):
         except (Trap, GuestFault) as stop:
             mxcsr = self.state.mxcsr
             self.state.restore(before)
-            if isinstance(stop, Trap) and stop.vector == "BP":
+            if isinstance(stop, Trap) and stop.vector in Trap.AFTER:
                 self.state.rip = self.next
             if isinstance(stop, Trap) and stop.vector == "XM":
                 self.state.mxcsr = mxcsr
+            if isinstance(stop, GuestFault) and not canonical(stop.address):
+                raise Trap("SS" if self.by_stack(stop.address) else "GP") from None
             raise
 
     def execute(self) -> None:
@@ -136,6 +141,10 @@ class Oracle(Machine):
         row = self.insn.row
         if row.cpl0 or row.iopl:
             raise Trap("GP")
+        if row.map and not row.unaligned:
+            for k, at in self._linear.items():
+                if at & 15 and self.insn.operands[k].size == 16:
+                    raise Trap("GP")
         run = PYTHON_MEANINGS.get(row.meaning) or MEANINGS.get(row.meaning)
         if run is None:
             raise Trap("UD")
@@ -145,6 +154,18 @@ class Oracle(Machine):
             self.state.rip = self.next
             raise
         self.state.rip = self.next
+
+    def by_stack(self, address: int) -> bool:
+        """Whether the instruction uses the stack segment to access memory at the address. It matters in one place: an address
+        that is not canonical gives #SS then, and otherwise #GP."""
+        for k, at in self._linear.items():
+            o = self.insn.operands[k]
+            if at <= address < at + max(o.size, 1):
+                return o.segment is None and o.base in (RSP, RBP)
+        if self.insn.meaning in ("bt", "bts", "btr", "btc"):        # beyond its operand
+            o = self.insn.operands[0]
+            return o.segment is None and o.base in (RSP, RBP)
+        return self.insn.meaning in STACK
 
     # ---- values
     def prim(self, op, *raws): return PRIM[op](*raws)
@@ -217,9 +238,9 @@ class Oracle(Machine):
     def set_xmm(self, number, value): self.state.xmm[number] = value.raw
 
     # ---- memory
-    def _form(self, o: Mem, segment=True) -> int:
+    def _form(self, o: Mem, segment=True, plus: int = 0) -> int:
         g = self.state.gpr
-        at = o.disp + (g[o.base] if o.base is not None else 0) + (g[o.index] * o.scale if o.index is not None else 0)
+        at = o.disp + plus + (g[o.base] if o.base is not None else 0) + (g[o.index] * o.scale if o.index is not None else 0)
         if self.insn.meaning == "pop" and o.base == 4:
             at += self.insn.size                        # RSP has been counted up by then
         at &= 0xFFFFFFFF if o.asize == 4 else M64
@@ -227,8 +248,10 @@ class Oracle(Machine):
             at += self.state.fs_base if o.segment == "fs" else self.state.gs_base
         return at & M64
 
-    def address(self, k, segment=True):
-        return Int(self, self._linear[k] if segment else self._form(self.insn.operands[k], False), 64)
+    def address(self, k, segment=True, plus=None):
+        if segment and plus is None:
+            return Int(self, self._linear[k], 64)
+        return Int(self, self._form(self.insn.operands[k], segment, plus.raw if plus else 0), 64)
 
     def _load(self, at, bits): return int.from_bytes(self.memory.read(at, bits // 8), "little")
     def load(self, address, bits): return Int(self, self._load(address.raw, bits), bits)
@@ -256,6 +279,10 @@ class Oracle(Machine):
     def leave_pointer(self): self.state.fip = self.insn.address
     def next_ip(self): return Int(self, self.insn.address + self.insn.length & M64, 64)
     def goto(self, address): self.next = address.raw
+
+    def target(self, address):
+        if not canonical(address.raw):
+            raise Trap("GP")
 
     def branch(self, condition=None):
         if condition is None or condition.raw:

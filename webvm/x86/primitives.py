@@ -14,6 +14,11 @@ def signed(n: int, bits: int) -> int:
     return n - (n >> bits - 1 << bits)
 
 
+def canonical(address: int) -> bool:
+    """Whether bits 63 to 47 of an address are equal, as all of its accesses require."""
+    return address >> 47 in (0, (1 << 17) - 1)
+
+
 def bits_f64(x: float) -> int: return int.from_bytes(struct.pack("<d", x), "little")
 def f64_bits(n: int) -> float: return struct.unpack("<d", n.to_bytes(8, "little"))[0]
 

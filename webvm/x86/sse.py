@@ -202,7 +202,8 @@ def movlhps(m): m.vdst = m.vdst.with_int(1, m.vsrc.int(0, 64))
 def maskmovq(m):
     """The bytes whose mask bit is set, to [RDI]; the bytes between are written back as they were."""
     value, chosen = m.vdst, m.vsrc.shift("i8x16.shr_s", m.int(7, 32))
-    at = m.reg(RDI, 64)
+    at = m.reg(RDI, m.asize).zext(64)
+    at = at + m.base(m.segment) if m.segment else at
     if m.kinds[0] == "q":
         m.writable(at, 64)
         old = m.vec(0).with_int(0, m.load(at, 64))

@@ -1,4 +1,5 @@
 """What CPUID, time stamps, segment registers and other rare instructions mean; most are run by the oracle alone."""
+from .integer import set_eflags
 from .meaning import RAX, RBP, RCX, RDX, RSP, meaning
 from .oracle import Trap, python_meaning
 from .primitives import M64
@@ -39,7 +40,29 @@ def xgetbv(m):
     raise Trap("UD")
 
 
-_SELECTORS = {0: 0, 1: 0x33, 2: 0x2B, 3: 0, 4: 0, 5: 0}             # es cs ss ds fs gs in a 64-bit Linux process
+# ---------------------------------------------------------------------------------------------- segments and far transfers
+# A 64-bit Linux process begins with these selectors, and here keeps them: what is loaded is only checked.
+
+_ES, _CS, _SS, _DS, _FS, _GS = range(6)
+_SELECTORS = {_ES: 0, _CS: 0x33, _SS: 0x2B, _DS: 0, _FS: 0, _GS: 0}
+
+# Linux's descriptors that user mode may use, by selector without its RPL: rights as LAR gives them, limit.
+_DESCRIPTORS = {0x20: (0xCFFB00, 0xFFFFFFFF),           # 32-bit code, which is never executed here
+                0x28: (0xCFF300, 0xFFFFFFFF),           # data
+                0x30: (0xAFFB00, 0xFFFFFFFF),           # 64-bit code
+                0x78: (0x40F500, 0)}                    # data; the limit is the number of the processor
+_WRITABLE = 0x28
+
+
+def _load_segment(m, register: int, selector: int) -> None:
+    """FS and GS get the base 0 of every descriptor there is; a null selector leaves theirs, as it does with AMD."""
+    if register == _SS:
+        if selector != _SELECTORS[_SS]:
+            raise Trap("GP")
+    elif selector & 0xFFFC not in _DESCRIPTORS and selector & 0xFFFC:
+        raise Trap("GP")
+    elif selector & 0xFFFC and register in (_FS, _GS):
+        m.set_base("fs" if register == _FS else "gs", m.int(0, 64))
 
 
 @python_meaning()
@@ -48,20 +71,141 @@ def mov_from_seg(m):
 
 
 @python_meaning()
-def mov_to_seg(m):
-    """A null selector or the one that is there already may be loaded; nothing else exists."""
-    if m.src.raw & 0xFFFC and m.src.raw != _SELECTORS[m.insn.operands[0].number]:
-        raise Trap("GP")
+def mov_to_seg(m): _load_segment(m, m.insn.operands[0].number, m.src.raw & 0xFFFF)
 
 
 @python_meaning()
-def push_seg(m): m.push(m.int(_SELECTORS[m.insn.operands[0].number], 64))
+def push_seg(m): m.push(m.int(_SELECTORS[m.insn.operands[0].number], m.size))
 
 
 @python_meaning()
 def pop_seg(m):
-    if m.pop(64).raw & 0xFFFC:
+    value = m.pop(m.size)
+    _load_segment(m, m.insn.operands[0].number, value.raw & 0xFFFF)
+
+
+def _far_pointer(m, k: int) -> tuple[int, int]:
+    """(offset, selector) of a far pointer in memory."""
+    raw = m.memory.read(m.address(k).raw, m.insn.operands[k].size)
+    return int.from_bytes(raw[:-2], "little"), int.from_bytes(raw[-2:], "little")
+
+
+@python_meaning("lss", "lfs", "lgs")
+def load_far_pointer(m):
+    offset, selector = _far_pointer(m, 1)
+    _load_segment(m, {"lss": _SS, "lfs": _FS, "lgs": _GS}[m.insn.meaning], selector)
+    m.dst = m.int(offset, m.bits[0])
+
+
+def _code_segment(m, selector: int, offset: int, returning: bool) -> None:
+    """#GP unless it is the 64-bit code segment, the only one that is executed here."""
+    if selector & ~3 != _SELECTORS[_CS] & ~3 or returning and selector != _SELECTORS[_CS]:
         raise Trap("GP")
+    m.target(m.int(offset, 64))
+
+
+def _stacked(m, count: int) -> list[int]:
+    """So many integers of the operand size from the top of the stack."""
+    size = m.size // 8
+    raw = m.memory.read(m.state.gpr[RSP], count * size)
+    return [int.from_bytes(raw[at:at + size], "little") for at in range(0, count * size, size)]
+
+
+@python_meaning()
+def jmpf(m):
+    offset, selector = _far_pointer(m, 0)
+    _code_segment(m, selector, offset, False)
+    m.goto(m.int(offset, 64))
+
+
+@python_meaning()
+def callf(m):
+    offset, selector = _far_pointer(m, 0)
+    _code_segment(m, selector, offset, False)
+    size = m.insn.operands[0].size - 2
+    frame = m.next.to_bytes(8, "little")[:size] + _SELECTORS[_CS].to_bytes(size, "little")
+    sp = m.state.gpr[RSP] - len(frame) & M64
+    m.memory.write(sp, frame)
+    m.state.gpr[RSP] = sp
+    m.goto(m.int(offset, 64))
+
+
+@python_meaning()
+def retf(m):
+    offset, selector = _stacked(m, 2)
+    selector &= 0xFFFF
+    _code_segment(m, selector, offset, True)
+    more = m.insn.operands[0].value if m.insn.operands else 0
+    m.state.gpr[RSP] = m.state.gpr[RSP] + 2 * m.size // 8 + more & M64
+    m.goto(m.int(offset, 64))
+
+
+@python_meaning()
+def iret(m):
+    offset, selector, flags, sp, stack = _stacked(m, 5)
+    _code_segment(m, selector & 0xFFFF, offset, True)
+    if stack & 0xFFFF != _SELECTORS[_SS]:
+        raise Trap("GP")
+    if m.size == 16:
+        flags |= m.state.rest & 0xFFFF0000
+    set_eflags(m, m.int(flags, 32))
+    m.state.gpr[RSP] = sp
+    m.goto(m.int(offset, 64))
+
+
+@python_meaning("int")
+def int_(m):
+    """Of the gates, user mode may use two. Linux has a third, 80, for 32-bit system calls; there are none here."""
+    raise Trap({3: "BP", 4: "OF"}.get(m.insn.operands[0].value, "GP"))
+
+
+@python_meaning()
+def int1(m): raise Trap("DB")
+
+
+# ---------------------------------------------------------------------------------------------- what there is of descriptors
+
+
+def _usable(m) -> int | None:
+    """The selector (without RPL) in the last operand, if user mode may use its descriptor."""
+    selector = m.operand(len(m.bits) - 1).raw & 0xFFFC
+    return selector if selector in _DESCRIPTORS else None
+
+
+@python_meaning()
+def verr(m): m.flags_set(zf=m.bool(_usable(m) is not None))
+
+
+@python_meaning()
+def verw(m): m.flags_set(zf=m.bool(_usable(m) == _WRITABLE))
+
+
+@python_meaning("lar", "lsl")
+def lar(m):
+    selector = _usable(m)
+    if selector is not None:
+        m.dst = m.int(_DESCRIPTORS[selector][m.insn.meaning == "lsl"], m.bits[0])
+    m.flags_set(zf=m.bool(selector is not None))
+
+
+# Newer processors refuse these to user mode (UMIP); Linux then gives every program the same answers.
+_TABLES = {"sgdt": 0xFFFFFFFFFFFE0000, "sidt": 0xFFFFFFFFFFFF0000}
+_WORDS = {"sldt": 0, "str": 0x40, "smsw": 0x80050033}
+
+
+@python_meaning("sgdt", "sidt")
+def store_table(m): m.memory.write(m.address(0).raw, bytes(2) + _TABLES[m.insn.meaning].to_bytes(8, "little"))
+
+
+@python_meaning("sldt", "str", "smsw")
+def store_word(m):
+    """A 32-bit register keeps its upper half: it is Linux that writes."""
+    value = _WORDS[m.insn.meaning]
+    if m.kinds[0] == "m" or m.size != 32:
+        m.dst = m.int(value, m.bits[0])
+    else:
+        number = m.insn.operands[0].number
+        m.state.gpr[number] = m.state.gpr[number] >> 32 << 32 | value
 
 
 @python_meaning()
@@ -86,5 +230,5 @@ def enter(m):
     g[RSP] = sp - size & M64
 
 
-@meaning("clflushopt", "clwb", "cldemote")
-def cache_hint(m): pass
+@meaning("clflush", "clflushopt", "clwb")
+def flush_line(m): m.operand(0)                         # faults as a load of the byte would

@@ -9,7 +9,7 @@ from .row import (CLASSES, CONDITIONS, EVEX, MAP_0F38, MAP_0F3A, MAPS, NP, ONE_B
                   SIZE_X, SIZE_Y, SIZE_YY, SIZE_Z, TWO_BYTE, VEX, Operand, Row, parse)
 
 __all__ = ["CLASSES", "CONDITIONS", "EVEX", "FEATURES", "MAP_0F38", "MAP_0F3A", "MAPS", "NP", "ONE_BYTE", "P66", "PF2",
-           "PF3", "ROWS", "SIZE_P", "SIZE_V", "SIZE_X", "SIZE_Y", "SIZE_YY", "SIZE_Z", "TWO_BYTE", "VEX", "Operand",
+           "PF3", "ROWS", "SIZE_P", "SIZE_V", "SIZE_X", "SIZE_Y", "SIZE_YY", "SIZE_Z", "TWO_BYTE", "UNALIGNED", "VEX", "Operand",
            "Row", "lookup", "view"]
 
 
@@ -28,6 +28,7 @@ def _all_rows():
 
 ROWS = _all_rows()
 FEATURES = frozenset(row.feature for row in ROWS if row.feature)
+UNALIGNED = frozenset(row.meaning for row in ROWS if row.unaligned)      # of all rows with these meanings, or of none
 _BEHIND_REXB = frozenset(row.with_rexb for row in ROWS if row.with_rexb)
 _views = {}
 

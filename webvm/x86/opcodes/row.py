@@ -143,7 +143,7 @@ class Row:
     operands    tuple of Operand;  `notation` the same as text
     cc          condition 0..15 or None
     size        the instruction's operand size in bytes or SIZE_*: that of the first operand which is neither an
-                immediate nor a branch target, SIZE_V when there is none
+                immediate, a branch target nor a segment register by name, SIZE_V when there is none
     has_modrm   a ModRM byte follows the opcode
     imm         bytes after ModRM, SIB and displacement: None, b 1, w 2, z 2 or 4 by operand size (4 with f64),
                 v 2, 4 or 8 by operand size, o 8 or 4 by address size, wb 3 (ENTER)
@@ -201,7 +201,7 @@ def _rows(where, names, operands="-", attributes=""):
                 row.notation = notation
                 row.operands = tuple(_operand(text) for text in notation)
                 row.size = SIZE_Y if "y" in flags else next(
-                    (operand.size for operand in row.operands if operand.place not in "IJ"), SIZE_V)
+                    (operand.size for operand in row.operands if operand.place not in ("I", "J", "=s")), SIZE_V)
                 places = {operand.place for operand in row.operands}
                 row.has_modrm = has_modrm or not places.isdisjoint(BY_REG | BY_RM)
                 row.reg, row.rm = reg, rm
