@@ -6,6 +6,7 @@ tables: every row, each operand size, register and memory forms.
 import random
 import struct
 from dataclasses import dataclass
+from itertools import takewhile
 
 import unicorn
 from unicorn import x86_const as u
@@ -13,9 +14,11 @@ from unicorn import x86_const as u
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import layout
-from webvm.x86 import ieee, opcodes
+from webvm.jit.handler import STOPS
+from webvm.x86 import opcodes
 from webvm.x86.decode import decode
 from webvm.x86.oracle import GuestFault, Oracle, State, SystemCall, Trap
+from webvm.x86.primitives import canonical
 from webvm.x86.processor import CPUS
 
 FEATURES = CPUS["max"]
@@ -23,6 +26,7 @@ FEATURES = CPUS["max"]
 CODE, DATA, DATA_SIZE = 0x400000, 0x500000, 0x2000
 MIDDLE = DATA + 0x1000
 ARITHMETIC = 0x8D5
+PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 BOUNDARY = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000,
             0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF80)
 FLOATS = [struct.unpack("<Q", struct.pack("<d", x))[0] for x in
@@ -33,7 +37,8 @@ SINGLES = [struct.unpack("<I", struct.pack("<f", x))[0] for x in
 
 def repeats(code: bytes) -> bool:
     """Whether there is a REP prefix, so that one instruction may take several steps."""
-    return not {0xF2, 0xF3}.isdisjoint(code[:2])
+    prefixes = takewhile(lambda byte: byte in PREFIXES or 0x40 <= byte < 0x50, code)
+    return not {0xF2, 0xF3}.isdisjoint(prefixes)
 
 
 @dataclass
@@ -85,8 +90,7 @@ def on_oracle(code: bytes, state: State, data: bytes) -> Outcome:
 
 class Interpreter:
     """The generated interpreter under wasmtime. `escaped` counts what it left to the oracle."""
-    ENDS = {layout.FUEL: "ok", layout.ILLEGAL: "UD", layout.DIVIDE: "DE", layout.BREAKPOINT: "BP", layout.PROTECTION: "GP",
-            layout.FLOATING: "MF", layout.SIMD: "XM"}
+    ENDS = {layout.FUEL: "ok"} | {stop: vector for vector, stop in STOPS.items()}
 
     def __init__(self):
         self.image = machine_image.Image(features=FEATURES)
@@ -96,7 +100,7 @@ class Interpreter:
         self.space.protect(DATA >> 12, DATA_SIZE >> 12, 3 | 32)
 
     def _fault(self, address, access):
-        self.end = f"fault {address:#x}"
+        self.end = f"fault {address:#x}" if canonical(address) else "SS" if self.space.by_stack(address) else "GP"
         return False
 
     def _syscall(self):

@@ -40,7 +40,8 @@ HEADER = 4096
 TRAPS = {0: "DE", 1: "DB", 3: "BP", 4: "OF", 6: "UD", 12: "SS", 13: "GP", 16: "MF", 17: "AC", 19: "XM"}
 NEVER = {"syscall", "sysenter"}
 # After these the trap flag would be seen in memory, would come too late, or would stop in the middle.
-UNSTEPPED = {"pushf", "int1", "mov_to_seg", "pop_seg", "ins", "outs"}
+UNSTEPPED = {"pushf", "int1", "mov_to_seg", "pop_seg", "ins", "outs",
+             "sldt", "str", "sgdt", "sidt", "smsw"}         # Linux does these for a program: UMIP
 
 missing = "" if sys.platform == "linux" and platform.machine() == "x86_64" and shutil.which("gcc") else "x86-64 Linux with gcc"
 
