@@ -15,7 +15,7 @@ from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import layout
 from webvm.jit.handler import STOPS
-from webvm.x86 import opcodes
+from webvm.x86 import ieee, opcodes
 from webvm.x86.decode import decode
 from webvm.x86.oracle import GuestFault, Oracle, State, SystemCall, Trap
 from webvm.x86.primitives import canonical

@@ -772,13 +772,13 @@ class Region(Emitter):
         permission = low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
         denied = self._without(permission, access)
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        if sixteenth:
-            denied += low + w.i32(15) + w.OP["i32.and"] + w.OP["i32.or"]
-        elif bits > 8:
+        if bits > 8:
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
-        if self.options.aligned and 8 < bits <= 64:
+        odd = address + w.i64(~0xFFFFFFFF | bits // 8 - 1) + w.OP["i64.and"] + w.i64(0) + w.OP["i64.ne"]
+        if sixteenth:
+            self._exit_if(self._without(permission, access) + odd + w.OP["i32.or"])
+        elif self.options.aligned and 8 < bits <= 64:
             # Below 4 GiB and aligned, as most are, it can't go over a page's end: one test for both, the rest when that fails.
-            odd = address + w.i64(~0xFFFFFFFF | bits // 8 - 1) + w.OP["i64.and"] + w.i64(0) + w.OP["i64.ne"]
             self._if(self._without(permission, access) + odd + w.OP["i32.or"], lambda: self._exit_if(denied))
         else:
             self._exit_if(denied)

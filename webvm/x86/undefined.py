@@ -47,11 +47,13 @@ def undefined(meaning: str) -> list[tuple[list[str], str, str, str]]:
     return [(flags, when, state, why) for names, flags, when, state, why in ROWS if meaning in names]
 
 
+def undefined_flags(meaning: str, bits: int = 64, count: int = 0, states: tuple[str, ...] = ("settled", "open")) -> int:
+    """The flags, at their places in EFLAGS, that are undefined after an instruction with operands of `bits` bits; count: as
+    masked, of a shift or rotate."""
+    holds = {"-": True, "count>1": count > 1, "count=size": count == bits, "count>size": count > bits}
+    return sum({FLAGS[flag] for flags, when, state, _ in undefined(meaning) if state in states and holds[when] for flag in flags})
+
+
 def open_flags(meaning: str, bits: int = 64, count: int = 0) -> int:
-    """The flags, at their places in EFLAGS, in which processors differ after an instruction with operands of `bits` bits;
-    count: as masked, of a shift."""
-    mask = 0
-    for flags, when, state, _ in undefined(meaning):
-        if state == "open" and (when == "-" or when == "count=size" and count == bits or when == "count>size" and count > bits):
-            mask |= sum(FLAGS[flag] for flag in flags)
-    return mask
+    """Those of them in which processors differ."""
+    return undefined_flags(meaning, bits, count, ("open",))
