@@ -167,7 +167,7 @@ class Native:
             rip, end = rip - 1, "ok"
         state = State(gpr=gpr, xmm=xmm, rip=rip, flags=flags & ARITHMETIC, df=flags >> DF & 1,
                       rest=flags & REST | before.rest & ~REST, fs_base=fs, gs_base=gs, mxcsr=mxcsr, fcw=fcw, fsw=fsw, ftw=ftw, x87=x87)
-        return Result(state, raw[at + _DATA:at + CASE], end, (signo, si_code, si_addr))
+        return Result(state, raw[at + _DATA:at + CASE], end, signal=(signo, si_code, si_addr))
 
 
 def _mode(code) -> int | None:

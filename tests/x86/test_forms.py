@@ -95,13 +95,12 @@ def test_interpreter_agrees_with_oracle(cases, caplog):
 
 
 def test_regions_agree_with_the_interpreter(cases):
-    plain, guest, failures, some = Guest(engine("interp")), Guest(engine()), [], []
-    for case in cases:
-        if case.insn is not None:
-            some.append((case.code, case.state, case.data, text(case)))
-        if len(some) == CODE_SIZE // ROOM or case is cases[-1]:
-            failures += judged(some, plain, guest)
-            some = []
+    """Of forms with prefixes one in five, unless WEBVM_ROUNDS asks for more."""
+    plain, guest, failures = Guest(engine("interp")), Guest(engine()), []
+    some = [(case.code, case.state, case.data, text(case)) for n, case in enumerate(cases)
+            if case.insn is not None and (ROUNDS > 1 or not case.form.prefixes or (n + SEED) % 5 == 0)]
+    for first in range(0, len(some), CODE_SIZE // ROOM):
+        failures += judged(some[first:first + CODE_SIZE // ROOM], plain, guest)
     report(failures)
 
 
@@ -163,10 +162,6 @@ def as_host(case, found) -> machines.Outcome:
     """The oracle's outcome, with what this comparison leaves to others taken from the processor."""
     outcome = case.outcome
     state = outcome.state.copy()
-    state.mxcsr = found.state.mxcsr              # exceptions and NaNs of SSE
-    if any(o.place in "PQN" for o in case.form.row.operands) or case.form.row.meaning == "emms":
-        state.ftw, state.fsw = found.state.ftw, found.state.fsw
-        state.x87 = [x & (1 << 64) - 1 | y >> 64 << 64 for x, y in zip(state.x87, found.state.x87)]
     if case.form.row.meaning == "popf":
         state.rest = found.state.rest            # a signal's context does not bring NT and ID back
     data = outcome.data
