@@ -56,6 +56,8 @@ SSE_EXCEPTIONS = 1120   # u32, exceptions of the lanes computed so far, see sse.
 SSE_TRAPS    = 1124     # u32, not 0 where one of them is unmasked: the oracle is to execute the instruction
 SSE_FOREIGN  = 1128     # u32, 1 where Wasm's NaNs are not those of an x86 here
 
+X87_LOWER    = 1136     # u64, the lower half of what functions of x87_transcendental.py answer
+
 # ---- tables
 HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks that became hot
 EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known

@@ -29,11 +29,13 @@ FORMATS = {32: (23, 127), 64: (52, 1023)}       # of a binary32 and a binary64: 
 
 def build(module, divide: int) -> list[int]:
     """Defines the functions; their indices, in the order of FUNCTIONS. `divide` is that of the interpreter."""
+    from .x87_transcendental import Transcendental
     kit = _Kit(module, divide)
+    transcendental = Transcendental(kit)
     indices = []
     for name in FUNCTIONS:
         f = Instruction(module, name)
-        getattr(kit, name)(f)
+        getattr(kit if hasattr(kit, name) else transcendental, name)(f)
         f.done()
         indices.append(f.index)
     return indices
@@ -618,7 +620,7 @@ class _Kit(Kernels):
         f.pop(f.a.low() & 1)
         f.finish(flags)
 
-    def _unary(self, f) -> tuple[X, X, X]:
+    def unary(self, f) -> tuple[X, X, X]:
         """(register, significand, the rest) of ST(0); does what there is to do for NaNs."""
         r = f.st(0)
         f.need(r)
@@ -629,7 +631,7 @@ class _Kit(Kernels):
         return r, m, high
 
     def frndint(self, f):
-        r, m, high = self._unary(f)
+        r, m, high = self.unary(f)
         flags = f.local(value=denormal(m, high) * DE)
         with f.if_((exponent(high) < UNIT) & (m != 0)):
             f.set(flags, flags | self.rounded_integer(f, m, high, self._mode(f)))
@@ -703,7 +705,7 @@ class _Kit(Kernels):
     def arithmetic_integer(self, f): self._arithmetic(f, *self._integer(f))
 
     def fsqrt(self, f):
-        r, m, high = self._unary(f)
+        r, m, high = self.unary(f)
         with f.if_(m.is_zero()):
             f.finish()
         with f.if_(high & SIGN):

@@ -10,7 +10,8 @@ from .x87_state import EXCEPTIONS, set_control
 
 FUNCTIONS = ("push push32 push64 push_integer push_constant push_copy narrow32 narrow64 give round_integer frndint copy exchange "
              "move sign free rotate arithmetic arithmetic32 arithmetic64 arithmetic_integer fprem compare compare_flags "
-             "compare32 compare64 compare_integer examine fsqrt fprem1 fscale fxtract tags set_tags").split()
+             "compare32 compare64 compare_integer examine fsqrt fprem1 fscale fxtract tags set_tags "
+             "f2xm1 fyl2x fyl2xp1 fpatan fsin fcos fsincos fptan").split()
 ADD, MUL, SUB, SUBR, DIV, DIVR = range(6)
 POP = 8
 QUIETLY = 4                                              # of comparisons: a quiet NaN is no exception
@@ -137,7 +138,8 @@ for _name, _operation in (("add", ADD), ("mul", MUL), ("sub", SUB), ("subr", SUB
 def _alone(name): meaning(name)(lambda m: _do(m, name))
 
 
-for _name in ("frndint", "fsqrt", "fprem", "fprem1", "fscale", "fxtract"):
+for _name in ("frndint", "fsqrt", "fprem", "fprem1", "fscale", "fxtract", "f2xm1", "fyl2x", "fyl2xp1", "fpatan", "fsin", "fcos", "fsincos",
+              "fptan"):
     _alone(_name)
 
 
