@@ -15,6 +15,7 @@ from webvm.fs.tmpfs import Tmpfs
 from webvm.fs.tty import TtyFile
 from webvm.jit.build import remember
 from webvm.jit.image import Image, NoSuchOption, without
+from webvm.jit.shipped import Memory, Shipped, ship
 from webvm.kernel import open as opening
 from webvm.kernel.filesystems import equip, mount_at, mount_standard
 from webvm.kernel.kernel import Kernel
@@ -27,14 +28,15 @@ from webvm.linux.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from webvm.linux.stat import S_IFDIR, S_IFMT
 from webvm.profile import Profile
 
-__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "NoSuchOption", "Stats", "exit_status", "open_device",
-           "remember"]
+__all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "Memory", "NoSuchOption", "Stats", "exit_status",
+           "open_device", "remember", "ship"]
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOGIN_UID = 1000
 CHUNK = 65536
 KEEP_DELAY = 5.0        # seconds that translated code waits for more to be written with it
+INDEX_PATIENCE = 0.3    # seconds that a start waits to know of which code a translation is kept
 
 
 @dataclass
@@ -82,7 +84,7 @@ class Machine:
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
                    log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=(),
-                   code_cache=None, check=False) -> "Machine":
+                   code_cache=None, shipped_code=None, check=False) -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
@@ -92,11 +94,13 @@ class Machine:
         tier: "jit", or "interp" to have no code translated. jit_off: optimisations to go without, of webvm.jit.image.SWITCHES.
         traced: what to print of each region on standard error, of webvm.jit.trace.KINDS.
         code_cache: where translated code is kept for the next time, a webvm.jit.cache.Store; None: nowhere.
+        shipped_code: what fetches a file of translated code by name (see webvm.jit.shipped), if there is a code_cache; or None.
         check: verify translated code against the interpreter as it runs; `stopped` raises webvm.jit.check.Difference.
         Raises BadImage, NoSuchOption, or the device's BlockError.
         """
         wasm = None if interpreter is None else b""                              # a compiled module is all the engine needs
-        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache, check=check)
+        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache,
+                      shipped=Shipped(shipped_code) if shipped_code else None, check=check)
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter, code_cache), image, root or Tmpfs(mode=0o755), output, yield_, log)
@@ -108,6 +112,8 @@ class Machine:
         if image.code_cache:
             machine._keeping = asyncio.ensure_future(machine._keep_code())
         await machine._read_hostname()
+        if image.code_cache:
+            await image.code_cache.opened(INDEX_PATIENCE)
         return machine
 
     async def _read_hostname(self) -> None:
@@ -297,7 +303,8 @@ class Machine:
         compile_ms             what the engine took to compile their modules; compile_us: for each instruction
         link_ms                and to link them to address spaces
         region_modules         that are kept now, with region_bytes of Wasm; region_slots: their functions in tables now
-        code_loaded            batches of regions taken from the code cache, and code_kept: those put there
+        code_loaded            batches of regions taken from the code cache, and code_kept: those put there; code_shipped: those
+                               taken from what came with the site
         """
         kernel, scheduler, engine = self.kernel, self.kernel.scheduler, self.engine
         made, cost = self.image.counters, engine.counters
@@ -317,7 +324,8 @@ class Machine:
                 "region_modules": len(modules), "region_bytes": sum(module.n_bytes for module in modules),
                 "region_slots": engine.slots,
                 "code_loaded": self.image.code_cache.loaded if self.image.code_cache else 0,
-                "code_kept": self.image.code_cache.kept if self.image.code_cache else 0}
+                "code_kept": self.image.code_cache.kept if self.image.code_cache else 0,
+                "code_shipped": self.image.code_cache.shipped if self.image.code_cache else 0}
 
     async def perf(self) -> str:
         """Where programs have spent their time, as a table. Samples are taken from the first call on, whose answer is empty."""

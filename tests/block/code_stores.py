@@ -8,34 +8,31 @@ import time
 
 async def what_was_written_is_read_by_name(make):
     store = make()
-    await store.write("one", bytes(range(256)) * 300)
-    await store.write("empty", b"")
-    assert await store.read("one") == bytes(range(256)) * 300
-    assert await store.read("empty") == b""
-    assert await store.read("none") is None
+    await store.write({"one": bytes(range(256)) * 300, "empty": b"", "two": b"2"})
+    assert await store.read(["two", "none", "one"]) == {"two": b"2", "one": bytes(range(256)) * 300}
+    assert await store.read(["empty"]) == {"empty": b""}
+    assert await store.read(["none"]) == {} == await store.read([])
 
 
 async def files_outlive_the_store(make):
     store = make()
-    await store.write("one", b"1")
-    await store.write("one", b"new")
-    assert await make().read("one") == b"new"
+    await store.write({"one": b"1"})
+    await store.write({"one": b"new"})
+    assert await make().read(["one"]) == {"one": b"new"}
 
 
 async def what_is_removed_is_gone(make):
     store = make()
-    for name in ("one", "two", "three"):
-        await store.write(name, name.encode())
+    await store.write({name: name.encode() for name in ("one", "two", "three")})
     await store.remove(["one", "three", "never there"])
-    assert [await store.read(name) for name in ("one", "two", "three")] == [None, b"two", None]
+    assert await store.read(["one", "two", "three"]) == {"two": b"two"}
     assert [row[1:] for row in await store.listing()] == [(3, "two")]
 
 
 async def a_listing_has_sizes_and_when_files_were_used(make):
     store = make()
     start = time.time()
-    await store.write("one", bytes(1000))
-    await store.write("two", b"")
+    await store.write({"one": bytes(1000), "two": b""})
     rows = {name: (used, size) for used, size, name in await make().listing()}
     assert {name: size for name, (_, size) in rows.items()} == {"one": 1000, "two": 0}
     assert all(start - 1 < used < time.time() + 1 for used, _ in rows.values())

@@ -44,7 +44,7 @@ async def broken_code_store(broken):
     repair = run_js(broken)
     try:
         store = CodeStore(f"test {next(_prefixes)} ", patience=0.2)
-        for work in (store.read("a"), store.write("a", b"a"), store.used(["a"]), store.listing(), store.remove(["a"])):
+        for work in (store.read(["a"]), store.write({"a": b"a"}), store.used(["a"]), store.listing(), store.remove(["a"])):
             try:
                 await work
             except OSError as error:

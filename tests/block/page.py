@@ -33,7 +33,7 @@ def sources() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in [ROOT / "webvm/__init__.py", *(ROOT / "webvm/block").glob("*.py"),
-                     *(ROOT / "webvm/browser" / name for name in ("__init__.py", "transport.py", "indexeddb.py", "codestore.py"))]:
+                     *(ROOT / "webvm/browser" / name for name in ("__init__.py", "transport.py", "database.py", "indexeddb.py", "codestore.py"))]:
             archive.write(path, path.relative_to(ROOT))
         for name in ("__init__.py", "in_page.py", "stores.py", "code_stores.py"):
             archive.write(HERE / name, Path("block") / name)

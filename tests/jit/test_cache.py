@@ -15,7 +15,7 @@ from webvm.jit import layout as at
 from webvm.jit.cache import CodeCache, Index, pack, unpack
 from webvm.jit.folder import FolderStore
 from webvm.jit.region import Options
-from webvm.jit.regions import WARM, Compiled
+from webvm.jit.regions import REHOT, WARM, Compiled
 
 ROUNDS = 60_000
 # mov ecx, ROUNDS ; xor eax, eax ; loop: add eax, ecx ; dec ecx ; jnz loop ; syscall
@@ -221,7 +221,7 @@ def test_a_folder_that_is_a_file_is_gone_without(tmp_path):
 
 def test_the_oldest_go_when_the_store_is_full(store):
     limit = 80_000
-    asyncio.run(store.write("stranger", bytes(30_000)))
+    asyncio.run(store.write({"stranger": bytes(30_000)}))
     os.utime(store.folder / "stranger", (1, 1))
     code = CodeCache(store, bytes(32), limit)
     for k in range(8):
@@ -270,41 +270,74 @@ def test_processes_that_write_at_a_time_lose_nothing(store):
 # ---------------------------------------------------------------------------------------------- stores that make us wait
 
 class SlowStore:
-    """In memory, and never at once, as in a browser."""
+    """In memory, and never at once, as in a browser; nothing is read while it is `held`, nor the index while that is late."""
 
     at_once = False
 
-    def __init__(self): self.files = {}
+    def __init__(self): self.files, self.held, self.late, self.reads = {}, False, False, []
 
-    async def read(self, name):
+    async def read(self, names):
+        self.reads.append(names)
+        index = any(name.endswith("index") for name in names)
         await asyncio.sleep(0)
-        return self.files.get(name)
+        while self.late if index else self.held:
+            await asyncio.sleep(0)
+        return {name: self.files[name] for name in names if name in self.files}
 
-    async def write(self, name, data): self.files[name] = data
+    async def write(self, files): self.files.update(files)
     async def remove(self, names): [self.files.pop(name, None) for name in names]
     async def used(self, names): pass
     async def listing(self): return [(0, len(data), name) for name, data in self.files.items()]
 
 
-def test_what_is_not_here_yet_is_tried_again():
+async def visit(store, slices=0, **more):
+    """The run of a machine that has LOOP executed, 333 rounds of it in a slice; after so many slices the store is quick again."""
+    run = Run(store, **more)
+    await run.cache.opened(1)
+    guest = Guest(run.engine)
+    guest.space.write(CODE, LOOP)
+    guest.space.rip = CODE
+    while guest.space.run(1000) == at.FUEL:
+        await asyncio.sleep(0.001)
+        slices -= 1
+        if not slices:
+            store.held = store.late = False
+            await run.cache.opened(0.1)
+    assert guest.space.get(RAX) == SUM
+    guest.space.release()
+    await run.cache.flush()
+    run.engine.close()
+    return run
+
+
+@pytest.fixture
+def slow_store():
     store = SlowStore()
+    assert asyncio.run(visit(store)).regions
+    return store
 
-    async def run():
-        run = Run(store)
-        await asyncio.sleep(0.01)                           # the index
-        guest = Guest(run.engine)
-        guest.space.write(CODE, LOOP)
-        guest.space.rip = CODE
-        while guest.space.run(1000) == at.FUEL:
-            await asyncio.sleep(0.001)
-        assert guest.space.get(RAX) == SUM
-        guest.space.release()
-        await run.cache.flush()
-        run.engine.close()
-        return run
 
-    assert asyncio.run(run()).regions
-    again = asyncio.run(run())
+def test_what_is_not_here_yet_is_tried_again(slow_store):
+    again = asyncio.run(visit(slow_store))
+    assert again.regions == 0 and again.cache.loaded == 1 and again.installed
+
+
+def test_what_takes_long_to_come_is_waited_for(slow_store):
+    slow_store.held = True
+    again = asyncio.run(visit(slow_store, slices=(WARM + REHOT) // 333 + 10))
+    assert again.regions == 0 and again.cache.loaded == 1 and again.installed
+
+
+def test_what_takes_too_long_to_come_is_made_anew(slow_store, monkeypatch):
+    monkeypatch.setattr("webvm.jit.cache.WAIT", 0)
+    slow_store.held = True
+    again = asyncio.run(visit(slow_store, slices=(WARM + REHOT) // 333 + 40))
+    assert again.regions and again.installed
+
+
+def test_an_index_that_comes_late_is_of_use_to_programs_that_run(slow_store):
+    slow_store.late = True
+    again = asyncio.run(visit(slow_store, slices=10))
     assert again.regions == 0 and again.cache.loaded == 1 and again.installed
 
 

@@ -1,53 +1,32 @@
 """The page's store for webvm.jit.cache: IndexedDB, one database for all versions.
 
-Knows files by name, and when each was last used; does not know what is in them. A browser that refuses, hangs or is full
-raises OSError.
+Knows files by name, and when each was last used; does not know what is in them.
 """
 
 import json
 
-from pyodide.code import run_js
-from pyodide.ffi import JsException, to_js
+from pyodide.ffi import to_js
+
+from webvm.browser.database import Database
 
 # Object stores "files" (name: ArrayBuffer) and "about" (name: [last used, bytes]), so that a listing need not read them all.
-_open = run_js("""
-(name, patience) => {
-    const answer = request => new Promise((resolve, reject) => {
-        request.onsuccess = () => resolve(request.result);
-        request.onerror = () => reject(request.error);
-    });
-    const within = (work, timer) => Promise.race([
-        work,
-        new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("browser storage does not answer")), patience * 1000); }),
-    ]).catch(error => {
-        throw new Error([error?.name, error?.message].filter(Boolean).join(": "));  // Pyodide never resumes who awaits anything but an Error
-    }).finally(() => clearTimeout(timer));
-
+_CALLS = """
     let opening;
-    const database = () => opening ??= (async () => {
-        const request = indexedDB.open(name, 1);
-        request.onupgradeneeded = () => ["files", "about"].forEach(store => request.result.createObjectStore(store));
-        return await answer(request);
-    })();
+    const database = () => opening ??= opened(name, "files", "about");
     const change = async (work) => {
-        const transaction = (await database()).transaction(["files", "about"], "readwrite", { durability: "relaxed" });
-        const done = new Promise((resolve, reject) => {
-            transaction.oncomplete = () => resolve();
-            transaction.onabort = () => reject(transaction.error ?? new Error("transaction aborted"));
-        });
-        done.catch(() => {});
+        const transaction = write(await database()), done = finish(transaction);
         await work(transaction.objectStore("files"), transaction.objectStore("about"));
         await done;
     };
-
     const calls = {
-        async read(name) {
-            const data = await answer((await database()).transaction("files").objectStore("files").get(name));
-            return data && new Uint8Array(data);
-        },
-        write: (name, data) => change((files, about) => {
-            files.put(data.slice().buffer, name);
-            about.put([Date.now() / 1000, data.length], name);
+        read: async (names) => joined((await database()).transaction("files").objectStore("files"), JSON.parse(names)),
+        write: (names, lengths, joined) => change((files, about) => {
+            let at = 0;
+            lengths = JSON.parse(lengths);
+            JSON.parse(names).forEach((name, i) => {
+                files.put(joined.slice(at, at += lengths[i]).buffer, name);
+                about.put([Date.now() / 1000, lengths[i]], name);
+            });
         }),
         remove: (names) => change((files, about) => {
             for (const name of JSON.parse(names)) [files, about].forEach(store => store.delete(name));
@@ -67,9 +46,8 @@ _open = run_js("""
         clear: () => change((files, about) => [files, about].forEach(store => store.clear())),
         close: async () => (await database()).close(),
     };
-    return (call, ...args) => within(calls[call](...args));
-}
-""")
+    return calls;
+"""
 
 
 class CodeStore:
@@ -79,27 +57,21 @@ class CodeStore:
 
     def __init__(self, name: str = "webvm code", patience: float = 10.0):
         """`patience`: seconds until a call counts as failed."""
-        self._js = _open(name, patience)
+        self._database = Database(_CALLS, name, patience)
 
-    async def _call(self, name: str, *args):
-        try:
-            return await self._js(name, *args)
-        except JsException as error:
-            raise OSError(error.message) from None
+    async def read(self, names: list[str]) -> dict[str, bytes]: return await self._database.joined("read", names)
 
-    async def read(self, name: str) -> bytes | None:
-        data = await self._call("read", name)
-        return data.to_bytes() if data is not None else None
+    async def write(self, files: dict[str, bytes]) -> None:
+        lengths = [len(data) for data in files.values()]
+        await self._database.call("write", json.dumps(list(files)), json.dumps(lengths), to_js(b"".join(files.values())))
 
-    async def write(self, name: str, data: bytes) -> None: await self._call("write", name, to_js(data))
+    async def remove(self, names: list[str]) -> None: await self._database.call("remove", json.dumps(names))
 
-    async def remove(self, names: list[str]) -> None: await self._call("remove", json.dumps(names))
-
-    async def used(self, names: list[str]) -> None: await self._call("used", json.dumps(names))
+    async def used(self, names: list[str]) -> None: await self._database.call("used", json.dumps(names))
 
     async def listing(self) -> list[tuple[float, int, str]]:
-        return [tuple(row) for row in json.loads(await self._call("listing"))]
+        return [tuple(row) for row in json.loads(await self._database.call("listing"))]
 
-    async def clear(self) -> None: await self._call("clear")
+    async def clear(self) -> None: await self._database.call("clear")
 
-    async def close(self) -> None: await self._call("close")
+    async def close(self) -> None: await self._database.call("close")

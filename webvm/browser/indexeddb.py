@@ -7,46 +7,20 @@ the store goes on without.
 
 import json
 
-from pyodide.code import run_js
-from pyodide.ffi import JsException, to_js
+from pyodide.ffi import to_js
+
+from webvm.browser.database import Database
 
 # Database "webvm disk NAME": object store "blocks" (number: ArrayBuffer), and "about" ("identity": string). The identity
 # is compared inside each transaction that writes, for another tab may have found a newer image meanwhile.
-_open = run_js("""
-(prefix, patience) => {
-    const answer = request => new Promise((resolve, reject) => {
-        request.onsuccess = () => resolve(request.result);
-        request.onerror = () => reject(request.error);
-        request.onblocked = () => resolve(null);            // of a deletion: done once other tabs are closed
-    });
-    const finish = transaction => {
-        const done = new Promise((resolve, reject) => {
-            transaction.oncomplete = () => resolve();
-            transaction.onabort = () => reject(transaction.error ?? new Error("transaction aborted"));
-        });
-        done.catch(() => {});       // where a request's own failure is reported first
-        return done;
-    };
-    const within = (work, timer) => Promise.race([
-        work,
-        new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("browser storage does not answer")), patience * 1000); }),
-    ]).catch(error => {
-        throw new Error([error?.name, error?.message].filter(Boolean).join(": "));  // Pyodide never resumes who awaits anything but an Error
-    }).finally(() => clearTimeout(timer));
-
+_CALLS = """
     let db = null, known = null;
-    const write = () => db.transaction(["blocks", "about"], "readwrite", { durability: "relaxed" });
-
+    const prefix = name;
     const calls = {
         async open(name, identity) {
-            const request = indexedDB.open(prefix + name, 1);
-            request.onupgradeneeded = () => {
-                request.result.createObjectStore("blocks");
-                request.result.createObjectStore("about");
-            };
-            db = await answer(request);
+            db = await opened(prefix + name, "blocks", "about");
             known = identity;
-            const transaction = write(), done = finish(transaction);
+            const transaction = write(db), done = finish(transaction);
             const blocks = transaction.objectStore("blocks"), about = transaction.objectStore("about");
             if (await answer(about.get("identity")) !== identity) {
                 blocks.clear();
@@ -56,21 +30,9 @@ _open = run_js("""
             await done;
             return count;
         },
-        async get(numbers) {
-            const blocks = db.transaction("blocks").objectStore("blocks");
-            const found = await Promise.all(JSON.parse(numbers).map(number => answer(blocks.get(number))));
-            const lengths = found.map(record => record === undefined ? -1 : record.byteLength);
-            const joined = new Uint8Array(lengths.reduce((sum, length) => sum + Math.max(length, 0), 0));
-            let at = 0;
-            for (const record of found) {
-                if (record === undefined) continue;
-                joined.set(new Uint8Array(record), at);
-                at += record.byteLength;
-            }
-            return [JSON.stringify(lengths), joined];
-        },
+        get: async (numbers) => joined(db.transaction("blocks").objectStore("blocks"), JSON.parse(numbers)),
         async put(numbers, lengths, joined) {
-            const transaction = write(), done = finish(transaction);
+            const transaction = write(db), done = finish(transaction);
             const blocks = transaction.objectStore("blocks");
             if (await answer(transaction.objectStore("about").get("identity")) !== known)
                 throw new Error("another tab uses a newer version of this disk");
@@ -84,7 +46,7 @@ _open = run_js("""
         },
         async clear() {
             if (db) {
-                const transaction = write(), done = finish(transaction);
+                const transaction = write(db), done = finish(transaction);
                 transaction.objectStore("blocks").clear();
                 await done;
             }
@@ -98,37 +60,23 @@ _open = run_js("""
         },
         async close() { db?.close(); },
     };
-    return (call, ...args) => within(calls[call](...args));
-}
-""")
+    return calls;
+"""
 
 
 class IndexedDBStore:
     def __init__(self, limit: int = 1 << 30, patience: float = 10.0, prefix: str = "webvm disk "):
         """`limit`: bytes kept of one image at most; `patience`: seconds until a call counts as failed."""
-        self._js = _open(prefix, patience)
+        self._database = Database(_CALLS, prefix, patience)
         self._limit = limit
         self._count = 0
 
-    async def _call(self, name: str, *args):
-        try:
-            return await self._js(name, *args)
-        except JsException as error:
-            raise OSError(error.message) from None
-
     async def open(self, name: str, identity: str) -> None:
         """See webvm.block.store.Store, here and below."""
-        self._count = await self._call("open", name, identity)
+        self._count = await self._database.call("open", name, identity)
 
     async def get_many(self, numbers: list[int]) -> dict[int, bytes]:
-        lengths, joined = await self._call("get", json.dumps(numbers))
-        data = joined.to_bytes()
-        records, at = {}, 0
-        for number, length in zip(numbers, json.loads(lengths)):
-            if length >= 0:
-                records[number] = data[at:at + length]
-                at += length
-        return records
+        return await self._database.joined("get", numbers)
 
     async def put_many(self, records: dict[int, bytes]) -> None:
         self._count += len(records)
@@ -136,15 +84,15 @@ class IndexedDBStore:
             raise OSError(f"the {self._limit >> 20} MiB allowed for it are full")
         args = json.dumps(list(records)), json.dumps([len(record) for record in records.values()]), to_js(b"".join(records.values()))
         try:
-            await self._call("put", *args)
+            await self._database.call("put", *args)
         except OSError as error:
-            if "QuotaExceededError" not in str(error) or not await self._call("deleteOthers"):
+            if "QuotaExceededError" not in str(error) or not await self._database.call("deleteOthers"):
                 raise
-            await self._call("put", *args)
+            await self._database.call("put", *args)
 
     async def clear(self) -> None:
-        await self._call("clear")
+        await self._database.call("clear")
         self._count = 0
 
     def close(self) -> None:
-        self._js("close")
+        self._database.call_now("close")

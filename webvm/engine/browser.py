@@ -42,6 +42,22 @@ class BrowserEngine(space.Engine):
         except JsException as error:
             raise EngineError(str(error)) from error
 
+    def _compile_beside(self, regions, wasm: bytes) -> bool:
+        def tell(module, error: str, milliseconds: float) -> None:
+            if not regions.ready:               # else somebody could not wait
+                regions.module, regions.error = (None, EngineError(error)) if error else (module, None)
+                self.counters.modules += 1
+                self.counters.module_bytes += len(wasm)
+                self.counters.compile_seconds += milliseconds / 1000
+            del regions.wasm
+
+        regions.wasm = wasm                     # until then
+        self.js.compileBeside(wasm, create_proxy(tell))
+        return True
+
+    def _finish(self, regions) -> None:
+        self._compile_into(regions, regions.wasm)
+
     def close(self) -> None:
         super().close()
         for hook in self.hooks:

@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import astuple
 from hashlib import blake2b
+from time import monotonic
 from typing import Protocol
 
 from . import build
@@ -28,16 +29,21 @@ LIMIT = 64 << 20                # bytes in a store, versions of other emitters a
 FEWER = 0.75                    # of them are left when the oldest go
 CHECKED = 16                    # bytes of a region's beginning that the index knows at most; a power of two
 SEAL = 16
+WAIT = 2.0                      # seconds in which an entry should come; after that its regions are made anew
 LENGTHS = struct.Struct("<II")  # of an entry's head and of its code; or of an index's names and of its regions
 
 
-class Store(Protocol):
-    """Files by name. Any method may raise OSError."""
+class Source(Protocol):
+    """Files by name, to be read. Any method may raise OSError."""
 
     at_once: bool               # whether no method ever waits, so that it can be used where nobody can
 
-    async def read(self, name: str) -> bytes | None: ...
-    async def write(self, name: str, data: bytes) -> None: ...
+    async def read(self, names: list[str]) -> dict[str, bytes]:
+        """Those of them that there are."""
+
+
+class Store(Source, Protocol):
+    async def write(self, files: dict[str, bytes]) -> None: ...
     async def remove(self, names: list[str]) -> None: ...
 
     async def used(self, names: list[str]) -> None:
@@ -135,18 +141,31 @@ class Index:
         return self
 
 
-class CodeCache:
-    """What a store has for one version, as the regions of one machine are looked up in it and added to it."""
+class _Shelf:
+    """A source, and what is known of it."""
 
-    def __init__(self, store: Store, version: bytes, limit: int = LIMIT):
+    def __init__(self, source: Source):
+        self.source, self.index = source, Index()
+        self.asked: list[str] = []                      # entries to be read with the next
+
+
+class CodeCache:
+    """What a store has for one version, as the regions of one machine are looked up in it and added to it; and what a
+    source beside it has (`shipped`), to which nothing is added."""
+
+    def __init__(self, store: Store, version: bytes, limit: int = LIMIT, shipped: Source | None = None):
         self.added = asyncio.Event()                    # there is something to flush
         self.loaded = self.kept = 0                     # entries taken from the store, and put there
+        self.shipped = 0                                # entries taken from the source beside it
         self.on_open: Callable[[bytes], None] = lambda expected: None
+        self.on_arrival: Callable[[list[Compiled], bytes], None] | None = None
         self._store, self._key, self._limit = store, version, limit
         self._prefix = version[:4].hex() + "-"
-        self._index = Index()
+        self._own = _Shelf(store)
+        self._shelves = [self._own] + ([_Shelf(shipped)] if shipped else [])
         self._new: list[tuple[list[Compiled], bytes]] = []      # regions and Wasm, to be written
-        self._fetched: dict[str, bytes | None] = {}     # entries asked for and not given out; None: on its way
+        self._coming: dict[str, float] = {}             # entries asked for and not here, and until when they are waited for
+        self._fetched: dict[str, bytes] = {}            # here, and not given out
         self._given: set[str] = set()                   # entries that need not be looked at again
         self._used: set[str] = set()                    # since the store was last told
         self._tasks: set[asyncio.Task] = set()
@@ -155,53 +174,76 @@ class CodeCache:
     # ---- what is there
 
     def open(self) -> None:
-        """Read the index: now, or where the store makes us wait, beside what goes on."""
-        self._begin(self._open())
+        """Read the index: now, or where a source makes us wait, beside what goes on."""
+        for shelf in self._shelves:
+            self._begin(shelf, self._open(shelf))
 
-    async def _open(self) -> None:
+    async def opened(self, seconds: float) -> None:
+        """Wait so long for the index at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def _open(self, shelf: _Shelf) -> None:
+        name = self._prefix + "index"
         try:
-            data = await self._store.read(self._prefix + "index")
+            files = await shelf.source.read([name])
         except OSError:
-            self._broken = True
+            self._broken = self._broken or shelf is self._own
             return
-        if (index := self._unseal("index", data)) is not None:
-            self._index = Index.decode(index)
-            self.on_open(self._index.expected)
+        if (index := self._unseal("index", files.get(name))) is not None:
+            shelf.index = Index.decode(index)
+            self.on_open(shelf.index.expected)
 
     def lookup(self, rip: int, read: Callable[[int, int], bytes]) -> Iterator[tuple[list[Compiled], bytes]]:
         """The entries that may have a region for the code at rip, as regions and Wasm; each is given out once.
 
-        `read(address, length)`: the guest's bytes. What is not here yet is fetched for the next time, see `coming`.
+        `read(address, length)`: the guest's bytes. What is not here yet is asked for, see `coming` and `on_arrival`.
         """
-        for name in self._candidates(rip, read):
-            if name not in self._fetched:
-                self._fetched[name] = None
-                self._begin(self._fetch(name))
-            if self._fetched[name] is not None:
-                self._given.add(name)
-                entry = self._unseal(name, self._fetched.pop(name))
-                if entry is not None:
-                    self._used.add(name)
-                    self.loaded += 1
-                    yield unpack(entry)
+        for shelf, name in self._candidates(rip, read):
+            if name not in self._fetched and name not in self._coming:
+                self._coming[name] = monotonic() + WAIT
+                shelf.asked.append(name)
+                if len(shelf.asked) == 1:
+                    self._begin(shelf, self._fetch(shelf))
+            if name in self._fetched and (entry := self._take(shelf, name)):
+                yield entry
 
     def coming(self, rip: int, read: Callable[[int, int], bytes]) -> bool:
-        """Whether an entry for the code at rip is on its way."""
-        return any(name in self._fetched for name in self._candidates(rip, read))
+        """Whether an entry for the code at rip is on its way, and worth waiting for."""
+        return bool(self._coming) and any(self._coming.get(name, 0) > monotonic() for _, name in self._candidates(rip, read))
 
-    def _candidates(self, rip: int, read) -> list[str]:
-        return [name for name, check in self._index.find(rip)
+    def _candidates(self, rip: int, read) -> list[tuple[_Shelf, str]]:
+        return [(shelf, name) for shelf in self._shelves for name, check in shelf.index.find(rip)
                 if name not in self._given and check == _checksum(read(rip, check % CHECKED + 1))]
 
-    async def _fetch(self, name: str) -> None:
+    async def _fetch(self, shelf: _Shelf) -> None:
+        """Read all that has been asked for by the time that this runs."""
+        asked, shelf.asked = shelf.asked, []
         try:
-            data = await self._store.read(name)
+            found = await shelf.source.read(asked)
         except OSError:
-            data = None
-        self._fetched[name] = data or b""
+            found = {}
+        for name in asked:
+            del self._coming[name]
+            self._fetched[name] = found.get(name, b"")
+            if self.on_arrival and not shelf.source.at_once and (entry := self._take(shelf, name)):
+                self.on_arrival(*entry)
 
-    def _begin(self, work: Coroutine) -> None:
-        if self._store.at_once:
+    def _take(self, shelf: _Shelf, name: str) -> tuple[list[Compiled], bytes] | None:
+        """An entry that is here, to be given out."""
+        self._given.add(name)
+        entry = self._unseal(name, self._fetched.pop(name))
+        if entry is None:
+            return None
+        if shelf is self._own:
+            self._used.add(name)
+            self.loaded += 1
+        else:
+            self.shipped += 1
+        return unpack(entry)
+
+    def _begin(self, shelf: _Shelf, work: Coroutine) -> None:
+        if shelf.source.at_once:
             finish(work)
         else:
             task = asyncio.ensure_future(work)
@@ -230,13 +272,14 @@ class CodeCache:
             self._broken = True
 
     async def _write(self, new: list[tuple[list[Compiled], bytes]]) -> None:
-        rows = {}
+        rows, files = {}, {}
         for regions, wasm in new:
             entry = pack(regions, wasm)
             name = self._prefix + blake2b(entry, digest_size=16).hexdigest()
-            await self._store.write(name, self._seal(name, entry))
-            self._given.add(name)
+            files[name] = self._seal(name, entry)
             rows[name] = _rows(regions)
+        await self._store.write(files)
+        self._given.update(files)
         listing = sorted(await self._store.listing())
         total = sum(size for _, size, _ in listing)
         if total > self._limit:
@@ -251,19 +294,19 @@ class CodeCache:
 
     async def _write_index(self, rows, names: list[str]) -> None:
         """Of the entries that are in the store by now: others may have written there, and removed too."""
-        known = self._index.rows() | rows
-        rows = {}
-        for name in names:
-            if name in known:
-                rows[name] = known[name]
-            elif name.startswith(self._prefix) and name != self._prefix + "index":
-                entry = self._unseal(name, await self._store.read(name))
-                if entry is None:
-                    await self._store.remove([name])
-                else:
-                    rows[name] = _rows(unpack(entry)[0])
-        self._index = Index.of(rows)
-        await self._store.write(self._prefix + "index", self._seal("index", self._index.encode()))
+        known = self._own.index.rows() | rows
+        index = self._prefix + "index"
+        others = [name for name in names if name not in known and name.startswith(self._prefix) and name != index]
+        rows, damaged = {name: known[name] for name in names if name in known}, []
+        for name, data in (await self._store.read(others)).items() if others else ():
+            if (entry := self._unseal(name, data)) is None:
+                damaged.append(name)
+            else:
+                rows[name] = _rows(unpack(entry)[0])
+        if damaged:
+            await self._store.remove(damaged)
+        self._own.index = Index.of(rows)
+        await self._store.write({index: self._seal("index", self._own.index.encode())})
 
     # ---- seals
 

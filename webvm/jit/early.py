@@ -28,7 +28,7 @@ class Early:
         """warm: arrivals after which a block that nobody expects is reported."""
         self._warm = warm
         self._expected = bytearray(at.EXPECTED_BYTES)
-        self._reports: dict = {}                        # space -> {address: early reports of it}
+        self._reports: dict = {}                        # space -> {address: early reports of it}, of each in use
 
     def expect(self, addresses: Iterable[int]) -> None: expect(self._expected, addresses)
 
@@ -36,24 +36,31 @@ class Early:
         """What `expect` has made elsewhere."""
         both = int.from_bytes(self._expected, "little") | int.from_bytes(expected, "little")
         self._expected = bytearray(both.to_bytes(at.EXPECTED_BYTES, "little"))
+        for space in self._reports:
+            space.poke(at.EXPECTED, self._expected)
 
-    def created(self, space) -> None: space.poke(at.EXPECTED, self._expected)
+    def created(self, space) -> None:
+        self._reports[space] = {}
+        space.poke(at.EXPECTED, self._expected)
 
     def released(self, space) -> None: self._reports.pop(space, None)
 
-    def put_off(self, space, address: int, known: bool) -> bool:
+    def put_off(self, space, address: int, known: bool, coming: bool) -> bool:
         """A report of this space that has led to nothing: whether it was early. Then there will be another one, soon if a
-        region is `known` that may fit later (what it calls may not have been loaded yet)."""
+        region is `known` that may fit later (what it calls may not have been loaded yet), or one is `coming`: for that it
+        waits however long it takes."""
         bit = at.expected_bit(address)
         if not self._expected[bit >> 3] >> (bit & 7) & 1:
             return False
         reports = self._reports.setdefault(space, {})
         n = reports.get(address, 0)
         record = space.find(address)
-        if n > TRIES or not record or space.peek(record + R_HANDLER, 4) != U32.pack(Tables.COUNT):
+        if not coming and n > TRIES or not record or space.peek(record + R_HANDLER, 4) != U32.pack(Tables.COUNT):
             return False
         arrivals = at.EARLY * STEP ** n
-        if known and n < TRIES:
+        if coming:
+            left = at.EARLY
+        elif known and n < TRIES:
             reports[address] = n + 1
             left = arrivals * (STEP - 1)
         else:

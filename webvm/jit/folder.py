@@ -12,23 +12,27 @@ class FolderStore:
     def __init__(self, folder: Path):
         self.folder = Path(folder)
 
-    async def read(self, name: str) -> bytes | None:
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    async def write(self, name: str, data: bytes) -> None:
-        """At any moment the file is the old one or the new one, whole."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix="tmp", delete=False) as file:
+    async def read(self, names: list[str]) -> dict[str, bytes]:
+        found = {}
+        for name in names:
             try:
-                file.write(data)
-                file.flush()
-                os.replace(file.name, self.folder / name)
-            except OSError:
-                os.unlink(file.name)
-                raise
+                found[name] = (self.folder / name).read_bytes()
+            except FileNotFoundError:
+                pass
+        return found
+
+    async def write(self, files: dict[str, bytes]) -> None:
+        """At any moment each file is the old one or the new one, whole."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, data in files.items():
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix="tmp", delete=False) as file:
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.replace(file.name, self.folder / name)
+                except OSError:
+                    os.unlink(file.name)
+                    raise
 
     async def remove(self, names: list[str]) -> None:
         for name in names:

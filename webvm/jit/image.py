@@ -18,7 +18,7 @@ from ..x86.oracle import PYTHON_MEANINGS, GuestFault, Oracle, State, SystemCall,
 from ..x86.primitives import M64
 from . import build, trace
 from . import layout as at
-from .cache import CodeCache, Store, version
+from .cache import CodeCache, Source, Store, version
 from .check import Checker
 from .handler import STOPS
 from .interpreter import BASELINE
@@ -185,11 +185,11 @@ def write_state(space, state: State) -> None:
 class Image:
     """What an engine needs of the processor. `features`: CPUID features beyond x86-64 with SSE2; `tier`: "jit", or "interp"
     to have no code translated; `traced`: of trace.KINDS, what of each region is to be written to standard error; `cache`: where
-    regions are kept between runs; `check`: regions are verified against the interpreter, see check.py."""
+    regions are kept between runs, `shipped`: where there are more, if there is a cache; `check`: regions are verified against the interpreter, see check.py."""
 
     def __init__(self, features: frozenset[str] = BASELINE, wasm: bytes | None = None, tier: str = "jit",
                  options: Options = Options(), traced: Collection[str] = (), cache: Store | None = None,
-                 check: bool = False):
+                 shipped: Source | None = None, check: bool = False):
         known("tier", [tier], TIERS)
         known("trace", traced, trace.KINDS)
         self.features = features
@@ -202,7 +202,7 @@ class Image:
             self.hot, self.released = self.translator.hot, self.translator.released
             self.created = self.translator.created
             if cache is not None:
-                self.code_cache = CodeCache(cache, version(features, options))
+                self.code_cache = CodeCache(cache, version(features, options), shipped=shipped)
                 self.translator.keep_in(self.code_cache)
         self.layout: ModuleType = at
         self.wasm = build.interpreter(features) if wasm is None else wasm

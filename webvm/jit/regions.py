@@ -118,6 +118,7 @@ class Translator:
         self._early = Early(WARM)
         self.created = self._early.created              # to be told of each space before it is used
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
+        self._engine = None                             # of the space that has last reported something
         self._pause_until = 0.0
         self._templates: dict[tuple[Options, bool], Templates] = defaultdict(Templates)
 
@@ -138,15 +139,19 @@ class Translator:
                 raise
 
     def _hot(self, space) -> None:
-        code = self._code[space]
+        code, self._engine = self._code[space], space.engine
         self._install_compiled()
         self._evict()
         self._watch_floats(space, code)
         watched = code.watched
         for rip in dict.fromkeys(space.hot()):
-            if rip in watched:
+            if rip in code.busy:
+                continue
+            if self._install_known(space, rip):
+                watched.pop(rip, None)
+            elif rip in watched:
                 watched[rip] += 1
-            elif rip not in code.busy and not self._install_known(space, rip) and not self._early.put_off(space, rip, self._is_known(space, rip)):
+            elif not self._early.put_off(space, rip, rip in self._known, self._is_coming(space, rip)):
                 self._watch(space, rip)
                 watched[rip] = 0
         start = now = perf_counter()
@@ -229,8 +234,13 @@ class Translator:
                 self._code[space].busy.update(batch.place)
                 self._compiling.append((space, batch))
 
-    def _is_known(self, space, rip) -> bool:
-        return rip in self._known or self.cache is not None and self.cache.coming(rip, space.read)
+    def _arrived(self, regions, wasm) -> None:
+        """A batch of earlier runs is here, that a space has asked for: it will do so again."""
+        if not self.broken and self._engine is not None:
+            self._compiling.append((None, Batch(regions, self._engine.compile_regions(wasm, wait=False))))
+
+    def _is_coming(self, space, rip) -> bool:
+        return self.cache is not None and (any(rip in batch.place for _, batch in self._compiling) or self.cache.coming(rip, space.read))
 
     def _know(self, batch) -> None:
         for rip in batch.place:
@@ -262,6 +272,7 @@ class Translator:
         """Take regions from a cache.CodeCache, and give it those made from now on."""
         self.cache = cache
         cache.on_open = self._early.expect_all
+        cache.on_arrival = self._arrived
         cache.open()
 
     def _group(self, batch, region) -> list[Compiled]:
