@@ -20,8 +20,9 @@ LAYERS = {
     "fs":       "linux block",
     "kernel":   "linux fs",         # and so neither the JIT nor the engine
     "disk":     "",
-    "site":     "block rehearsal",
+    "site":     "block rehearsal practice",
     "rehearsal": "block machine",   # runs the machine, to see which parts of a disk that takes
+    "practice": "block machine",    # runs the machine, to have its programs translated
     "browser":  "machine",          # a machine in a page
     "headless": EVERYTHING,         # a machine on a terminal
     "profile":  "linux kernel",     # who takes the time: samples, and the names of functions

@@ -82,6 +82,8 @@ async function boot({ site, disk, columns, rows, options }) {
     post("progress", { loaded, sizes: description.sizes });
     const address = disk ?? (description.disk && here(description.disk));
     if (address) beginDisk(address, disk ? null : description.boot, here);
+    const code = !disk && options.code_cache && options.tier === "jit" && description.code && here(description.code);
+    if (code) ahead.begin(`${code}index`, {});
     self.fetch = (input, options) => {
         const url = here(input.url ?? input);
         return url.startsWith(base.href) ? get(url.slice(base.href.length)) : nativeFetch(input, options);
@@ -98,7 +100,7 @@ async function boot({ site, disk, columns, rows, options }) {
     python.registerJsModule("webvm_engine", engine);
     session = python.pyimport("webvm.browser.boot").Session({ output, prompt, notice, failed: fatal });
     setInterval(() => post("stats", { stats: counters() }), STATS);
-    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows, options))) return;
+    if (!(await session.boot(address ?? undefined, module ?? undefined, columns, rows, { ...options, shipped_code: code || "" }))) return;
     marks.machine = Date.now();
     ready = true;
     for (const message of waiting.splice(0)) receive[message.type](message);

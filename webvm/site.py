@@ -10,6 +10,7 @@ Names carry a hash of what made them where a browser may hold an older file unde
     interpreter-HASH.wasm  the interpreter tier, so that it loads beside Python and not after it
     snapshot-HASH.bin.gz   memory of a Python that has imported the wheel (see web/snapshot.mjs)
     disk/                  the image as chunk files, those wanted together in packs
+    code/                  what common programs of the image are translated to, so that a first visit has it
 
 Nothing in the folder is made at serving time, and the page asks no other host.
 """
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from webvm.block.chunks import CHUNK_SIZE, MANIFEST, write_chunks
+from webvm.practice import practise
 from webvm.rehearsal import wanted_together
 
 PAGES = ("index.html", "page.js", "webvm.js", "worker.js", "engine.js", "ahead.js", "features.js", "style.css")
@@ -51,6 +53,8 @@ PYTHON = "3.14"
 STAMP = ".made-from.json"           # in the disk's folder: what it was made from, and the packs that a start needs
 INTERPRETER = "webvm/_generated/interpreter.wasm"
 GENERATOR = "webvm/jit/build.py"
+CODE_SOURCES = ("webvm/x86", "webvm/wasm", "webvm/jit")
+PRACTICE = "webvm/practice.py"
 
 Say = Callable[[str], None]
 
@@ -60,11 +64,11 @@ class SiteError(Exception):
 
 
 def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: bool = True, packs: bool = True,
-          say: Say = lambda line: None) -> None:
+          code: bool = True, say: Say = lambda line: None) -> None:
     """Make `out` the site of the project at `source`; what is already there and still right is kept.
 
     `disk`: an image to publish beside the page, or the address of one published elsewhere. `packs`: whether its chunks that
-    are wanted together go into one file. Raises SiteError.
+    are wanted together go into one file. `code`: whether translated code of its programs is to come with it. Raises SiteError.
     """
     modules = source / "web" / "node_modules"
     if not modules.is_dir():
@@ -83,6 +87,7 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
     interpreter = _interpreter(out, source)
     memory = _snapshot(out, source, pyodide, wheels, say) if snapshot else None
     address, start = _disk(out, disk, packs, say)
+    shipped = _code(out, source, Path(disk), say) if code and address == "disk/" else None
     fields = {
         "pyodide": pyodide + "/",
         "lock": f"{wheels}/pyodide-lock.json",
@@ -90,6 +95,7 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
         "interpreter": interpreter,
         "disk": address,
         "boot": start,
+        "code": shipped,
     }
     keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, interpreter) if name)}
     _remove(path for pattern in ("pyodide-*", "wheels-*", "interpreter-*", "snapshot-*")
@@ -203,6 +209,29 @@ def _disk(out: Path, disk: Path | str | None, packs: bool, say: Say) -> tuple[st
     return "disk/", boot
 
 
+def _code(out: Path, source: Path, image: Path, say: Say) -> str | None:
+    """Where the page finds translated code, relative to itself; None where there is none. Made anew when the image or what
+    translates changes; what is made now may differ from what was made from the same, so names are of the content."""
+    status = image.stat()
+    sources = sorted(path for folder in CODE_SOURCES for path in (source / folder).rglob("*.py"))
+    made_from = [str(image.resolve()), status.st_size, status.st_mtime_ns, _digest([*sources, source / PRACTICE], source)]
+    stamp = out / "code" / STAMP
+    if stamp.exists() and (known := json.loads(stamp.read_text())).get("from") == made_from:
+        return known["code"]
+    say(f"running programs of {image}, to have translated what they do (--no-code does without)")
+    files = asyncio.run(practise(image, say))
+    shutil.rmtree(out / "code", ignore_errors=True)
+    name = None
+    if files:
+        name = f"code/{hashlib.blake2b(b''.join(files[key] for key in sorted(files)), digest_size=8).hexdigest()}/"
+        for file, data in files.items():
+            _write(out / name / file, data)
+        say(f"translated code of {sum(map(len, files.values())) / 1e6:.1f} MB comes with the site")
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(json.dumps({"from": made_from, "code": name}))
+    return name
+
+
 def _pip(command: str, *arguments: str | Path) -> None:
     ran = subprocess.run([sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check", *arguments],
                          capture_output=True, text=True)
@@ -249,6 +278,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="let the page start Python afresh and install the wheel each time (smaller, slower)")
     parser.add_argument("--no-packs", dest="packs", action="store_false",
                         help="give every part of the disk a file of its own (a hundred requests where packs need one)")
+    parser.add_argument("--no-code", dest="code", action="store_false",
+                        help="bring no translated code of the image's programs, which takes a minute to make")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -257,7 +288,7 @@ def main(options: argparse.Namespace) -> int:
         print("webvm site: needs a checkout of the project (the page is in web/)", file=sys.stderr)
         return 1
     try:
-        build(options.out, source, options.disk, options.snapshot, options.packs, say=lambda line: print(line, file=sys.stderr))
+        build(options.out, source, options.disk, options.snapshot, options.packs, options.code, say=lambda line: print(line, file=sys.stderr))
     except SiteError as error:
         print(f"webvm site: {error}", file=sys.stderr)
         return 1

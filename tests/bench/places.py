@@ -182,10 +182,11 @@ class Chromium:
     """The page in headless Chromium, served by http.server; its shell at the prompt."""
 
     tiers = True
+    code = False
 
     def __init__(self, image, tier, limit):
-        folder = BUILD / ("site" if image == "standard" else f"site-{image}")
-        site.build(folder, PROJECT, BUILD / f"{image}.ext4")
+        folder = BUILD / ("-".join(["site", *([image] if image != "standard" else []), *(["code"] if self.code else [])]))
+        site.build(folder, PROJECT, BUILD / f"{image}.ext4", code=self.code)
         link = folder / "bench-inputs"
         link.unlink(missing_ok=True)
         link.symlink_to(INPUTS)
@@ -260,6 +261,12 @@ class Chromium:
         return found
 
 
+class ChromiumCode(Chromium):
+    """The same page with the translated code that `webvm site` lets a site bring with it."""
+
+    code = True
+
+
 @functools.cache
 def _playwright():
     """Playwright, once for this process; it ends with it."""
@@ -274,4 +281,5 @@ PLACES = {
     "chromium":    (Chromium,  None,                       True),
     "command":     (Command,   ("start-up", "system"),     True),
     "native-sse2": (Sse2,      None,                       False),
+    "chromium-code": (ChromiumCode, None,                  False),
 }  # fmt: skip

@@ -17,7 +17,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def build(*arguments, **options):
-    """site.build, away from the thread in which Playwright's event loop runs: it runs one of its own."""
+    """site.build, away from the thread in which Playwright's event loop runs: it runs one of its own. Without translated code
+    of the image unless asked for: that takes a while."""
+    options = {"code": False} | options
     with ThreadPoolExecutor(1) as pool:
         pool.submit(site.build, *arguments, **options).result()
 

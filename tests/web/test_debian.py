@@ -1,11 +1,16 @@
 """A Debian shell in the page, end to end: the real machine, the real image, typed at and read from the screen."""
 
+import asyncio
+import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
 from playwright import sync_api
+
+from webvm.practice import practise
 
 from .conftest import PROJECT, build, eventually
 
@@ -223,3 +228,37 @@ def test_the_second_visit_uses_the_translated_code_of_the_first(browser, open_pa
     stats = third.evaluate("vm.stats()")
     assert not stats["code_kept"] and not stats["code_loaded"] and stats["region_share"] > 0.5
     context.close()
+
+
+def test_a_first_visit_uses_the_code_that_came_with_the_site_unless_it_is_damaged(browser, open_page_in, serve, address, tmp_path):
+    loop = "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done; echo $i"
+    for path in (PROJECT / "build/site").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    with ThreadPoolExecutor(1) as pool:                     # as in conftest.build
+        files = pool.submit(asyncio.run, practise(IMAGE, rows=[("bash", loop.replace("30000", "8000"))])).result()
+    (tmp_path / "shipped").mkdir()
+    for name, data in files.items():
+        (tmp_path / "shipped" / name).write_bytes(data)
+    fields = json.loads((tmp_path / "site.json").read_text()) | {"code": "shipped/"}
+    (tmp_path / "site.json").unlink()
+    (tmp_path / "site.json").write_text(json.dumps(fields))
+    ours = serve(tmp_path)
+
+    def first_visit(query=""):
+        context = browser.new_context(viewport={"width": 1000, "height": 640})
+        page = open_page_in(context, ours + query)
+        at_prompt(page)
+        assert do(page, loop) == "30000"
+        stats, problems = page.evaluate("vm.stats()"), page.problems
+        context.close()
+        return stats, problems
+
+    stats, problems = first_visit()
+    assert stats["code_shipped"] and stats["region_share"] > 0.5 and not stats["code_loaded"] and not problems
+    made, _ = first_visit("?code-cache=off")
+    assert not made["code_shipped"] and stats["translated_instructions"] < made["translated_instructions"] / 2
+    for name, data in files.items():
+        if name != "index":
+            (tmp_path / "shipped" / name).write_bytes(data[:40] + bytes(len(data) - 40))
+    stats, problems = first_visit()
+    assert not stats["code_shipped"] and stats["region_share"] > 0.5 and not problems

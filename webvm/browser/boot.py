@@ -18,7 +18,16 @@ from webvm.browser.transport import FetchTransport
 from webvm.browser.turn import Turn
 from webvm.machine import BadImage, BlockError, Errno, Machine, NoSuchOption, Stats, open_device
 
-RESPAWN = 1.0       # seconds: a login shell that lives shorter than this is not started again
+MOST_SHIPPED = 4 << 20  # bytes of one file of translated code that came with the site
+RESPAWN = 1.0           # seconds: a login shell that lives shorter than this is not started again
+
+
+async def _fetch(url: str) -> bytes:
+    """A file of the site; raises OSError."""
+    answer = await FetchTransport(idle=10, total=60).get(url, {}, MOST_SHIPPED, "default")
+    if answer.status != 200 or len(answer.body) > MOST_SHIPPED:
+        raise OSError(f"{url}: status {answer.status}")
+    return answer.body
 
 
 class Session:
@@ -39,10 +48,12 @@ class Session:
         """Whether the machine is up; the page has been told why when it is not.
 
         `disk`: address of the image; `interpreter`: its WebAssembly.Module, or None for the package's own; `options`: more of
-        Machine.boot, as a JavaScript object; `code_cache` is whether there is to be one.
+        Machine.boot, as a JavaScript object; `code_cache` is whether there is to be one, `shipped_code` the address of a folder.
         """
         options = options.to_py()
         options["code_cache"] = self._code_store if options["code_cache"] else None
+        folder = options["shipped_code"]
+        options["shipped_code"] = (lambda name: _fetch(f"{folder}{name}")) if folder else None
         random.seed()       # a restored snapshot comes with the generator's state of the moment it was taken
         try:
             device = await open_device(disk, FetchTransport(), self._store, stats=self._stats, on_trouble=self._page.notice) if disk else None

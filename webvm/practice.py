@@ -1,0 +1,163 @@
+"""A machine run on an image, before anybody visits, until it has translated what common programs do.
+
+Knows which programs these are, and something for each to do that takes the ways it usually takes; does not know what
+becomes of the files.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from webvm.block import FileDevice
+from webvm.machine import BadImage, Errno, Machine, Memory, exit_status, ship
+
+WARM = 3000             # arrivals after which code is about to be translated here: it costs no visitor anything
+SECONDS = 50            # of processor time that all rows may take; those for which none is left are left out
+LOOK = 0.2              # seconds between two looks at the time
+
+Say = Callable[[str], None]
+
+PYTHON = """
+import json, re, math, collections
+class Point:
+    def __init__(self, x, y): self.x, self.y = x, y
+    def __add__(self, other): return Point(self.x + other.x, self.y + other.y)
+    def length(self): return math.sqrt(self.x * self.x + self.y * self.y)
+def walk(n):
+    for i in range(n):
+        yield i if i % 3 else -i
+def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+for turn in range(15):
+    p = Point(0.0, 0.0)
+    for i in walk(700): p = p + Point(i * 0.5, 1.0)
+    words = [f"{i}:{i % 17:03d}" for i in range(500)]
+    table = collections.defaultdict(list)
+    for word in words: table[word[-3:]].append(word.upper().lower())
+    order = sorted(table.items(), key=lambda row: (len(row[1]), row[0]))
+    text = json.dumps({"a": [1, 2.5, None, "x" * 20], "b": {k: len(v) for k, v in order}, "c": words[:60]})
+    found = json.loads(text)
+    count = sum(len(match) for match in re.findall(r"[0-9]+:0*([1-9]+)", text))
+    parts = ",".join(str(x * 3 + 1) for x in range(300)).split(",")
+    total = sum(map(int, parts)) % 1000003 + fib(11)
+    big = pow(7, 60 + turn) // 3
+    cells = [[(i * j) & 255 for j in range(24)] for i in range(24)]
+    flat = bytearray(sum(cells, []))
+    try:
+        found["d"]
+    except KeyError:
+        count += 1
+print(total, count, p.length())
+"""
+
+PERL = r"""
+my (%n, @a, $s);
+for my $i (1 .. 6000) { my $k = "k" . ($i % 97); $n{$k} += $i; push @a, $i * 3 % 101; $s .= chr(97 + $i % 26); $s = "" if length $s > 200; }
+my $t = join ",", map { "$_=$n{$_}" } sort { $n{$a} <=> $n{$b} || $a cmp $b } keys %n;
+my $c = 0; while ($t =~ /(\w+)=(\d+)/g) { $c += $2 } (my $u = $t) =~ s/k(\d)/<$1>/g;
+sub f { my ($x) = @_; return $x < 2 ? $x : f($x - 1) + f($x - 2) } printf "%d %s %d %s\n", $c, substr($u, 0, 9), f(13), join "", sort { $a <=> $b } @a[0 .. 9];
+"""
+
+LUA = """
+local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end
+local t, s = {}, 0
+for i = 1, 6000 do t[#t + 1] = string.format("%d:%s", i, ("x"):rep(i % 7)); s = s + #t[i] end
+table.sort(t) local m = {}
+for _, v in ipairs(t) do local k = v:match("^(%d)") m[k] = (m[k] or 0) + 1 end
+local g = table.concat(t, ","):gsub("x+", "y") for w in g:sub(1, 9000):gmatch("%d+") do s = s + tonumber(w) end
+print(fib(17), s, #g)
+"""
+
+AWK = "{ n[$1 % 97] += $2; s = s substr($0, 1, 3); if (length(s) > 300) s = \"\"; if ($0 ~ /1[0-9]*7/) c++ } END { for (k in n) t += n[k]; printf \"%d %d\\n\", t, c }"
+
+SQL = """create table t (a integer primary key, b text, c real); create index i on t (b);
+begin; with recursive n(x) as (select 1 union all select x + 1 from n where x < 1500) insert into t select x, 'name ' || (x * 7919 % 1500), x / 3.0 from n; commit;
+select count(*), sum(c), max(b) from t where b like 'name 1%'; select b, sum(a) from t group by a % 50 order by 2 desc limit 5;
+update t set c = c + 1 where a % 3 = 0; select t.a, u.b from t join t u on u.a = t.a + 1 where t.b > 'name 9' order by u.c limit 5; delete from t where a % 5 = 0;"""
+
+C = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+struct node { struct node *next; int key; double weight; char name[16]; };
+enum kind { ADD, SUB, MUL, DIV };
+static int table[64];
+static int apply(enum kind kind, int a, int b) { switch (kind) { case ADD: return a + b; case SUB: return a - b; case MUL: return a * b; default: return b ? a / b : 0; } }
+static struct node *push(struct node *list, int key) { struct node *n = malloc(sizeof *n); if (!n) abort(); n->next = list; n->key = key; n->weight = key * 0.5; snprintf(n->name, sizeof n->name, "n%d", key); return n; }
+static double total(const struct node *list) { double sum = 0; for (; list; list = list->next) sum += list->weight * (list->key & 3 ? 1.5 : 2.0); return sum; }
+static int compare(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+#define FUNCTION(n) static unsigned f##n(unsigned x, const char *s) { unsigned h = n; for (int i = 0; s[i]; i++) { h = h * 31 + (unsigned char)s[i]; if (h & 1) h ^= x >> 3; else h += x << 2; } return h % (n + 7); }
+FUNCTION(1) FUNCTION(2) FUNCTION(3) FUNCTION(4) FUNCTION(5) FUNCTION(6) FUNCTION(7) FUNCTION(8)
+int main(int argc, char **argv) {
+    struct node *list = 0;
+    for (int i = 0; i < 64; i++) { table[i] = apply(i & 3, i, argc); list = push(list, table[i]); }
+    qsort(table, 64, sizeof *table, compare);
+    unsigned h = f1(1, argv[0]) + f2(2, argv[0]) + f3(3, argv[0]) + f4(4, "four") + f5(5, "five") + f6(6, "six") + f7(7, "seven") + f8(8, "eight");
+    printf("%f %u %d %zu\n", total(list), h, table[5], strlen(argv[0]));
+    return 0;
+}
+"""
+
+TEXT = "cd /tmp; [ -e some ] || { ls -l /usr/bin /usr/lib/x86_64-linux-gnu /etc 2>/dev/null | head -c 150000 >some; seq 1 9000 | sed 's/\\(.\\)\\(.*\\)/\\2\\1 &/' >numbers; }; "
+
+#         the program       what a shell is told
+# fmt: off
+ROWS = (
+    ("bash",     "f() { local x=$1; echo $((x * 2)); }; i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); case $i in *7) a=${a:0:30}$i;; *) b=\"$i ${a%x}\";; esac; done; "
+                 "for k in 1 2 3 4 5 6 7 8; do c=$(f $k); [[ $c -gt 3 ]] && d+=($c); done; for w in $b $a; do e=${w//1/2}; done; echo ${#d[@]} $e"),
+    ("ls",       TEXT + "ls -la /usr/bin; ls -la /usr/bin /etc >/dev/null; ls --color=always /usr/bin | cat"),
+    ("sort",     TEXT + "sort numbers | tail -1; sort -n numbers | tail -1; sort -k2,2n -k1,1 numbers | uniq -c | wc; sort -u some | head -2"),
+    ("grep",     TEXT + "grep -c e some; grep -E '(th|st)e[a-z]* [0-9]+' some | wc; grep -ri lib some | wc -l; grep -v root some | wc"),
+    ("sed",      TEXT + "sed 's/lib/bin/g; /^d/d' some | wc; cut -d' ' -f2,3 numbers | tr 0-9 a-j | tail -1; wc some; head -n 2000 some | tail -n 1000 | nl | wc"),
+    ("awk",      TEXT + f"awk '{AWK}' numbers; awk '{AWK}' some"),
+    ("python3",  "python3 -c 'print(1)'"),
+    ("python3",  "cat >/tmp/a.py <<'E'\n" + PYTHON + "E\npython3 /tmp/a.py"),
+    ("gcc",      "cd /tmp; cat >a.c <<'E'\n" + C + "E\ngcc -O2 -c a.c -o a.o && gcc a.o -o a && ./a"),
+    ("gcc",      "cd /tmp; printf '#include <stdio.h>\\nint main(void) { puts(\"1\"); }' >b.c; gcc -o b b.c && ./b"),
+    ("perl",     "cat >/tmp/a.pl <<'E'\n" + PERL + "E\nperl /tmp/a.pl"),
+    ("sqlite3",  "cd /tmp; rm -f a.db; sqlite3 a.db <<'E'\n" + SQL + "\nE"),
+    ("lua5.4",   "cat >/tmp/a.lua <<'E'\n" + LUA + "E\nlua5.4 /tmp/a.lua"),
+    ("gzip",     TEXT + "gzip -9 -c some | gzip -dc | wc; gzip -c some | wc -c; sha256sum some; md5sum some"),
+    ("git",      "cd /tmp; git init -q g; cd g; for i in 1 2 3 4 5 6; do echo $i >f$i; done; git add .; git -c user.name=a -c user.email=a commit -qm a; git --no-pager log; git status -s"),
+    ("xz",       TEXT + "xz -T1 -c some | xz -dc | wc"),
+    ("bzip2",    TEXT + "bzip2 -c some | bzip2 -dc | wc"),
+    ("tar",      TEXT + "tar cf a.tar /etc 2>/dev/null; tar tf a.tar | wc; find /etc /usr/lib -name '*.so' | wc"),
+)
+# fmt: on
+
+
+async def practise(image: Path, say: Say = lambda line: None, rows: Iterable[tuple[str, str]] = ROWS, seconds: float = SECONDS) -> dict[str, bytes]:
+    """The files of translated code to be shipped with an image, by name; none where it can't be started."""
+    kept, device = Memory(), FileDevice(image)
+    try:
+        machine = await Machine.boot(device=device, code_cache=kept, log=lambda line: None)
+        machine.image.warm = WARM
+        try:
+            await _rehearse(machine, rows, seconds, say)
+        finally:
+            await machine.halt()
+    except BadImage as error:
+        say(f"{image}: {error}")
+        return {}
+    finally:
+        device.close()
+    return ship(kept)
+
+
+async def _rehearse(machine: Machine, rows, seconds: float, say: Say) -> None:
+    account, end = await machine.account(), time.process_time() + seconds
+    for program, line in rows:
+        try:
+            await machine.find(program, account.environment()["PATH"], account.home)
+            task = await machine.spawn(["bash", "-c", line], account=account, files=await machine.terminal_files(), tty=machine.tty)
+        except Errno:
+            continue        # not installed here
+        running = asyncio.ensure_future(machine.kernel.wait(task))
+        while time.process_time() < end and not (await asyncio.wait([running], timeout=LOOK))[0]:
+            pass
+        if not running.done():
+            running.cancel()
+            say(f"no time is left to translate what {program} and those after it do")
+            return
+        if status := exit_status(running.result()):
+            say(f"{program} ended with status {status}")
