@@ -192,8 +192,10 @@ def test_repeated_string_that_faults_has_counted_so_far(code, df, engines):
 # ---------------------------------------------------------------------------------------------- code that changes
 
 
-def test_region_that_rewrites_its_own_loop_executes_what_it_wrote(engines):
-    """loop: mov al, 0 ; add rdx, rax ; inc byte [rip - 10] (the 0) ; dec ecx ; jnz loop ; syscall"""
+def test_region_that_rewrites_its_own_loop_executes_what_it_wrote():
+    """loop: mov al, 0 ; add rdx, rax ; inc byte [rip - 10] (the 0) ; dec ecx ; jnz loop ; syscall. Where the head of the loop checks
+    that it may be written, the region would never execute anything."""
+    engines = _engine("interp"), _engine(options=Options(hoist=False))
     pair = Pair(engines, "b000 4801c2 fe05f6ffffff ffc9 75f1 0f05", writable=True, RCX=2)
     for machine in pair.both:
         machine.space.write(CODE + 1, b"\0")

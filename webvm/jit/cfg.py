@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import replace
 from collections.abc import Mapping
 
-from ..x86.flags import ADD, SUB
+from ..x86.flags import ADD, COMPARE, SUB
 from ..x86.meaning import ARITHMETIC
 from . import layout as at
 from .decoder import Tables
@@ -19,6 +19,8 @@ from .handler import UNLINKED, Shape
 # A record in pieces, see handler.R_*: handler, rip, what says which registers, what is linked, displacement, immediate.
 PIECES = struct.Struct("<4sI12sIq8s")
 MIDDLE = struct.Struct("<HHHHBBBB")
+ALL_GENERAL = 0xFFFF
+ZEROING = frozenset({"xor", "sub", "pxor", "xorps", "xorpd"})          # where both operands are one register
 MOST_OPS = 600                                # instructions in a region
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
@@ -58,13 +60,15 @@ class Instruction:
     reads, writes           masks of registers, as in `effects`
     short                   general registers of which it may matter whether they are known to hold 32 bits
     flags                   whether it has to do with the arithmetic flags; compares: it sets them all from two operands
+    zeroes                  whether it sets a register to zero, whatever that holds
     absolute                whether its memory operand is at the displacement alone
     accesses                (key, register, offset, times the displacement more, access, bytes) of each memory access off one
                             general register: ("m", k) for operand k, ("i", n) for the n-th that the meaning makes itself
     changes                 (register, whether it is a constant more than before, that constant) of general registers written
     """
     __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "imm",
-                 "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places")
+                 "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places", "vectors",
+                 "zeroes")
 
     def __init__(self, form: Form, fields: tuple, imm: int):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
@@ -77,6 +81,9 @@ class Instruction:
             writes |= _mask(self.operands[k])
         if form.address:
             reads |= _mask(self.base) | _mask(self.index)
+        self.zeroes = form.shape.meaning in ZEROING and form.shape.size >= 32 and form.kinds in (("r", "r"), ("x", "x")) and d == s
+        if self.zeroes:
+            reads = 0
         self.reads, self.writes = reads, writes
         self.short = e.short | e.partial
         for k in e.operand_short | e.operand_partial:
@@ -84,14 +91,14 @@ class Instruction:
         self.flags = bool(e.flags_touched | e.flags_read)
         # a shift by a constant writes the flags unless that is zero
         self.flags_written = e.flags_touched if imm & form.shift else e.flags_written
-        self.compares = self.flags_written == ARITHMETIC and not e.flags_read and e.flags_kind is not None and e.flags_kind[0] in (SUB, ADD)
+        self.compares = self.flags_written == ARITHMETIC and not e.flags_read and e.flags_kind is not None and e.flags_kind[0] in (SUB, ADD, COMPARE)
         self.absolute = form.address and self.base >= at.ZERO and self.index >= at.ZERO
         self.accesses = () if e.repeats else tuple(self._accesses())
         moves = self._moves()
         self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
                              for source, distance in [moves.get(n, (None, 0))])
-
         self._places = None
+        self.vectors = Vectors(self) if self.reads | self.writes > ALL_GENERAL else None
 
     def places(self) -> tuple:
         """As `accesses`, with (base, index, scale) for the register: numbers, or None where there is none; also of addresses off
@@ -145,15 +152,44 @@ class Instruction:
         return found
 
 
+class Vectors:
+    """What an instruction does with vector registers; masks of their numbers.
+
+    used      all it reads; of these double, single: their lowest 64 or 32 bits, whole: (also) others
+    written   with `bits` lowest bits new beside what was there, or 0: whole; copied: set to what that register is
+    """
+    __slots__ = ("used", "double", "single", "whole", "written", "bits", "copied", "both")
+
+    def __init__(self, insn: Instruction):
+        self.used, self.written, uses = insn.reads >> 16, insn.writes >> 16, {}
+        for k, use in insn.effects.vector_uses.items() if not insn.zeroes else ():
+            where = _mask(insn.operands[k]) >> 16 if len(insn.shape.kinds[k]) == 1 else 0
+            uses[where] = uses.get(where, 0) | use
+        self.double = self.single = self.whole = 0
+        for where, use in uses.items():
+            if use == 64:
+                self.double |= where
+            elif use == 32:
+                self.single |= where
+            else:
+                self.whole |= where
+        kind, value = insn.effects.vector_result or ("", 0)
+        self.bits = value if kind == "low" else 0
+        self.copied = _mask(insn.operands[value]) >> 16 if kind == "x" else 0
+        self.both = self.used | self.written
+        self.both |= self.both << 16
+
+
 class Op:
     """An instruction at its place, and what `liveness` finds out there."""
-    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "saved")
+    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "saved", "whole")
 
     def __init__(self, rip: int, insn: Instruction, disp: int):
         self.rip, self.insn, self.disp = rip, insn, disp
         self.flags_live = -1
         self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before), or the range to check here
         self.saved = 0                                      # registers to store should the instruction fault
+        self.whole = True                                   # a vector register it writes is to be kept whole, see lanes
 
     @property
     def length(self) -> int: return self.insn.length
@@ -174,10 +210,11 @@ class Block:
       switch (targets)   only that of a graph, see there
     """
     __slots__ = ("start", "ops", "end", "target", "next", "ways", "edges", "reloads", "writes", "dirty_out", "live_in", "valid_in",
-                 "kind_in", "strip")
+                 "kind_in", "strip", "low_in")
 
     def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
+        self.low_in = 0                                     # forms of vector registers, see lanes
         self.strip: list = []                               # of the head of a loop: what is checked there, see hoist
         # where control goes inside one activation (for a call, where it returns to)
         self.edges: list[int] = ([target] if end == "jump" else [target, next] if end == "branch" else target if end == "switch"

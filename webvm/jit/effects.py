@@ -34,6 +34,8 @@ class Effects:
     memory: dict = field(default_factory=dict)           # memory operand -> (access, bits)
     implicit: list = field(default_factory=list)         # (value of the address, access, bits), in the order they are made
     moves: dict = field(default_factory=dict)            # where -> (where, offset): set to a register plus a constant
+    vector_uses: dict = field(default_factory=dict)      # vector register operand -> which of its lowest 64 and 32 bits and WHOLE
+    vector_result: tuple = ()           # what a vector register is set to: ("x", k) operand k, ("low", n) something with n lowest bits new
     flags_read: int = 0                 # masks of EFLAGS bits
     flags_written: int = 0              # in any case
     flags_touched: int = 0              # perhaps
@@ -48,6 +50,9 @@ class Effects:
     strange: bool = False               # something that regions leave to the interpreter
 
 
+WHOLE = 1
+
+
 class _Observer(Machine):
     def __init__(self, shape: Shape):
         self.shape, self.size, self.bits, self.cc, self.rep = shape, shape.size, shape.bits, shape.cc, shape.rep
@@ -57,15 +62,29 @@ class _Observer(Machine):
         self.inside = 0
 
     # ---- values
+    def _whole(self, *raws):
+        for raw in raws:
+            if raw.__class__ is tuple and raw[0] == "x":
+                self.e.vector_uses[raw[1]] = self.e.vector_uses.get(raw[1], 0) | WHOLE
+
     def prim(self, op, *raws):
+        self._whole(*raws)
         if op in ("i64.add", "i64.sub") and isinstance(raws[0], tuple) and isinstance(raws[1], int):
             where, offset = raws[0]
             offset = offset + raws[1] if op == "i64.add" else offset - raws[1]
             return where, (offset + (1 << 63) & M64) - (1 << 63)
         return None
 
-    def lane(self, op, index, *raws): return None
-    def shuffle(self, a, b, indices): return None
+    def lane(self, op, index, *raws):
+        vector, width = raws[0], int(op[1:op.index("x")])
+        if "extract" not in op:
+            return ("low", width) if index == 0 and width >= 32 else vector if vector.__class__ is tuple and vector[0] == "low" else None
+        if vector.__class__ is tuple and vector[0] == "x" and index * width < 64:
+            uses = self.e.vector_uses
+            uses[vector[1]] = uses.get(vector[1], 0) | (width if index == 0 and width >= 32 else WHOLE)
+        return None
+
+    def shuffle(self, a, b, indices): self._whole(a, b)
     def const(self, type, n): return n
     def keep(self, type, raw): return raw
 
@@ -95,8 +114,14 @@ class _Observer(Machine):
             return (-1 - k, 0) if kind == "r" and bits == 64 else None
         return None
 
-    def read(self, k, bits): return self._read_operand(k, bits)
-    def read_vec(self, k): return self._read_operand(k, self.bits[k])
+    def read(self, k, bits):
+        if self.kinds[k] == "x":
+            self.e.vector_uses[k] = self.e.vector_uses.get(k, 0) | (bits if bits >= 32 else WHOLE)
+        return self._read_operand(k, bits)
+
+    def read_vec(self, k):
+        self._read_operand(k, self.bits[k])
+        return ("x", k) if self.kinds[k] == "x" else ("low", self.bits[k]) if self.kinds[k] == "m" and self.bits[k] < 128 else None
 
     def _write_operand(self, k, bits, raw):
         kind, fixed = self.kinds[k], self._fixed(k)
@@ -115,7 +140,10 @@ class _Observer(Machine):
         self.e.conditional |= self.inside > 0
 
     def write(self, k, value): self._write_operand(k, value.bits, value.raw)
-    def write_vec(self, k, value): self._write_operand(k, self.bits[k] if self.kinds[k] == "m" else 128, None)
+    def write_vec(self, k, value):
+        if self.kinds[k] == "x" and value.raw.__class__ is tuple:
+            self.e.vector_result = value.raw
+        self._write_operand(k, self.bits[k] if self.kinds[k] == "m" else 128, None)
 
     def reg(self, number, bits):
         self.e.reads |= 1 << number
@@ -186,6 +214,7 @@ class _Observer(Machine):
     def float_op(self, op, *values):
         self.e.traps = True
         self.e.float_ops.append(op)
+        self._whole(*(v.raw for v in values if isinstance(v, Vec)))
         return result(self, op, None)
 
     # ---- control
@@ -236,6 +265,8 @@ class _Observer(Machine):
     def flags_dec(self, r): self._flags(ARITHMETIC & ~(1 << CF), flags.DEC, r.bits)
     def flags_result(self, r, cf, of, af=None): self._flags(ARITHMETIC, flags.RESULT, r.bits)
     def flags_set(self, **bits): self._flags(sum(_BITS[name] for name in bits), flags.EXPLICIT)
+
+    def flags_compare(self, x, y): self._flags(ARITHMETIC, flags.COMPARE)
 
     def arithmetic_flags(self):
         self.e.flags_read |= ARITHMETIC

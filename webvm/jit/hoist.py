@@ -43,12 +43,15 @@ class Group:
 
 
 def hoist(graph: Graph) -> None:
-    """Sets `strip` of heads of loops to the groups that are checked there, and marks their accesses as checked."""
+    """Sets `strip` of heads of loops to the groups that are checked there, and marks their accesses as checked. `graph.inner` is
+    set to the head of each block in such a loop."""
+    graph.inner = {}
     for start in graph.loops:
         if start != SWITCH:
             loop = _Loop(graph, graph.number[start])
             if loop.body and (groups := loop.groups()):
                 graph.blocks[start].strip = groups
+                graph.inner.update((graph.order[k], start) for k in loop.body)
 
 
 class _Loop:

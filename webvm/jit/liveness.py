@@ -3,22 +3,24 @@ memory are covered by one check.
 
 Works on the graph and the effects of its instructions; emits nothing.
 """
+from ..x86 import flags
 from ..x86.meaning import ARITHMETIC
 from .cfg import Block, Graph
 
 EVERYTHING = (1 << 32) - 1
+_COMPARISON, _EXPLICIT = (flags.COMPARE, 64), (flags.EXPLICIT, 64)
 REACH = 4096 - 64          # bytes that one check of two pages may cover
 
 
-def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True) -> None:
+def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, comparisons: bool = True) -> None:
     """Fills in the fields of blocks and ops, and of the graph: `touched` and `written`, masks of registers, and whether
     anything sets flags that somebody needs. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
-    several accesses off one register."""
+    several accesses off one register; `comparisons`, of numbers: these are kept, not the flags."""
     blocks = [graph.blocks[start] for start in graph.order]
     needs = [_summary(block) for block in blocks]
     loops = bool(graph.loops)
     _registers(graph, blocks, [need for need, *_ in needs], loops)
-    lasts = _flags(graph, blocks, needs, loops, dead_flags)
+    lasts = _flags(graph, blocks, needs, loops, dead_flags, comparisons)
     _kinds(graph, blocks, lasts, loops)
     graph.written = graph.touched = 0
     for block, (_, reads, _, _) in zip(blocks, needs):
@@ -45,7 +47,7 @@ def _summary(block) -> tuple[int, int, int, int]:
     return need, reads, flags_needed, killed
 
 
-def _flags(graph, blocks, needs, loops, dead_flags) -> list[tuple | None]:
+def _flags(graph, blocks, needs, loops, dead_flags, comparisons) -> list[tuple | None]:
     """The answer: (kind, bits) of the lazy flags that each block leaves, MIXED, or None where it sets none."""
     successors = graph.successors
     out = [ARITHMETIC if graph.leaves(start) else 0 for start in graph.order]
@@ -64,7 +66,7 @@ def _flags(graph, blocks, needs, loops, dead_flags) -> list[tuple | None]:
             if live != flags_in[k]:
                 flags_in[k] = live
                 changed = loops
-    graph.sets_flags = False
+    graph.sets_flags = graph.compares = False
     lasts = []
     for block, live in zip(blocks, out):
         last = None
@@ -78,8 +80,10 @@ def _flags(graph, blocks, needs, loops, dead_flags) -> list[tuple | None]:
             op.flags_live = live if dead_flags else ARITHMETIC
             if op.flags_live & e.flags_touched:
                 graph.sets_flags = True
+                compares = e.flags_kind == _COMPARISON
+                graph.compares |= compares and comparisons
                 if last is None:
-                    last = e.flags_kind or MIXED
+                    last = _EXPLICIT if compares and not comparisons else e.flags_kind or MIXED
             live = live & ~insn.flags_written | e.flags_read
         lasts.append(last)
     return lasts

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags, ieee
-from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Int, Vec
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Float, Int, Vec
 from ..x86.primitives import PRIM
 from ..x86.sse_floats import SIGNATURES, plainly, result
 from ..x86.x87_common import FUNCTIONS
@@ -25,6 +25,7 @@ from .cfg import SWITCH, Graph, Op
 from .emit import Emitter
 from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
 from .hoist import hoist
+from .lanes import choose_forms
 from .liveness import CLEAN, MIXED, analyse
 
 _ZERO32 = w.i32(0)
@@ -42,6 +43,8 @@ class Options:
     dead_flags: bool = True     # flags that nobody reads are not computed
     cover: bool = True          # one check for several accesses off one register
     hoist: bool = True          # checks for many rounds of a loop at once
+    lanes: bool = True          # lowest lanes of vector registers have locals of their own
+    comparisons: bool = True    # of numbers, numbers are kept, not the flags
     aligned: bool = True        # aligned accesses are checked by a shorter test
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
@@ -78,6 +81,33 @@ class Imports:
         return {name: index for name, index in vars(self).items() if name not in ("routines", "float_ops")} | self.routines | self.float_ops
 
 
+class Low(bytes):
+    """The bytes that push a vector; its lowest `bits` bits are the float `low`, the others those of `upper`."""
+    def __new__(cls, low, bits, upper, whole=None):
+        self = super().__new__(cls, upper + low + _REPLACE[bits] if whole is None else whole)
+        self.low, self.bits, self.upper = low, bits, upper
+        return self
+
+
+class Load(bytes):
+    """The bytes that push what is in memory: to be evaluated once, where needed."""
+
+
+class Pattern(bytes):
+    """The bytes that push the `bits` bits of the number `float` as an integer, perhaps a wider one."""
+    def __new__(cls, raw, float, bits):
+        self = super().__new__(cls, raw)
+        self.float, self.bits = float, bits
+        return self
+
+
+_REPLACE = {64: w.lane("f64x2.replace_lane", 0), 32: w.lane("f32x4.replace_lane", 0)}
+_EXTRACT = {64: w.lane("f64x2.extract_lane", 0), 32: w.lane("f32x4.extract_lane", 0)}
+_AS_FLOAT = {64: w.OP["f64.reinterpret_i64"], 32: w.OP["f32.reinterpret_i32"]}
+_AS_INT = {64: w.OP["i64.reinterpret_f64"], 32: w.OP["i32.reinterpret_f32"]}
+ONES = (1 << 128) - 1
+
+
 class Const(bytes):
     """The bytes that push a constant, which is known."""
     def __new__(cls, raw, value):
@@ -94,19 +124,43 @@ FLAG_A, FLAG_B, LINK = _I32 + 2, _I32 + 3, _I32 + 4
 GENERAL = LINK + 1              # 16
 _I64 = 3 + 16 + 6
 VECTOR = 2 + _I32 + _I64        # 16
-_V128, _F64, _F32 = 16 + 4, 4, 4
+_V128, _F64, _F32 = 16 + 4, 16 + 2 + 4, 16 + 4
+DOUBLE = VECTOR + _V128         # 16 each: the lowest 64 and 32 bits of vector registers, where they are apart
+FLAG_X, FLAG_Y = DOUBLE + 16, DOUBLE + 17
+SINGLE = DOUBLE + _F64
 SCALARS, VECTORS = ["i32"] * _I32 + ["i64"] * _I64, ["v128"] * _V128 + ["f64"] * _F64 + ["f32"] * _F32
 TEMPORARY = {"i32": range(FLAG_KIND + 1, 2 + _I32), "i64": range(GENERAL + 16, VECTOR), "v128": range(VECTOR + 16, VECTOR + _V128),
-             "f64": range(VECTOR + _V128, VECTOR + _V128 + _F64), "f32": range(VECTOR + _V128 + _F64, VECTOR + len(VECTORS))}
+             "f64": range(FLAG_Y + 1, SINGLE), "f32": range(SINGLE + 16, SINGLE + _F32)}
 LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16)]       # of each register (xmm n: 16 + n)
 
 
+def _both(mask: int) -> int:
+    """Forms of the vector registers in a mask."""
+    return mask >> 16 | mask & 0xFFFF0000
+
+
+def _vector_in(n: int, low: int) -> bytes:
+    """Vector register n, from the locals that it is in."""
+    if low >> n & 1:
+        return Low(w.get(DOUBLE + n), 64, w.get(VECTOR + n))
+    if low >> 16 + n & 1:
+        return Low(w.get(SINGLE + n), 32, w.get(VECTOR + n))
+    return w.get(VECTOR + n)
+
+
 @lru_cache(1 << 12)
-def _stores_of(mask: int) -> bytes:
+def _stores_of(mask: int, low: int) -> bytes:
     """Registers from their locals to the state."""
-    return b"".join(_ZERO32 + w.get(LOCAL[n])
+    return b"".join(_ZERO32 + (w.get(LOCAL[n]) if n < 16 else _vector_in(n - 16, low))
                     + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
                     for n in range(32) if mask >> n & 1)
+
+
+@lru_cache(1 << 12)
+def _lows(low: int) -> bytes:
+    """The lowest lanes of whole vector registers to their own locals."""
+    return b"".join([w.get(VECTOR + n) + _EXTRACT[64] + w.put(DOUBLE + n) for n in range(16) if low >> n & 1]
+                    + [w.get(VECTOR + n) + _EXTRACT[32] + w.put(SINGLE + n) for n in range(16) if low >> 16 + n & 1])
 
 
 @lru_cache(1 << 12)
@@ -131,13 +185,14 @@ class Template:
     kind            the flags after it (None: as they were); ends: what the meaning has left for the block's end
     narrow          registers known to hold 32 bits afterwards, of those it has to do with
     vectors         whether it needs locals of that sort
+    low             forms of vector registers afterwards, of those it has to do with
     """
-    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors")
+    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low")
 
-    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool):
+    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int):
         self.first, *rest = code.split(_HOLE)
         self.rest = tuple((piece[0], piece[1:]) for piece in rest)
-        self.kind, self.narrow, self.ends, self.vectors = kind, narrow, ends, vectors
+        self.kind, self.narrow, self.ends, self.vectors, self.low = kind, narrow, ends, vectors, low
 
 
 class Templates(dict):
@@ -175,9 +230,10 @@ class Region(Emitter):
         self.graph, self.imports, self.options = graph, imports, options
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
+        self.graph.inner = {}
         if options.hoist:
             hoist(graph)
-        analyse(graph, options.dead_flags, options.cover)
+        analyse(graph, options.dead_flags, options.cover, options.comparisons)
         self.templates = (Templates() if templates is None else templates) if options.templates else None
         self.written, self.sets_flags = graph.written, graph.sets_flags
         self.locals, self.vectors = SCALARS, bool(graph.touched >> 16)
@@ -185,7 +241,7 @@ class Region(Emitter):
         self.local = {n: local for n, local in enumerate(LOCAL) if graph.touched >> n & 1}     # register number (xmm n: 16 + n) -> local
         self.more: dict[str, list[int]] = {}              # temporary locals beyond TEMPORARY
         self.used: dict[str, int] = {}
-        self.masks: dict[int, int] = {}                   # registers to store at a fault -> label
+        self.masks: dict[tuple[int, int], int] = {}       # (registers to store at a fault, forms of vector registers) -> label
         self.recording = False                            # exits are marked, not emitted
         self.ordinary = True                              # what is being emitted would be the same in any region
         self.labels: list = []                            # what encloses the code being emitted, outermost first
@@ -193,6 +249,9 @@ class Region(Emitter):
         self.op: Op | None = None
         self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
         self.narrow = 0                                   # registers known to hold 32 bits
+        self.low = 0                                      # forms of vector registers, see lanes
+        if self.vectors and options.lanes:
+            choose_forms(graph)
         self.inside = 0                                   # conditions we are under
         self.implicit = 0
 
@@ -219,9 +278,24 @@ class Region(Emitter):
     def const(self, type, n):
         return Const(super().const(type, n), n & ((1 << (32 if type == "i32" else 64 if type == "i64" else 128)) - 1))
 
-    def keep(self, type_, raw): return raw if type(raw) is Const else super().keep(type_, raw)
+    def keep(self, type_, raw):
+        kind = raw.__class__
+        if kind is Const:
+            return raw
+        if kind is Low:
+            return raw if raw.low.__class__ is Load else Low(self.keep(f"f{raw.bits}", raw.low), raw.bits, self.keep("v128", raw.upper))
+        if kind is Load:
+            return self.let(type_, raw)
+        return super().keep(type_, raw)
 
     def prim(self, op, *raws):
+        if op in _PATTERNS and raws[0].__class__ is not Const:
+            return self._pattern(op, raws[0])
+        if op == "v128.xor":
+            if raws[0] == raws[1]:
+                return self.const("v128", 0)
+            if raws[1].__class__ is Const and raws[0].__class__ is not Const and raws[1].value in (0, ONES):
+                return raws[0] + w.OP["v128.not"] if raws[1].value else raws[0]
         if type(raws[-1]) is Const:
             if op == "select":
                 return raws[0] if raws[2].value else raws[1]
@@ -231,6 +305,38 @@ class Region(Emitter):
                 value = PRIM[op](*(r.value for r in raws))
                 return self.const(_FOLDED[op], value)
         return b"".join(raws) + w.OP[op]
+
+    def _pattern(self, op, raw):
+        """Between numbers and integers, without going there and back."""
+        code, bits = raw + w.OP[op], raw.bits if raw.__class__ is Pattern else None
+        match op:
+            case "i64.reinterpret_f64": return Pattern(code, raw, 64)
+            case "i32.reinterpret_f32": return Pattern(code, raw, 32)
+            case "f64.reinterpret_i64": return raw.float if bits == 64 else code
+            case "f32.reinterpret_i32": return raw.float if bits == 32 else code
+        return Pattern(code, raw.float, 32) if bits == 32 else code             # i64.extend_i32_u, i32.wrap_i64
+
+    def lane(self, op, index, *raws):
+        vector = raw = raws[0]
+        kind, width = op[0], int(op[1:3]) if op[2] != "x" else 8
+        if "extract" in op:
+            if raw.__class__ is Low:
+                if index * width >= raw.bits:
+                    raw = raw.upper
+                elif index == 0 and width <= raw.bits and width >= 32:
+                    if width == raw.bits:
+                        return raw.low if kind == "f" else Pattern(raw.low + _AS_INT[width], raw.low, width)
+                    if kind == "i":
+                        return raw.low + _AS_INT[64] + w.OP["i32.wrap_i64"]
+            code = raw + w.lane(op, index)
+            return Pattern(code, raw + _EXTRACT[width], width) if kind == "i" and index == 0 and width >= 32 else code
+        value = raws[1]
+        if index == 0 and width >= 32 and not self.op.whole:
+            number = value if kind == "f" else value.float if value.__class__ is Pattern and value.bits == width else value + _AS_FLOAT[width]
+            return Low(number, width, vector.upper if vector.__class__ is Low and vector.bits <= width else vector)
+        if vector.__class__ is Low and index * width >= vector.bits:
+            return Low(vector.low, vector.bits, vector.upper + value + w.lane(op, index))
+        return vector + value + w.lane(op, index)
 
     def wrap(self, raw, bits):
         if bits == 64:
@@ -252,11 +358,12 @@ class Region(Emitter):
             self.out.append(w.if_(_UNPLAIN, w.get(1) + w.call(self.imports.unfit) + w.RETURN))
         if graph.entry == SWITCH:
             self.out.append(w.get(1) + w.put(self.next))
-        self._load(first.live_in)
+        self._load(first.live_in, first.low_in)
         head = b"".join(self.out)
         body = self.nested(lambda: self._tree(graph.entry))
         tail = b""
-        for mask, label in self.masks.items():
+        for (mask, low), label in self.masks.items():
+            self.low = low
             tail += w.END + self._stores(mask) + w.br(len(self.masks) - 1 - label)
         if self.vectors and self.locals is SCALARS:
             self.locals = SCALARS + VECTORS
@@ -276,14 +383,28 @@ class Region(Emitter):
         """Takes what was spent off the fuel: once, at the end, for calls in between do not depend on it."""
         return _ZERO32 + self._left() + w.access("i32.store", at.REGION_FUEL)
 
-    def _stores(self, mask: int) -> bytes: return _stores_of(mask)
-    def _load(self, mask: int): self.out.append(_loads(mask))
+    def _stores(self, mask: int) -> bytes: return _stores_of(mask, self.low & _both(mask))
+
+    def _load(self, mask: int, low: int):
+        self.out.append(_loads(mask) + _lows(low & _both(mask)))
+        self.low = low
+
+    def _convert(self, y):
+        """Puts vector registers into the forms that block y begins with."""
+        block = self.graph.blocks[y]
+        differ = (self.low ^ block.low_in) & _both(block.valid_in & self.graph.touched)
+        if differ:
+            registers = (differ | differ >> 16) & 0xFFFF
+            apart = (self.low | self.low >> 16) & registers
+            whole = [_vector_in(n, self.low) + w.put(VECTOR + n) for n in range(16) if apart >> n & 1]
+            self.out.append(b"".join(whole) + _lows(block.low_in & (registers | registers << 16)))
 
     def _exit(self, mask: int | None = None) -> bytes:
         """A branch to where the registers are stored and RETRY (or FUEL) is answered for the current instruction."""
         if self.recording:
             return _hole(self.depth - self.outside)
-        label = self.masks.setdefault(self.op.saved if mask is None else mask, len(self.masks))
+        mask = self.op.saved if mask is None else mask
+        label = self.masks.setdefault((mask, self.low & _both(mask)), len(self.masks))
         rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
         return rip + w.put(self.exit_rip) + w.br(self.depth + 1 + label)
 
@@ -306,13 +427,19 @@ class Region(Emitter):
         graph = self.graph
         merges = sorted((c for c in graph.children[x] if c in graph.merges), key=graph.number.get)
         if x in graph.loops:
-            if graph.blocks[x].strip:
-                self.out.append(_ZERO32 + w.put(ROUNDS))
+            strip = graph.blocks[x].strip
+            if strip:
+                self.out.append(b"\x03\x40")
+                self._push(("strip", x))
+                self._strip(graph.blocks[x])
             self.out.append(b"\x03\x40")
             self._push(("loop", x))
             self._within(x, merges)
             self._pop()
             self.out.append(w.END)
+            if strip:
+                self._pop()
+                self.out.append(w.END)
         else:
             self._within(x, merges)
 
@@ -348,13 +475,25 @@ class Region(Emitter):
             self.out.append(w.i32(y) + w.put(self.next))
             self._to_switch()
         elif graph.number[y] <= graph.number[x]:
-            self.out.append(w.br(self.depth - self.labels.index(("loop", y)) - 1))
+            self._convert(y)
+            again = self.depth - self.labels.index(("loop", y)) - 1
+            if graph.blocks[y].strip:
+                self.out.append(w.get(ROUNDS) + w.i32(1) + w.OP["i32.sub"] + w.tee(ROUNDS) + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(again))
+                again += 1
+            self.out.append(w.br(again))
         elif y in graph.merges:
+            self._convert(y)
             self.out.append(w.br(self.depth - self.labels.index(("block", y)) - 1))
         else:
+            if y in graph.loops:
+                self._convert(y)
+            else:
+                graph.blocks[y].low_in = self.low
             self._tree(y)
 
-    def _to_switch(self): self.out.append(w.br(self.depth - self.labels.index(("loop", SWITCH)) - 1))
+    def _to_switch(self):
+        self._convert(SWITCH)
+        self.out.append(w.br(self.depth - self.labels.index(("loop", SWITCH)) - 1))
 
     def _end_switch(self, block):
         """To the block that begins at `next`: by a hash that puts every one into a place of its own, and a comparison."""
@@ -369,20 +508,21 @@ class Region(Emitter):
         for k, rip in enumerate(block.edges):
             inside = len(number) - k                        # blocks of these that are still open after this END
             depth = self.depth + inside - self.labels.index(("block", rip)) - 1
-            self.out.append(w.END + target + w.i32(rip) + w.OP["i32.eq"] + w.br_if(depth) + w.br(inside - 1))
+            found = target + w.i32(rip) + w.OP["i32.eq"]
+            convert = self.nested(lambda: self._convert(rip))
+            found += w.br_if(depth) if not convert else b"\x04\x40" + convert + w.br(depth + 1) + w.END
+            self.out.append(w.END + found + w.br(inside - 1))
         self.out.append(w.END)
         self._spill(block)
         self.out.append(self._jump_out())
 
     def _block(self, x):
         block = self.graph.blocks[x]
-        self.kind, self.narrow = block.kind_in or MIXED, 0
+        self.kind, self.narrow, self.low = block.kind_in or MIXED, 0, block.low_in
         self.rip = x
         if block.ops:
             self.out.append(w.get(self.spent) + w.i32(len(block.ops)) + w.OP["i32.add"] + w.put(self.spent))
-        if block.strip:
-            self._strip(block)
-        elif x in self.graph.loops:
+        if x in self.graph.loops and not block.strip:
             self._exit_if(self._left() + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
         self.ends = None
         for op in block.ops:
@@ -390,17 +530,15 @@ class Region(Emitter):
         getattr(self, "_end_" + block.end)(block)
 
     def _strip(self, block):
-        """At the head of a loop, counts rounds down; below zero, finds how many more may follow this one."""
-        mask, rounds = block.valid_in & self.written, w.get(ROUNDS)
-
-        def check():
-            self.out.append(self._left() + w.put(ROUNDS))
-            self._exit_if(rounds + _ZERO32 + w.OP["i32.lt_s"], mask)
-            self.out.append(rounds + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))
-            for group in block.strip:
-                self.used = {}
-                self._check_group(group, mask)
-        self._if(rounds + w.i32(1) + w.OP["i32.sub"] + w.tee(ROUNDS) + _ZERO32 + w.OP["i32.lt_s"], check)
+        """Before the head of a loop, finds how many rounds may follow the next one without this."""
+        mask = block.valid_in & self.written
+        self.rip, self.low = block.start, block.low_in
+        self.out.append(self._left() + w.put(ROUNDS))
+        self._exit_if(w.get(ROUNDS) + _ZERO32 + w.OP["i32.lt_s"], mask)
+        self.out.append(w.get(ROUNDS) + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))
+        for group in block.strip:
+            self.used = {}
+            self._check_group(group, mask)
 
     def _check_group(self, group, mask):
         """Leaves unless a round may access this; takes the rounds down to those that stay in the same pages."""
@@ -423,14 +561,18 @@ class Region(Emitter):
     def _end_jump(self, block): self._goto(block.start, block.target)
 
     def _end_branch(self, block):
-        condition = self.ends
-        state = self.kind, self.narrow
+        condition, first, second = self.ends, block.target, block.next
+        inner, head = self.graph.inner, self.graph.inner.get(block.start, 0)
+        if head and inner.get(first) == head != inner.get(second):
+            # wasmtime lays out first what comes second: loops in one piece get better registers
+            condition, first, second = condition + w.OP["i32.eqz"], second, first
+        state = self.kind, self.narrow, self.low
         self.out.append(condition + b"\x04\x40")
         self._push(None)
-        self._goto(block.start, block.target)
+        self._goto(block.start, first)
         self.out.append(w.ELSE)
-        self.kind, self.narrow = state
-        self._goto(block.start, block.next)
+        self.kind, self.narrow, self.low = state
+        self._goto(block.start, second)
         self._pop()
         self.out.append(w.END + w.UNREACHABLE)
 
@@ -453,7 +595,7 @@ class Region(Emitter):
             self.out.append(w.if_(_UNPLAIN, self._pay() + w.i32(block.next) + w.call(self.imports.unfit) + w.RETURN))
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
-        self._load(self.graph.blocks[following].live_in)
+        self._load(self.graph.blocks[following].live_in, self.graph.blocks[following].low_in)
         self._goto(block.start, block.next)
 
     def _end_call(self, block):
@@ -552,6 +694,9 @@ class Region(Emitter):
             key = *key, op.flags_live != 0
         elif insn.flags:
             key = *key, self.kind, op.flags_live
+        both = insn.vectors.both if insn.vectors else 0
+        if both:
+            key = *key, self.low & both, op.whole
         template = known.get(key)
         if template is None:
             template = self._record(op)
@@ -565,7 +710,7 @@ class Region(Emitter):
                 if hole < _DISP:
                     if leave is None:
                         leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
-                        label = self.masks.setdefault(op.saved, len(self.masks)) + self.depth + 1
+                        label = self.masks.setdefault((op.saved, self.low & _both(op.saved)), len(self.masks)) + self.depth + 1
                     out.append(leave + w.uleb(label + hole) + piece)
                 elif hole == _DISP:
                     out.append(w.i64(op.disp) + piece)
@@ -577,20 +722,23 @@ class Region(Emitter):
         if template.kind is not None:
             self.kind = template.kind
         self.narrow = self.narrow & ~insn.writes | template.narrow
+        self.low = self.low & ~both | template.low
         self.ends = template.ends
         self.vectors |= template.vectors
 
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
-        before = self.kind, self.narrow, self.vectors
+        before = self.kind, self.narrow, self.vectors, self.low
         self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
         if op.insn.compares:
             self.kind = None                               # it has nothing to do with those before
         code = self.nested(lambda: self._emit(op))
+        both = op.insn.vectors.both if op.insn.vectors else 0
         self.ordinary &= self.ends is None or _HOLE not in self.ends
-        template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors)
+        template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
+                            self.low & both)
         self.recording = False
-        self.kind, self.narrow, self.vectors = before
+        self.kind, self.narrow, self.vectors, self.low = before
         return template
 
     def _emit(self, op: Op):
@@ -647,13 +795,30 @@ class Region(Emitter):
         self.out.append(w.get(local) + w.i64(~mask) + w.OP["i64.and"] + raw + w.OP["i64.or"] + w.put(local))
 
     def _vector(self, n: int) -> bytes:
-        raw = w.get(self.local[16 + n])
-        return self.let("v128", raw) if self.insn.writes >> 16 + n & 1 else raw
+        self.vectors = True
+        raw = _vector_in(n, self.low)
+        if not self.insn.writes >> 16 + n & 1:
+            return raw
+        return Low(self.let(f"f{raw.bits}", raw.low), raw.bits, raw.upper) if raw.__class__ is Low else self.let("v128", raw)
+
+    def _set_vector(self, n: int, raw: bytes):
+        self.vectors = True
+        vector, low = w.get(VECTOR + n), self.low >> n & 0x10001
+        if raw.__class__ is Low and not self.op.whole and not self.inside:
+            upper = raw.upper if raw.upper != vector else b""
+            self.out.append(upper + raw.low + w.put((DOUBLE if raw.bits == 64 else SINGLE) + n) + (w.put(VECTOR + n) if upper else b""))
+            self.low = self.low & ~(0x10001 << n) | (1 if raw.bits == 64 else 0x10000) << n
+        else:
+            self.out.append(raw + w.put(VECTOR + n))
+            if self.inside:                                 # the form stays: control may not come here
+                self.out.append(_lows(low << n))
+            else:
+                self.low &= ~(0x10001 << n)
 
     def reg(self, number, bits): return Int(self, self._general(number, bits), bits)
     def set_reg(self, number, value): self._set_general(number, value)
     def xmm(self, number): return Vec(self, self._vector(number))
-    def set_xmm(self, number, value): self.out.append(value.raw + w.put(self.local[16 + number]))
+    def set_xmm(self, number, value): self._set_vector(number, value.raw)
 
     def _where(self, k):
         """The state offset of register operand k."""
@@ -680,7 +845,10 @@ class Region(Emitter):
     def write(self, k, value):
         kind = self.kinds[k]
         if kind == "m":
-            self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS))
+            if value.raw.__class__ is Pattern and value.raw.bits == value.bits:
+                self.out.append(self.addresses[k] + value.raw.float + w.access(f"f{value.bits}.store", at.BIAS))
+            else:
+                self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS))
             return
         where = self._where(k)
         if kind == "r":
@@ -693,7 +861,11 @@ class Region(Emitter):
     def read_vec(self, k):
         kind = self.kinds[k]
         if kind == "m":
-            return self.let("v128", self.addresses[k] + w.access(LOAD_VECTOR[self.bits[k]], at.BIAS))
+            bits, address = self.bits[k], self.addresses[k]
+            if bits in (32, 64):
+                return Low(Load(address + w.access(f"f{bits}.load", at.BIAS)), bits, self.const("v128", 0),
+                           address + w.access(LOAD_VECTOR[bits], at.BIAS))
+            return self.let("v128", address + w.access(LOAD_VECTOR[bits], at.BIAS))
         where = self._where(k)
         if kind == "x":
             return self._vector(where - at.VECTOR >> 5)
@@ -702,7 +874,7 @@ class Region(Emitter):
     def write_vec(self, k, value):
         kind = self.kinds[k]
         if kind == "x":
-            self.out.append(value.raw + w.put(self.local[16 + (self._where(k) - at.VECTOR >> 5)]))
+            self._set_vector(self._where(k) - at.VECTOR >> 5, value.raw)
         elif self.bits[k] < 128:
             self.write(k, value.int(0, self.bits[k]))
         elif kind == "m":
@@ -969,6 +1141,15 @@ class Region(Emitter):
         kind, bits = self.kind
         return kind, Int(self, w.get(self.flag_a), bits), Int(self, w.get(self.flag_b), bits if kind in (flags.SUB, flags.ADD) else 64)
 
+    def flags_compare(self, x, y):
+        if not self.options.comparisons:
+            super().flags_compare(x, y)
+        elif self.op.flags_live & self.insn.effects.flags_touched:
+            self.vectors = True
+            code = flags.COMPARE | _FLAGS_SET
+            self.out.append(x.to(64).raw + y.to(64).raw + w.put(FLAG_Y) + w.put(FLAG_X) + w.i32(code) + w.put(self.flag_kind))
+            self.kind = flags.COMPARE, 64
+
     def arithmetic_flags(self):
         self._to_memory()
         return Int(self, self.let("i64", w.call(self.imports.flags) + w.OP["i64.extend_i32_u"]), 32)
@@ -982,12 +1163,18 @@ class Region(Emitter):
 
     def condition(self, cc):
         if isinstance(self.kind, tuple):
+            if self.kind[0] == flags.COMPARE:
+                x, y = Float(self, w.get(FLAG_X), 64), Float(self, w.get(FLAG_Y), 64)
+                return Bool(self, self.let("i32", flags.condition_after_comparison(self, cc, x, y).raw))
             kind, a, b = self._lazy()
             return Bool(self, self.let("i32", flags.condition_after(self, kind, cc, a, b).raw))
         return flags.condition_of(self, cc, self.arithmetic_flags())
 
     def _store_known_flags(self) -> bytes:
         kind, bits = self.kind
+        if kind == flags.COMPARE:
+            return (_ZERO32 + _COMPARED + w.access("i64.store", at.FLAG_B)
+                    + _ZERO32 + w.i32(flags.EXPLICIT) + w.access("i32.store", at.FLAG_KIND))
         up = w.i64(64 - bits) + w.OP["i64.shl"] if bits < 64 else b""
         return (_ZERO32 + w.get(self.flag_a) + up + w.access("i64.store", at.FLAG_A)
                 + _ZERO32 + w.get(self.flag_b) + (up if kind in (flags.SUB, flags.ADD) else b"") + w.access("i64.store", at.FLAG_B)
@@ -1000,6 +1187,9 @@ class Region(Emitter):
         store = (_ZERO32 + w.get(self.flag_a) + shift + w.OP["i64.shl"] + w.access("i64.store", at.FLAG_A)
                  + _ZERO32 + w.get(self.flag_b) + shift + w.OP["i64.shl"] + w.get(self.flag_b) + shifted + w.SELECT + w.access("i64.store", at.FLAG_B)
                  + _ZERO32 + kind + w.i32(0xFFFF) + w.OP["i32.and"] + w.access("i32.store", at.FLAG_KIND))
+        if self.graph.compares:                             # as flags packed, then
+            explicit = _COMPARED + w.put(self.flag_b) + w.i32(flags.EXPLICIT | _FLAGS_SET) + w.put(self.flag_kind)
+            store = w.if_(kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.COMPARE) + w.OP["i32.eq"], explicit) + store
         return w.if_(kind, store)
 
     def _flush_flags(self):
@@ -1014,6 +1204,18 @@ class Region(Emitter):
 def _sort(checks: dict) -> tuple:
     """What the code of checks depends on, but for the numbers in it."""
     return tuple((key, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
+
+
+def _relation(x: int, op: str, y: int, flags: int) -> bytes:
+    """Those flags where it holds, else 0."""
+    return w.i32(flags) + _ZERO32 + w.get(x) + w.get(y) + w.OP[op] + w.SELECT
+
+
+# The flags after a comparison of the numbers in FLAG_X and FLAG_Y, packed: i64.
+_COMPARED = (_relation(FLAG_X, "f64.lt", FLAG_Y, flags.LESS) + _relation(FLAG_X, "f64.eq", FLAG_Y, flags.EQUAL) + w.OP["i32.or"]
+             + w.i32(flags.UNORDERED) + _ZERO32 + w.get(FLAG_X) + w.get(FLAG_X) + w.OP["f64.ne"] + w.get(FLAG_Y) + w.get(FLAG_Y) + w.OP["f64.ne"]
+             + w.OP["i32.or"] + w.SELECT + w.OP["i32.or"] + w.OP["i64.extend_i32_u"])
+_PATTERNS = {"f64.reinterpret_i64", "i64.reinterpret_f64", "f32.reinterpret_i32", "i32.reinterpret_f32", "i64.extend_i32_u", "i32.wrap_i64"}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from ..wasm import text
 from ..x86.decode import decode
 from ..x86.insn import Reg
+from .region import DOUBLE, SINGLE
 
 KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
 LOCALS = ("exit_rip", "spent", "next", "flag_kind", "flag_a", "flag_b")      # that a region may have, beside registers
@@ -55,6 +56,8 @@ def wat(region, body: bytes) -> list[str]:
     """The body of a region's function; locals are named by what they hold, functions by what they are."""
     names = {0: "depth"} | {local: name for name in LOCALS if (local := vars(region).get(name))}
     names |= {local: str(Reg("g", n, 8) if n < 16 else Reg("x", n - 16, 16)) for n, local in region.local.items()}
+    names |= {first + n - 16: f"{names[local]}.{part}" for n, local in region.local.items() if n >= 16
+              for first, part in ((DOUBLE, "double"), (SINGLE, "single"))}
     functions = {index: name for name, index in region.imports.names().items()}
     functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}
     locals_ = [f"(local {names.get(k, k)} {t})" for k, t in enumerate(region.locals, region.first_local)]

@@ -10,10 +10,13 @@ Flags are lazy: an instruction leaves a kind and two 64-bit operands, shifted up
   INC, DEC   result       CF as it was
   RESULT     result       CF AF OF packed, at their places in EFLAGS
   EXPLICIT   unused       all six packed
-"""
-from .meaning import AF, CF, OF, PF, SF, ZF, Bool, Int
 
-SUB, ADD, INC, DEC, RESULT, EXPLICIT = range(6)
+A machine that can keep two numbers has another kind, COMPARE, for their comparison.
+"""
+from .meaning import AF, CF, OF, PF, SF, ZF, Bool, Float, Int
+
+SUB, ADD, INC, DEC, RESULT, EXPLICIT, COMPARE = range(7)
+LESS, EQUAL, UNORDERED = 1 << CF, 1 << ZF, 1 << CF | 1 << PF | 1 << ZF     # after a comparison of numbers; greater: none
 
 
 def pack(m, cf: Bool, of: Bool, af: Bool | None) -> Int:
@@ -71,6 +74,17 @@ def condition_of(m, cc: int, packed: Int) -> Bool:
         case 5: holds = packed.bit(PF)
         case 6: holds = packed.bit(SF) ^ packed.bit(OF)
         case 7: holds = packed.bit(ZF) | (packed.bit(SF) ^ packed.bit(OF))
+    return ~holds if cc & 1 else holds
+
+
+def condition_after_comparison(m, cc: int, x: Float, y: Float) -> Bool:
+    """Condition code cc after the comparison of two numbers."""
+    match cc >> 1:
+        case 1: holds = ~y.le(x)
+        case 2 | 7: holds = ~(x.lt(y) | y.lt(x))
+        case 3: holds = ~y.lt(x)
+        case 5: holds = x.unordered(y)
+        case _: holds = m.bool(False)
     return ~holds if cc & 1 else holds
 
 

@@ -221,6 +221,7 @@ class Float:
 
     def _compare(self, op, o): return Bool(self.m, self.m.prim(f"f{self.bits}.{op}", self.raw, o.raw))
     def lt(self, o): return self._compare("lt", o)
+    def le(self, o): return self._compare("le", o)
     def eq(self, o): return self._compare("eq", o)
     def unordered(self, o): return (~self.eq(self)) | (~o.eq(o))
 
@@ -498,6 +499,11 @@ class Machine:
         for n, b in bits.items():
             packed = packed | (b.int(32) << number[n])
         self.set_arithmetic_flags(packed)
+
+    def flags_compare(self, x: Float, y: Float):
+        """Of the comparison of two numbers: less, equal or unordered."""
+        unordered, none = x.unordered(y), self.bool(False)
+        self.flags_set(cf=x.lt(y) | unordered, pf=unordered, af=none, zf=x.eq(y) | unordered, sf=none, of=none)
 
     def push(self, value: Int):
         sp = self.reg(RSP, 64) - value.bits // 8

@@ -476,9 +476,7 @@ def psadbw(m):
 
 def _compare_scalar(bits, quiet_too):
     def meaning_of(m):
-        x, y = compared(m, f"f{bits}", m.vdst.float(0, bits), m.vsrc.float(0, bits), quiet_too)
-        unordered, none = x.unordered(y), m.bool(False)
-        m.flags_set(cf=x.lt(y) | unordered, pf=unordered, af=none, zf=x.eq(y) | unordered, sf=none, of=none)
+        m.flags_compare(*compared(m, f"f{bits}", m.vdst.float(0, bits), m.vsrc.float(0, bits), quiet_too))
     return meaning_of
 
 

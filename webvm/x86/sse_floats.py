@@ -144,7 +144,9 @@ def plainly(m, op: str, *values):
         case "from_f32x4": return _singles_to_integers(m, _whole(m, x, values[1], "f32x4."))
         case "from_f64x2": return _doubles_to_integers(m, _whole(m, x, values[1], "f64x2."))
         case "whole": return _whole(m, x, values[1], shape + "." if "x" in shape else "")
-    return _to_integer(m, _whole(m, x, values[1], ""), int(shape[1:]))
+    n = m.known(values[1])
+    truncates = n is not None and n & (MXCSR_RC | 3) == TRUNCATED & 3        # as the conversion does anyway
+    return _to_integer(m, x if truncates else _whole(m, x, values[1], ""), int(shape[1:]))
 
 
 def _whole(m, x, how, prefix: str):
