@@ -20,7 +20,7 @@ LAYERS = {
     "fs":       "linux block",
     "kernel":   "linux fs",         # and so neither the JIT nor the engine
     "disk":     "",
-    "site":     "block rehearsal practice",
+    "site":     "block rehearsal practice x86",       # x86: the names of processors
     "rehearsal": "block machine",   # runs the machine, to see which parts of a disk that takes
     "practice": "block machine",    # runs the machine, to have its programs translated
     "browser":  "machine",          # a machine in a page

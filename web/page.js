@@ -130,6 +130,7 @@ try {
     const names = (parameter) => asked.get(parameter)?.split(",").filter(Boolean);
     const vm = await WebVM.boot({
         disk: asked.get("disk") ?? undefined,
+        cpu: asked.get("cpu") ?? undefined,
         tier: asked.get("tier") ?? undefined,
         jitOff: names("jit-off"),
         codeCache: asked.get("code-cache") !== "off",

@@ -50,14 +50,15 @@ export class WebVM extends EventTarget {
      * disk     address of an image: a folder of chunk files ("/" at its end), their manifest, or a file served with ranges;
      *          without it the disk published with the page
      * element  where the terminal goes; without it the machine has a terminal that nobody sees
+     * cpu      the processor that programs see: "x86-64", "x86-64-v2", "max"; without it the usual one
      * tier     "jit", or "interp" to have no code translated
      * jitOff   optimisations of translated code to go without: "dead-flags", "cover", ... (a name that is none is told, with all)
      * codeCache whether translated code is kept in the browser for the next visit, and used if there is some
      * trace    what to show of each piece of translated code in the console: "asm" the guest's, "wat" what became of it
      * on       listeners for events from the very start: { progress: (detail) => ..., ... }
      */
-    static async boot({ disk, element, tier = "jit", jitOff = [], codeCache = true, trace = [], on = {} } = {}) {
-        const vm = new WebVM(disk, element, { tier, jit_off: jitOff, code_cache: codeCache, traced: trace });
+    static async boot({ disk, element, cpu, tier = "jit", jitOff = [], codeCache = true, trace = [], on = {} } = {}) {
+        const vm = new WebVM(disk, element, { cpu, tier, jit_off: jitOff, code_cache: codeCache, traced: trace });
         for (const [type, listener] of Object.entries(on)) vm.addEventListener(type, (event) => listener(event.detail));
         await vm.#start();
         return vm;

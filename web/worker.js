@@ -79,6 +79,9 @@ async function boot({ site, disk, columns, rows, options }) {
     const get = (name, options) => fetchFile(here(name), name, fail, options);
 
     const description = await (await get("site.json", { cache: "no-cache" })).json();
+    const interpreters = description.interpreters;
+    const chosen = interpreters[options.cpu ?? description.cpu];
+    for (const name of Object.values(interpreters)) if (name !== chosen) delete description.sizes[name];
     post("progress", { loaded, sizes: description.sizes });
     const address = disk ?? (description.disk && here(description.disk));
     if (address) beginDisk(address, disk ? null : description.boot, here);
@@ -88,7 +91,7 @@ async function boot({ site, disk, columns, rows, options }) {
         const url = here(input.url ?? input);
         return url.startsWith(base.href) ? get(url.slice(base.href.length)) : nativeFetch(input, options);
     };
-    const interpreter = description.interpreter && WebAssembly.compileStreaming(get(description.interpreter));
+    const interpreter = chosen && WebAssembly.compileStreaming(get(chosen));
     interpreter?.catch(fail);
     const python = await Promise.race([failed, loadPython(description, here, get, fail)]);
     const module = await Promise.race([failed, interpreter]);

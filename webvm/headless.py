@@ -26,6 +26,7 @@ from webvm.jit.check import Difference
 from webvm.jit.image import SWITCHES, TIERS
 from webvm.linux.errno import EACCES, ENOENT, STRERROR, Errno
 from webvm.machine import CHUNK, LOGIN_UID, Machine, NoSuchOption, exit_status
+from webvm.x86.processor import CPUS, DEFAULT
 
 USAGE, NOT_FOUND, NOT_EXECUTABLE = 2, 127, 126         # a shell's exit statuses
 SOFTWARE = 70                                           # EX_SOFTWARE of sysexits.h: a bug of ours
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", action="append", type=_variable, default=[], metavar="K=V", help="set a variable")
     parser.add_argument("--cwd", metavar="DIR", help="start there (default: the user's home)")
     parser.add_argument("--user", type=int, default=None, metavar="UID", help="who runs ARGV (default: root, and user 1000 for a login shell)")
+    parser.add_argument("--cpu", choices=CPUS, default=DEFAULT, help=f"the processor that programs see (default: {DEFAULT})")
     parser.add_argument("--tier", choices=TIERS, default="jit", help="whether hot code is translated (default: jit)")
     parser.add_argument("--jit-off", type=_names, default=[], metavar="A,B", help=f"optimisations to go without: {', '.join(SWITCHES)}")
     parser.add_argument("--check", action="store_true", help="verify translated code against the interpreter, and stop at a difference")
@@ -107,7 +109,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     keeps_code = arguments.code_cache and not traced            # what is kept is not made anew, and would not be seen
     try:
         machine = await Machine.boot(device=device, root=root, output=streams.output, mounts=mounts, log=_log,
-                                     tier=arguments.tier, jit_off=arguments.jit_off, traced=traced,
+                                     cpu=arguments.cpu, tier=arguments.tier, jit_off=arguments.jit_off, traced=traced,
                                      code_cache=FolderStore(cache_directory() / "regions") if keeps_code else None,
                                      check=arguments.check)
     except NoSuchOption as error:

@@ -14,19 +14,22 @@ from webvm.fs.overlay import Overlay
 from webvm.fs.tmpfs import Tmpfs
 from webvm.fs.tty import TtyFile
 from webvm.jit.build import remember
-from webvm.jit.image import Image, NoSuchOption, without
+from webvm.jit.image import Image, NoSuchOption, processor, without
 from webvm.jit.shipped import Memory, Shipped, ship
 from webvm.kernel import open as opening
+from webvm.kernel.exec import Processor
 from webvm.kernel.filesystems import equip, mount_at, mount_standard
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import FsContext, Mounts, resolve
 from webvm.kernel.proc_view import shown_path
 from webvm.kernel.sys_path import of_file
 from webvm.kernel.task import Cred
+from webvm.linux.auxvec import HWCAP2_FSGSBASE
 from webvm.linux.errno import EACCES, EISDIR, ENOENT, STRERROR, Errno
 from webvm.linux.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 from webvm.linux.stat import S_IFDIR, S_IFMT
 from webvm.profile import Profile
+from webvm.x86.processor import DEFAULT, leaves, linux_flags
 
 __all__ = ["Account", "BadImage", "BlockError", "Errno", "Machine", "Memory", "NoSuchOption", "Stats", "exit_status",
            "open_device", "remember", "ship"]
@@ -83,14 +86,15 @@ class Machine:
 
     @classmethod
     async def boot(cls, *, device=None, interpreter=None, output=lambda data: None, columns=80, rows=24, yield_=None,
-                   log=None, mounts=(), root=None, tier="jit", jit_off=(), traced=(),
+                   log=None, mounts=(), root=None, cpu=None, tier="jit", jit_off=(), traced=(),
                    code_cache=None, shipped_code=None, check=False) -> "Machine":
         """A machine whose processes can be started.
 
         device: the block device of an ext4 image, or None: an empty root file system, or `root` if given.
-        interpreter: in a page, the compiled WebAssembly.Module of the interpreter.
+        interpreter: in a page, the compiled WebAssembly.Module of the interpreter for this `cpu`.
         output: gets the console's bytes. yield_: gives the event loop a turn (default asyncio.sleep(0)).
         mounts: (guest path, Filesystem, read_only) beyond the standard ones.
+        cpu: the processor that programs see, of webvm.x86.processor.CPUS; None: the usual one.
         tier: "jit", or "interp" to have no code translated. jit_off: optimisations to go without, of webvm.jit.image.SWITCHES.
         traced: what to print of each region on standard error, of webvm.jit.trace.KINDS.
         code_cache: where translated code is kept for the next time, a webvm.jit.cache.Store; None: nowhere.
@@ -99,12 +103,14 @@ class Machine:
         Raises BadImage, NoSuchOption, or the device's BlockError.
         """
         wasm = None if interpreter is None else b""                              # a compiled module is all the engine needs
-        image = Image(wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache,
+        image = Image(processor(cpu or DEFAULT), wasm=wasm, tier=tier, options=without(jit_off), traced=traced, cache=code_cache,
                       shipped=Shipped(shipped_code) if shipped_code else None, check=check)
         if device is not None:
             root = Overlay(await Ext4.mount(device))
         machine = cls(_make_engine(image, interpreter, code_cache), image, root or Tmpfs(mode=0o755), output, yield_, log)
         machine.tty.resize(rows, columns)
+        machine.kernel.processor = Processor(hwcap=leaves(image.features)[1, None][3], hwcap2=HWCAP2_FSGSBASE * ("fsgsbase" in image.features),
+                                             flags=" ".join(linux_flags(image.features)).encode())
         await mount_standard(machine.kernel)
         for path, fs, read_only in mounts:
             await mount_at(machine.mounts, path, fs, read_only)

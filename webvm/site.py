@@ -7,7 +7,7 @@ Names carry a hash of what made them where a browser may hold an older file unde
     vendor/                xterm.js and its addons, from npm
     pyodide-VERSION/       Pyodide's core, from npm
     wheels-HASH/           micropip, the project's wheel, and a lock file that lists these two
-    interpreter-HASH.wasm  the interpreter tier, so that it loads beside Python and not after it
+    interpreter-CPU-HASH.wasm  the interpreter tier for each processor, of which a page loads one, beside Python and not after it
     snapshot-HASH.bin.gz   memory of a Python that has imported the wheel (see web/snapshot.mjs)
     disk/                  the image as chunk files, those wanted together in packs
     code/                  what common programs of the image are translated to, so that a first visit has it
@@ -31,6 +31,7 @@ from pathlib import Path
 from webvm.block.chunks import CHUNK_SIZE, MANIFEST, write_chunks
 from webvm.practice import practise
 from webvm.rehearsal import wanted_together
+from webvm.x86.processor import CPUS, DEFAULT
 
 PAGES = ("index.html", "page.js", "webvm.js", "worker.js", "engine.js", "ahead.js", "features.js", "style.css")
 
@@ -51,7 +52,7 @@ MICROPIP = ("0.11.1", "768de165adb8e66906039d8fec4127a57f522dfdf8e6fbff877a46169
 PYTHON = "3.14"
 
 STAMP = ".made-from.json"           # in the disk's folder: what it was made from, and the packs that a start needs
-INTERPRETER = "webvm/_generated/interpreter.wasm"
+INTERPRETERS = "webvm/_generated"
 GENERATOR = "webvm/jit/build.py"
 CODE_SOURCES = ("webvm/x86", "webvm/wasm", "webvm/jit")
 PRACTICE = "webvm/practice.py"
@@ -84,7 +85,7 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
         _copy(modules / "pyodide" / name, out / pyodide / name)
     _generate(source)
     wheels = _wheels(out, source, modules, say)
-    interpreter = _interpreter(out, source)
+    interpreters = _interpreters(out, source)
     memory = _snapshot(out, source, pyodide, wheels, say) if snapshot else None
     address, start = _disk(out, disk, packs, say)
     shipped = _code(out, source, Path(disk), say) if code and address == "disk/" else None
@@ -92,12 +93,13 @@ def build(out: Path, source: Path, disk: Path | str | None = None, snapshot: boo
         "pyodide": pyodide + "/",
         "lock": f"{wheels}/pyodide-lock.json",
         "snapshot": memory,
-        "interpreter": interpreter,
+        "interpreters": interpreters,
+        "cpu": DEFAULT,
         "disk": address,
         "boot": start,
         "code": shipped,
     }
-    keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, interpreter) if name)}
+    keep = {Path(pyodide), Path(wheels), *(Path(name) for name in (memory, *interpreters.values()) if name)}
     _remove(path for pattern in ("pyodide-*", "wheels-*", "interpreter-*", "snapshot-*")
             for path in out.glob(pattern) if path.relative_to(out) not in keep)
     loads = [*sorted(keep - {Path(wheels)} if memory else keep), *(start["packs"] if start else ())]
@@ -152,14 +154,15 @@ def _micropip(folder: Path, say: Say) -> None:
         raise SiteError(f"micropip {version} as PyPI gives it does not have the checksum expected")
 
 
-def _interpreter(out: Path, source: Path) -> str | None:
-    """Name of the interpreter's Wasm module in the site; None when the package has none."""
-    path = source / INTERPRETER
-    if not path.exists():
-        return None
-    name = f"interpreter-{_digest([path], source)}.wasm"
-    _copy(path, out / name)
-    return name
+def _interpreters(out: Path, source: Path) -> dict[str, str]:
+    """Names of the interpreters' Wasm modules in the site, by processor; of those that the package has."""
+    names = {}
+    for cpu in CPUS:
+        path = source / INTERPRETERS / f"interpreter-{cpu}.wasm"
+        if path.exists():
+            names[cpu] = f"interpreter-{cpu}-{_digest([path], source)}.wasm"
+            _copy(path, out / names[cpu])
+    return names
 
 
 def _snapshot(out: Path, source: Path, pyodide: str, wheels: str, say: Say) -> str:

@@ -51,6 +51,7 @@ class Session:
         Machine.boot, as a JavaScript object; `code_cache` is whether there is to be one, `shipped_code` the address of a folder.
         """
         options = options.to_py()
+        options["cpu"] = options.get("cpu") or None
         options["code_cache"] = self._code_store if options["code_cache"] else None
         folder = options["shipped_code"]
         options["shipped_code"] = (lambda name: _fetch(f"{folder}{name}")) if folder else None

@@ -1,22 +1,25 @@
-"""The generated interpreter on disk: made once for a version of its sources, and kept beside the package.
+"""The generated interpreters on disk: made once for a version of their sources, and kept beside the package.
 
-    python -m webvm.jit.build       makes webvm/_generated/interpreter.wasm unless it is up to date
+    python -m webvm.jit.build       makes webvm/_generated/interpreter-CPU.wasm unless they are up to date
 
-Beside it lies what each handler was generated for, since finding that out takes longer than many a program runs.
+There is one for each processor of `x86.processor.CPUS`. Beside it lies what each handler was generated for, since finding that
+out takes longer than many a program runs.
 """
 import hashlib
 import json
 from dataclasses import astuple
 from functools import cache
 from pathlib import Path
+from sys import intern
 
+from ..x86.processor import CPUS
 from . import interpreter as generator
 from .decoder import Tables
 from .handler import Shape
 
 PACKAGE = Path(__file__).parent.parent
 GENERATED = PACKAGE / "_generated"
-WASM, SHAPES, STAMP = (GENERATED / f"interpreter.{kind}" for kind in ("wasm", "shapes", "hash"))
+STAMP = "interpreter.hash"
 SOURCES = ("x86", "wasm", "jit")
 
 
@@ -31,15 +34,21 @@ def source_hash() -> str:
 
 
 def remember() -> None:
-    """Have in memory what is read of files otherwise, but for the interpreter itself."""
+    """Have in memory what is read of files otherwise, but for the interpreters themselves."""
     source_hash()
-    generated_shapes()
+    for cpu in CPUS:
+        generated_shapes(cpu)
+
+
+def _path(cpu: str, kind: str) -> Path: return GENERATED / f"interpreter-{cpu}.{kind}"
+def _named(features: frozenset[str]) -> str | None: return next((cpu for cpu, has in CPUS.items() if has == features), None)
 
 
 def interpreter(features: frozenset[str] = generator.BASELINE) -> bytes:
     """The interpreter module: the file made when the package was built, or where there is none, generated now."""
-    if features == generator.BASELINE and _up_to_date():
-        return WASM.read_bytes()
+    cpu = _named(features)
+    if cpu is not None and _up_to_date():
+        return _path(cpu, "wasm").read_bytes()
     return generator.build(features)
 
 
@@ -57,13 +66,14 @@ class Shapes(dict):
 
 def shapes(features: frozenset[str], fuse: bool = True) -> Shapes:
     """Those of the interpreter that has these features."""
-    return Shapes(generated_shapes() if features == generator.BASELINE and fuse else _lines(features, fuse))
+    cpu = _named(features) if fuse else None
+    return Shapes(generated_shapes(cpu) if cpu is not None else _lines(features, fuse))
 
 
 @cache
-def generated_shapes() -> list[str]:
-    """A line for each handler of the interpreter that the package has."""
-    return SHAPES.read_text().splitlines() if _up_to_date() else _lines(generator.BASELINE, True)
+def generated_shapes(cpu: str) -> list[str]:
+    """A line for each handler of an interpreter that the package has. Most are in all of them."""
+    return [intern(line) for line in (_path(cpu, "shapes").read_text().splitlines() if _up_to_date() else _lines(CPUS[cpu], True))]
 
 
 def _lines(features: frozenset[str], fuse: bool) -> list[str]:
@@ -71,20 +81,23 @@ def _lines(features: frozenset[str], fuse: bool) -> list[str]:
 
 
 def _up_to_date() -> bool:
-    return all(path.exists() for path in (WASM, SHAPES, STAMP)) and STAMP.read_text() == source_hash()
+    return (all(path.exists() for path in (GENERATED / STAMP, *(_path(cpu, kind) for cpu in CPUS for kind in ("wasm", "shapes"))))
+            and (GENERATED / STAMP).read_text() == source_hash())
 
 
 def main() -> None:
     if _up_to_date():
-        print("interpreter: up to date")
+        print("interpreters: up to date")
         return
     GENERATED.mkdir(exist_ok=True)
-    STAMP.unlink(missing_ok=True)
-    wasm = generator.build()
-    WASM.write_bytes(wasm)
-    SHAPES.write_text("\n".join(_lines(generator.BASELINE, True)) + "\n")
-    STAMP.write_text(source_hash())
-    print(f"interpreter: {len(wasm)} bytes")
+    for old in GENERATED.glob("interpreter*"):
+        old.unlink()
+    for cpu, features in CPUS.items():
+        wasm = generator.build(features)
+        _path(cpu, "wasm").write_bytes(wasm)
+        _path(cpu, "shapes").write_text("\n".join(_lines(features, True)) + "\n")
+        print(f"interpreter for {cpu}: {len(wasm)} bytes")
+    (GENERATED / STAMP).write_text(source_hash())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ..x86.insn import Insn
 from ..x86.meaning import MEANINGS
 from ..x86.oracle import PYTHON_MEANINGS, GuestFault, Oracle, State, SystemCall, Trap
 from ..x86.primitives import M64
+from ..x86.processor import CPUS
 from . import build, trace
 from . import layout as at
 from .cache import CodeCache, Source, Store, version
@@ -68,6 +69,12 @@ def without(names: Collection[str]) -> Options:
     """All optimisations but those, named as in SWITCHES."""
     known("optimisation", names, SWITCHES)
     return Options(**{name.replace("-", "_"): False for name in names})
+
+
+def processor(cpu: str) -> frozenset[str]:
+    """The features of a processor by its name."""
+    known("processor", [cpu], CPUS)
+    return CPUS[cpu]
 
 
 class Left(Exception):

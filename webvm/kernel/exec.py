@@ -5,6 +5,7 @@ the old program is touched: `prepare` builds the new address space, `commit` swi
 """
 
 import os
+from dataclasses import dataclass
 
 from webvm.kernel import elf
 from webvm.kernel.cpu import PAGE, RSP, R, W
@@ -25,8 +26,15 @@ MAX_ARG_STRINGS = 0x7FFFFFFF
 BINPRM_BUF_SIZE = 256
 SCRIPT_DEPTH = 5
 BRK_ROOM = 32 << 20             # left free after an image before the stack begins
-HWCAP = 0x178BFBFF              # CPUID.1:EDX of an x86-64 with SSE2
 PLATFORM = b"x86_64"
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What programs are told of the processor other than by CPUID."""
+    hwcap: int = 0x078BFBFF         # CPUID.1:EDX
+    hwcap2: int = 0
+    flags: bytes = b"fpu tsc cx8 cmov clflush mmx fxsr sse sse2 syscall nx lm"      # of /proc/cpuinfo
 
 
 class Program:
@@ -164,13 +172,13 @@ async def _build(task, file, program, interpreter_file, interpreter, argv, envp,
             raise Errno(ENOMEM)
         cred, secure = _new_cred(task, file)
         auxv = {
-            at.AT_HWCAP: HWCAP, at.AT_PAGESZ: PAGE, at.AT_CLKTCK: USER_HZ,
+            at.AT_HWCAP: task.kernel.processor.hwcap, at.AT_PAGESZ: PAGE, at.AT_CLKTCK: USER_HZ,
             at.AT_PHDR: program.headers_address + base if program.headers_address else 0,
             at.AT_PHENT: elf.PHDR.size, at.AT_PHNUM: len(program.segments),
             at.AT_BASE: interpreter_base + interpreter.low if interpreter else 0, at.AT_FLAGS: 0,
             at.AT_ENTRY: program.e_entry + base,
             at.AT_UID: cred.uid, at.AT_EUID: cred.euid, at.AT_GID: cred.gid, at.AT_EGID: cred.egid,
-            at.AT_SECURE: int(secure), at.AT_HWCAP2: 0,
+            at.AT_SECURE: int(secure), at.AT_HWCAP2: task.kernel.processor.hwcap2,
         }  # fmt: skip
         stack = await _build_stack(mem, top, size, argv, envp, execfn, auxv)
         mem.exe = file.retain()

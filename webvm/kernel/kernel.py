@@ -38,6 +38,7 @@ class Kernel:
         self.log_faults = False
         self.strace = None
         self.memory = memory                    # bytes that sysinfo and meminfo say the machine has
+        self.processor = exec.Processor()       # set by whoever composes the machine
         self.hostname, self.domainname = b"webvm", b"(none)"
         self.tasks, self.groups = {}, {}        # by tid; processes, zombies included, by pid
         self.last_pid = 1

@@ -5,7 +5,6 @@ import uuid
 from webvm.fs.proc import Mapping, MountRow, OpenFile
 from webvm.kernel import signals
 from webvm.kernel.cpu import R, W, X
-from webvm.kernel.exec import HWCAP
 from webvm.kernel.kernel import PID_MAX
 from webvm.kernel.path import Dentry
 from webvm.kernel.sys_path import mount_id, of_file
@@ -14,12 +13,6 @@ from webvm.linux.prctl import TASK_COMM_LEN
 from webvm.linux.signal import SIG_DFL, SIG_IGN
 
 PAGE = 4096
-
-# CPUID.1:EDX, as /proc/cpuinfo names the bits.
-FEATURES = (
-    "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht "
-    "tm ia64 pbe"
-).split()
 
 
 def shown_path(dentry: Dentry, root: Dentry) -> bytes:
@@ -39,7 +32,6 @@ class SystemView:
     release, version = RELEASE, VERSION
     cmdline = b"console=tty1"
     pid_max = PID_MAX
-    cpu_flags = " ".join(name for bit, name in enumerate(FEATURES) if HWCAP >> bit & 1).encode() + b" lm nx syscall nopl"
     cpu_mhz = 1000.0
     context_switches = 0
 
@@ -47,6 +39,7 @@ class SystemView:
         self.kernel = kernel
         self.boot_id = self.uuid()
 
+    cpu_flags = property(lambda self: self.kernel.processor.flags + b" nopl")
     hostname = property(lambda self: self.kernel.hostname)
     domainname = property(lambda self: self.kernel.domainname)
     memory_total = property(lambda self: self.kernel.memory)
