@@ -21,6 +21,9 @@ import os
 import platform
 import statistics
 import sys
+from itertools import product
+
+from webvm.x86.processor import CPUS
 
 from . import inputs
 from .lines import LINES, TIMED
@@ -143,6 +146,8 @@ def parse(argv=None) -> argparse.Namespace:
     parser.add_argument("--places", type=some_of(PLACES), default=usual, metavar="A,B", help=f"of {', '.join(PLACES)} (default: {usual})")
     parser.add_argument("--tiers", type=some_of(("interp", "jit")), default=None, metavar="A,B",
                         help="webvm's places once with each: interp, jit (default: webvm's own choice)")
+    parser.add_argument("--cpus", type=some_of(CPUS), default=None, metavar="A,B",
+                        help=f"webvm's places once with each: {', '.join(CPUS)} (default: webvm's own choice)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1, help="how much of the work, 0.05 for a quick look (default: 1)")
     parser.add_argument("--image", default="dev", help="the image build/IMAGE.ext4 (default: dev)")
@@ -164,10 +169,11 @@ def main() -> int:
         if reason := make.why_not():
             missing[name] = reason
             continue
-        for tier in arguments.tiers if arguments.tiers and make.tiers else [None]:
-            full = f"{name} {tier}" if tier else name
+        for tier, cpu in product(arguments.tiers or [None], arguments.cpus or [None]) if make.optional else [(None, None)]:
+            options = {option: value for option, value in (("tier", tier), ("cpu", cpu)) if value}
+            full = " ".join((name, *options.values()))
             say(f"starting {full}")
-            places[full], groups[full] = make(arguments.image, tier, arguments.limit), measured
+            places[full], groups[full] = make(arguments.image, options, arguments.limit), measured
     report = Report(lines, places)
     try:
         for number in range(arguments.rounds + 1):

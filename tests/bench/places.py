@@ -1,8 +1,8 @@
 """Where the benchmark's programs run: this host's processor, qemu-x86_64, and webvm in its engines.
 
 Each place has the image's files and the inputs in FOLDER, and answers (milliseconds, standard output) of a line. A place
-says by `why_not` what it lacks here, by `tiers` whether it can be told one. Playwright's event loop has the main thread, so
-a machine gets a thread of its own. Under qemu-x86_64, what gcc starts is translated too, but for the ld that collect2 starts.
+says by `why_not` what it lacks here, by `optional` whether it can be told a tier and a processor. Playwright's event loop
+has the main thread, so a machine gets a thread of its own. Under qemu-x86_64, what gcc starts is translated too, but for the ld that collect2 starts.
 """
 
 import contextlib
@@ -50,10 +50,10 @@ class Native:
     """This host's kernel and processor, in a chroot."""
 
     RUN = ""
-    tiers = False
+    optional = False
     environment = ENVIRONMENT
 
-    def __init__(self, image: str, tier: str | None, limit: float):
+    def __init__(self, image: str, options: dict[str, str], limit: float):
         self.root, self.limit = tree(image), limit
         shutil.copytree(INPUTS, self.root / FOLDER[1:], dirs_exist_ok=True)
 
@@ -88,8 +88,8 @@ class Qemu(Native):
 
     RUN = "/qemu/ld-linux-x86-64.so.2 --library-path /qemu /qemu/qemu-x86_64 "
 
-    def __init__(self, image, tier, limit):
-        super().__init__(image, tier, limit)
+    def __init__(self, image, options, limit):
+        super().__init__(image, options, limit)
         program = shutil.which("qemu-x86_64")
         libraries = [word for word in subprocess.run(["ldd", program], capture_output=True, text=True).stdout.split() if word.startswith("/")]
         (self.root / "qemu").mkdir(exist_ok=True)
@@ -104,11 +104,11 @@ class Qemu(Native):
 class Wasmtime:
     """A machine that has booted, under wasmtime."""
 
-    tiers = True
+    optional = True
 
-    def __init__(self, image, tier, limit):
+    def __init__(self, image, options, limit):
         self.limit, self.thread = limit, ThreadPoolExecutor(1)
-        self.guest = Guest(image, **{"tier": tier} if tier else {})
+        self.guest = Guest(image, **options)
         self._fill()
 
     @staticmethod
@@ -151,10 +151,10 @@ class Wasmtime:
 class Command:
     """`webvm run`, from the start of the command to its end: a machine of its own for each program."""
 
-    tiers = True
+    optional = True
 
-    def __init__(self, image, tier, limit):
-        self.options = ["--disk", BUILD / f"{image}.ext4", "--mount", f"{INPUTS}:{FOLDER}", *(["--tier", tier] if tier else [])]
+    def __init__(self, image, options, limit):
+        self.options = ["--disk", BUILD / f"{image}.ext4", "--mount", f"{INPUTS}:{FOLDER}", *(word for name, value in options.items() for word in (f"--{name}", value))]
         self.limit, self.peak = limit, 0
 
     @staticmethod
@@ -181,10 +181,10 @@ class Command:
 class Chromium:
     """The page in headless Chromium, served by http.server; its shell at the prompt."""
 
-    tiers = True
+    optional = True
     code = False
 
-    def __init__(self, image, tier, limit):
+    def __init__(self, image, options, limit):
         folder = BUILD / ("-".join(["site", *([image] if image != "standard" else []), *(["code"] if self.code else [])]))
         site.build(folder, PROJECT, BUILD / f"{image}.ext4", code=self.code)
         link = folder / "bench-inputs"
@@ -196,7 +196,7 @@ class Chromium:
             [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
         self.closing.callback(server.kill)
-        self.address = f"http://localhost:{server.stdout.readline().split(' port ')[1].split()[0]}/" + (f"?tier={tier}" if tier else "")
+        self.address = f"http://localhost:{server.stdout.readline().split(' port ')[1].split()[0]}/" + "?" + "&".join(f"{name}={value}" for name, value in options.items())
         self.browser = _playwright().chromium.launch(executable_path=page_bench.CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         self.closing.callback(self.browser.close)
         self.devtools = self.browser.new_browser_cdp_session()

@@ -592,8 +592,8 @@ def meminfo(s) -> bytes:
 
 def cpuinfo(s) -> bytes:
     rows = {
-        "processor": 0, "vendor_id": "GenuineIntel", "cpu family": 6, "model": 58, "model name": "webvm virtual x86-64 processor",
-        "stepping": 0, "cpu MHz": f"{s.cpu_mhz:.3f}", "cache size": "4096 KB", "physical id": 0, "siblings": 1, "core id": 0,
+        "processor": 0, "vendor_id": "GenuineIntel", "cpu family": 6, "model": 44, "model name": "webvm virtual x86-64 processor",
+        "stepping": 2, "cpu MHz": f"{s.cpu_mhz:.3f}", "cache size": "4096 KB", "physical id": 0, "siblings": 1, "core id": 0,
         "cpu cores": 1, "apicid": 0, "initial apicid": 0, "fpu": "yes", "fpu_exception": "yes", "cpuid level": 7, "wp": "yes",
         "flags": s.cpu_flags.decode(), "bugs": "", "bogomips": f"{2 * s.cpu_mhz:.2f}", "clflush size": 64,
         "cache_alignment": 64, "address sizes": "32 bits physical, 48 bits virtual", "power management": "",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 VENDOR = b"GenuineIntel"                    # glibc tunes its string functions by it; the other known one is AuthenticAMD
 BRAND = b"webvm virtual x86-64 processor"
-SIGNATURE = 0x000306A0                      # family 6, model 58: the last before AVX2, for which glibc has settled preferences
+SIGNATURE = 0x000206C2                      # family 6, model 44 (Westmere), for which glibc prefers unaligned moves to shifted aligned ones
 
 # Bit numbers by feature, of those that can be had. `BASE` is what every processor here has.
 LEAF_1_EDX = {"fpu": 0, "tsc": 4, "cx8": 8, "cmov": 15, "clflush": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
