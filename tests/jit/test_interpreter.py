@@ -25,7 +25,8 @@ _ALL = 0x8D5
 # FXSAVE has x87's control words in it, which these cases do not set in unicorn (test_x87 asks the processor).
 NOT_JUDGED = {"fxsave", "fxrstor", "cpuid", "rcpps", "rcpss", "rsqrtps", "rsqrtss", "syscall",
               "lahf", "sahf",       # unicorn takes REX for a change of AH there
-              "dpps", "dppd"}       # and adds in another order, as NaNs tell (test_mxcsr asks the processor)
+              "dpps", "dppd",       # and adds in another order, as NaNs tell (test_mxcsr asks the processor)
+              "blsi", "bzhi"}       # its carry is wrong, and its limit
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +111,14 @@ def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
             continue                                     # nor has it the register forms in the place of prefetches
         if row.meaning in ("shld", "shrd") and (insn.size == 2 or isinstance(insn.operands[0], Mem) and insn.operands[0].rip):
             continue                                     # 16-bit counts above 16 are undefined; unicorn's RIP is one off
-        if row.map == 2 and row.operands[0].place == "P" and b"@" < code[:1] < b"P" and code[0] & 5:
+        if row.map in (2, 3) and row.operands[0].place == "P" and b"@" < code[:1] < b"P" and code[0] & 5:
             continue                                     # REX names MMX registers here that do not exist
         if row.meaning == "palignr" and row.operands[0].place == "P" and insn.operands[2].value > 16:
             continue                                     # it shifts by such counts modulo something
-        if row.meaning.startswith(("phadd", "phsub")) and insn.operands[0] == insn.operands[1] and row.operands[0].place == "P":
-            continue                                     # it writes an MMX register that it goes on to read
+        if row.meaning.startswith(("phadd", "phsub")) and insn.operands[0] == insn.operands[1]:
+            continue                                     # it overwrites what it has still to read
+        if row.meaning in machines.TEXT and insn.operands[2].value & 12 == 12:
+            continue                                     # strings that only begin within the other are none to it
         if row.meaning in ("pcmpestri", "pcmpestrm") and (insn.size == 8 or any(state.gpr[n] & 0xFFFFFFFF == 1 << 31 for n in (0, 2))):
             continue                                     # it takes 64-bit lengths from elsewhere; the least integer crashes it
         a = machines.on_oracle(code, state, data)

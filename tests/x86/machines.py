@@ -176,9 +176,9 @@ class Unicorn:
 
 
 def rows():
-    """Every row of the tables that the processor with most features has, VEX and EVEX apart."""
+    """Every row of the tables that the processor with most features has."""
     seen = {}
-    for entry in opcodes.view(FEATURES)[:4 << 10]:
+    for entry in opcodes.view(FEATURES):
         for row in entry if isinstance(entry, tuple) else (entry,):
             if row is not None:
                 seen[row.index] = row
@@ -198,7 +198,8 @@ def encode(row, rng: random.Random, size: int, memory: bool) -> bytes | None:
     if size == 2 and not prefix:
         return None
     prefix += {"66": b"\x66", "F3": b"\xf3", "F2": b"\xf2"}.get(row.prefix, b"")
-    rex = 0x48 if size == 8 else rng.choice((0, 0, 0x40))
+    vex = row.map >= opcodes.VEX
+    rex = 0x48 if size == 8 else 0x40 if vex else rng.choice((0, 0, 0x40))
     if rex or rng.random() < .3:
         rex = (rex or 0x40) | rng.randrange(8)
         if row.with_rexb or memory or row.rm is not None:
@@ -207,8 +208,13 @@ def encode(row, rng: random.Random, size: int, memory: bool) -> bytes | None:
             rex &= ~2
         if row.reg is not None:
             rex &= ~4                  # has no effect on a processor; unicorn takes it for another opcode
-    out = prefix + (bytes([rex]) if rex else b"")
-    out += {0: b"", 1: b"\x0f", 2: b"\x0f\x38", 3: b"\x0f\x3a"}[row.map] + bytes([row.opcode])
+    if vex:
+        vvvv = 0 if row.v1111 else rng.randrange(16)
+        out = bytes([0xC4, (~rex & 7) << 5 | row.map & 3, (rex & 8) << 4 | (15 - vvvv) << 3 | row.classes[0]])
+    else:
+        out = prefix + (bytes([rex]) if rex else b"")
+        out += {0: b"", 1: b"\x0f", 2: b"\x0f\x38", 3: b"\x0f\x3a"}[row.map]
+    out += bytes([row.opcode])
     if row.has_modrm:
         reg = rng.randrange(8) if row.reg is None else row.reg
         if not memory:

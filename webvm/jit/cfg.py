@@ -30,7 +30,7 @@ RELOADING = frozenset({"call", "call_indirect", "syscall", "out"})     # ends af
 
 class Form:
     """What all instructions of a shape have in common."""
-    __slots__ = ("shape", "effects", "kinds", "end", "linked", "address", "shift")
+    __slots__ = ("shape", "effects", "kinds", "end", "linked", "third", "address", "shift")
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -40,6 +40,7 @@ class Form:
         if self.end in ("jump", "call") and shape.kinds != ("j",):
             self.end += "_indirect"
         self.linked = shape.kinds == ("j",)                 # records remember where they lead, and say the target
+        self.third = shape.kinds[2:] == ("r",)              # operand 2 is a register, of the record's field T
         self.address = "m" in self.kinds                    # has one, to be accessed or not
         e = self.effects
         self.shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
@@ -72,7 +73,7 @@ class Instruction:
 
     def __init__(self, form: Form, fields: tuple, imm: int):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
-        self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s), imm
+        self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s, imm if form.third else at.ZERO), imm
         e = form.effects
         reads, writes = e.reads, e.writes
         for k in e.operand_reads | e.operand_partial:

@@ -13,7 +13,7 @@ from .assembler import Function, X, c32, c64, invoke
 from .handler import (R_A32, R_BASE, R_COUNT, R_D, R_DISP, R_HANDLER, R_IMM, R_INDEX, R_LENGTH, R_NEXT, R_RIP, R_S, R_SCALE,
                       R_SEGMENT, R_TARGET, RECORD, UNLINKED, Shape)
 
-MAPS = 4                       # one byte, 0F, 0F38, 0F3A; VEX and EVEX encodings are #UD here
+MAPS = 8                       # one byte, 0F, 0F38, 0F3A, and with VEX 0F, 0F38, 0F3A; EVEX encodings are #UD here
 BLOCK_LIMIT = 64               # instructions in a block
 TERMINATORS = {"jmp", "jmp_indirect", "jcc", "call", "call_indirect", "ret", "loop", "loope", "loopne", "jrcxz", "syscall"}
 
@@ -28,9 +28,12 @@ O_DFIXED  = 4      # u8   register number for SOURCE_FIXED
 O_SFIXED  = 5      # u8
 O_HANDLER = 6      # u16  first of nine handler indices in the handler table: operand size 2 4 8 x form
 O_REXB    = 8      # u16  the row that holds under REX.B, 0 for none
+O_T       = 10     # u8   of operand 2, a general register: its source, SOURCE_NONE where it is none
+O_VEX     = 11     # u8   V_*
+V_LZ, V_1111 = 1, 2
 JCC = 16           # O_DFIXED of a Jcc is JCC + its condition
 FUSED = ("cmp", "test")            # are joined with a Jcc that follows
-SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED = range(5)
+SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED, SOURCE_VVVV = range(6)
 FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX, FILE_STACK = range(5)
 IMMEDIATES = {None: 0, "b": 1, "w": 2, "d": 3, "z": 4, "v": 5, "o": 6, "wb": 7}
 IMM_B, IMM_W, IMM_D, IMM_Z, IMM_V, IMM_O, IMM_WB, IMM_BS, IMM_ONE, IMM_JB, IMM_JD, IMM_IMPLIED = range(1, 13)
@@ -58,7 +61,7 @@ def operand_bits(size: int, osize: int) -> int:
 _PLACES = {"E": (FILE_GPR, SOURCE_RM), "R": (FILE_GPR, SOURCE_RM), "G": (FILE_GPR, SOURCE_REG), "Z": (FILE_GPR, SOURCE_OPCODE),
            "V": (FILE_VECTOR, SOURCE_REG), "W": (FILE_VECTOR, SOURCE_RM), "U": (FILE_VECTOR, SOURCE_RM),
            "P": (FILE_MMX, SOURCE_REG), "Q": (FILE_MMX, SOURCE_RM), "N": (FILE_MMX, SOURCE_RM),
-           "F": (FILE_STACK, SOURCE_RM)}
+           "F": (FILE_STACK, SOURCE_RM), "B": (FILE_GPR, SOURCE_VVVV)}
 _FILE_KIND = {FILE_GPR: "r", FILE_GPR8: "r", FILE_VECTOR: "x", FILE_MMX: "q", FILE_STACK: "f"}
 _FIXED = {"=g": FILE_GPR, "=x": FILE_VECTOR, "=f": FILE_STACK}
 _MEMORY = frozenset("EWQM")        # places that are memory when ModRM says so
@@ -84,7 +87,8 @@ class Tables:
         cells = []
         tables: dict[tuple, int] = {}
         view = opcodes.view(features)
-        for entry in view[:MAPS << 10]:
+        self.vex = any(entry is not None for entry in view[opcodes.VEX << 10:MAPS << 10])
+        for entry in view[:MAPS << 10] if self.vex else view[:opcodes.VEX << 10]:
             if isinstance(entry, tuple):
                 row_numbers = tuple(self.row(r) for r in entry)
                 if row_numbers not in tables:
@@ -127,8 +131,9 @@ class Tables:
         if row.meaning == "jcc":
             dfixed = JCC + row.cc
         rexb = self.row(row.with_rexb) if row.with_rexb else 0
-        struct.pack_into("<BBBBBBHH", self.rows, number * ROW, flags, _immediate(row), d, s, dfixed, sfixed,
-                         self._handler_base[indices], rexb)
+        t = _PLACES[row.operands[2].place][1] if len(row.operands) > 2 and row.operands[2].place in _PLACES else SOURCE_NONE
+        struct.pack_into("<BBBBBBHHBB", self.rows, number * ROW, flags, _immediate(row), d, s, dfixed, sfixed,
+                         self._handler_base[indices], rexb, t, V_LZ * row.lz | V_1111 * row.v1111)
         return number
 
     @staticmethod
@@ -202,7 +207,7 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
             kind = "M"
         elif place in _PLACES:
             kind = _FILE_KIND[_PLACES[place][0]]
-            if k > 1:
+            if k > 2 or k == 2 and kind != "r":
                 return None
         elif place == "=g":
             kind = "r" if k < 2 else f"g{o.number}"
@@ -255,6 +260,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     rec, ip, page, count = L(value=first + RECORD), L(value=rip), L(value=-1), L(value=0)
     p, b, kind, modrm, cls, row, mod = L(), L(), L(), L(), L(), L(), L()
     rex, rep, osz, a32, lock, seg = L(), L(), L(), L(), L(), L()
+    vvvv, vex = L(), L()
     map_, opcode, form, sizes, rm, reg, base, idx, scale, length, code, n = (L() for _ in range(12))
     disp, imm = L("i64"), L("i64")
     flags = L()
@@ -305,7 +311,12 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
                     f.br(prefix, (p - ip) < 15)
             # -- opcode and its map
             f.set(map_, 0)
-            with f.if_(b == 0x0F):
+            f.set(vvvv, 0)
+            f.set(vex, 0)
+            f.set(cls, rep.pick(rep, osz))
+            if tables.vex:
+                _vex(f, b, p, guest8, rex, osz, rep, lock, map_, cls, vvvv, vex)
+            with f.if_((b == 0x0F) & map_.is_zero()):
                 f.set(b, guest8(p))
                 f.set(p, p + 1)
                 f.set(map_, opcodes.TWO_BYTE)
@@ -314,7 +325,6 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
                     f.set(b, guest8(p))
                     f.set(p, p + 1)
             f.set(opcode, b)
-            f.set(cls, rep.pick(rep, osz))
             f.set(row, ((((map_ << 10) | (b << 2)) | cls) << 1).load("i32.load16_u", where["cells"]))
             f.set(modrm, guest8(p))
             with f.if_(row >= 0x8000):
@@ -322,6 +332,8 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
             f.set(row, row * ROW + where["rows"])
             with f.if_((rex & 1) & (row.load("i32.load16_u", O_REXB) != 0)):
                 f.set(row, row.load("i32.load16_u", O_REXB) * ROW + where["rows"])
+            if tables.vex:                                       # VEX.L or vvvv that must not be: #UD, which is row 0
+                f.set(row, (vex & row.load("i32.load8_u", O_VEX)).pick(where["rows"], row))
             f.set(flags, row.load("i32.load8_u", O_FLAGS))
             f.set(sizes, ((rex & 8) | (flags & F_F64)).pick(2, osz.pick(0, (flags & F_D64).pick(2, 1))))
             f.set(form, 0)
@@ -416,6 +428,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
                 f.set(n, (reg == SOURCE_REG).pick(((modrm >> 3) & 7) | ((rex & 4) << 1), n))
                 f.set(n, (reg == SOURCE_RM).pick((modrm & 7) | ((rex & 1) << 3), n))
                 f.set(n, (reg == SOURCE_OPCODE).pick((opcode & 7) | ((rex & 1) << 3), n))
+                f.set(n, (reg == SOURCE_VVVV).pick(vvvv, n))
                 with f.block():
                     f.store("i32.store16", rec, (n << 3), field)
                     with f.if_((kind >> 4) == FILE_GPR8):
@@ -443,6 +456,11 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
             f.store("i32.store8", rec, seg, R_SEGMENT)
             f.store("i32.store8", rec, length, R_LENGTH)
             f.store("i32.store", rec, UNLINKED, R_TARGET)
+            if tables.vex:
+                f.set(kind, row.load("i32.load8_u", O_T))
+                with f.if_(kind):
+                    f.set(n, (kind == SOURCE_VVVV).pick(vvvv, (modrm & 7) | ((rex & 1) << 3)))
+                    f.set(imm, (n << 3).wide())                 # see handler.R_T
             f.store("i64.store", rec, disp, R_DISP)
             f.store("i64.store", rec, imm, R_IMM)
             f.set(rec, rec + RECORD)
@@ -465,6 +483,29 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     _index_block(f, first, rec, rip, ip)
     f.ret(first)
     f.done()
+
+
+def _vex(f, b, p, guest8, rex, osz, rep, lock, map_, cls, vvvv, vex):
+    """A VEX prefix, which begins with byte `b`: what it says, and its opcode in `b`. `vex` gets V_LZ where its L is set, V_1111
+    where its vvvv names a register. After 66, F2, F3, LOCK or REX it is none, and so C4 and C5 an opcode that does not exist."""
+    with f.if_(((b & 0xFE) == 0xC4) & (osz | rep | lock | rex).is_zero()):
+        second, last = f.local(value=guest8(p)), f.local()
+        with f.if_(b == 0xC5):
+            f.set(map_, opcodes.VEX | opcodes.TWO_BYTE)
+            f.set(last, second)
+            f.set(rex, ((second ^ 0x80) & 0x80) >> 5)
+        with f.else_():
+            f.set(p, p + 1)
+            f.set(last, guest8(p))
+            f.set(map_, second & 31)
+            f.set(map_, ((map_ - 1) < 3).pick(map_ | opcodes.VEX, opcodes.VEX))         # the one at VEX is empty
+            f.set(rex, ((second ^ 0xE0) >> 5) | ((last & 0x80) >> 4))
+        f.set(rex, rex | 0x40)
+        f.set(cls, last & 3)
+        f.set(vvvv, ((last ^ 0x78) >> 3) & 15)
+        f.set(vex, ((last >> 2) & 1) | (vvvv != 0).pick(V_1111, 0))
+        f.set(b, guest8(p + 1))
+        f.set(p, p + 2)
 
 
 def _index_block(f, first, rec, rip, ip):

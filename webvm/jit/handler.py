@@ -32,6 +32,7 @@ R_TARGET  = 20     # u32  in branches: record of the target; a COUNT or ENTER wi
 R_DISP    = 24     # i64  displacement; in branches u32: record of the instruction after, UNLINKED until first reached
 R_NEXT    = 24
 R_IMM     = 32     # i64  immediate, cut to the operand's width; in branches the target address
+R_T       = 32     # u16  state offset of operand 2 where it is a register (none of these has an immediate)
 R_COUNT   = 32     # u32  in COUNT: arrivals left until the block is hot; in ENTER: 1
 R_SLOT    = 36     # u32  in ENTER: the region's place in the table of regions
 
@@ -53,7 +54,7 @@ REC = w.get(0)
 class Shape:
     """What a handler is generated for.
 
-    kinds: "r" register by field D or S, "m" memory base+disp, "M" memory in full generality, "i" immediate,
+    kinds: "r" register by field D, S or T, "m" memory base+disp, "M" memory in full generality, "i" immediate,
     "x" vector register, "q" MMX register, "f" x87 register by its number in D or S, "j" branch target, "g<n>"
     and "x<n>" the fixed register n.
     bits: of each operand; size: of the instruction.
@@ -144,7 +145,7 @@ class Handler(Emitter):
 
     # ---- registers and operands
     def _field_address(self, k):
-        return field("i32.load16_u", (R_D, R_S)[k])
+        return field("i32.load16_u", (R_D, R_S, R_T)[k])
 
     def _fixed(self, k):
         kind = self.shape.kinds[k]

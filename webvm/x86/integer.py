@@ -717,20 +717,3 @@ def scas(m):
 
 
 # ---------------------------------------------------------------------------------------------- checksums
-
-
-@meaning()
-def crc32(m):
-    """CRC-32C, a bit at a time: reflected polynomial 0x82F63B78."""
-    crc, x = m.dst.low(32).zext(64), m.src
-    crc = crc ^ x.zext(64) if x.bits < 64 else crc ^ (x & 0xFFFFFFFF)
-    rounds = min(x.bits, 32)
-
-    def divide(c, n):
-        for _ in range(n):
-            c = (c >> 1) ^ (m.int(0, 64) - (c & 1) & 0x82F63B78)
-        return c
-    crc = divide(crc, rounds)
-    if x.bits == 64:
-        crc = divide(crc ^ (x >> 32), 32)
-    m.dst = crc.low(m.bits[0])

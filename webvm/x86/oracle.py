@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
-from . import ieee, integer, pcmpstr, sse, sse3, sse4, sse_floats     # noqa: F401  register their meanings
+from . import bmi, crypto, ieee, integer, pcmpstr, sse, sse3, sse4, sse_floats     # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
 from .meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RBP, RCX, RSP, SF, ZF, Int, Machine, Vec
 from .primitives import M64, PRIM, canonical, signed

@@ -20,7 +20,7 @@ V2 = frozenset({"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt"})
 CPUS = {
     "x86-64":    frozenset({"lahf_lm"}),
     "x86-64-v2": frozenset({"lahf_lm"}) | V2,
-    "max":       frozenset({"lahf_lm"}) | V2,
+    "max":       frozenset({"lahf_lm", "movbe", "aes", "pclmulqdq", "lzcnt", "bmi1", "bmi2", "adx", "fsgsbase"}) | V2,
 }
 DEFAULT = "x86-64"
 
