@@ -84,8 +84,8 @@ def _only_capstone(prefixes, rest, other):
 
 def _only_decode(insn):
     # The reserved NOPs; MOVSXD without REX.W, which is only discouraged; REPNE BSF and BSR, where F2 does nothing;
-    # PAUSE with 66.
-    return (insn.mnemonic in _UNKNOWN or insn.row.feature == "mpx" or insn.mnemonic == "nop" and insn.row.has_modrm
+    # PAUSE with 66, and RDFSBASE and its like, which processors execute.
+    return (insn.mnemonic in _UNKNOWN or insn.row.feature in ("mpx", "fsgsbase") or insn.mnemonic == "nop" and insn.row.has_modrm
             or insn.mnemonic == "movsxd" and insn.size < 8 or insn.mnemonic in ("bsf", "bsr", "pause"))
 
 

@@ -632,12 +632,17 @@ def rdfsbase(m): m.dst = m.base("fs").low(m.size)
 def rdgsbase(m): m.dst = m.base("gs").low(m.size)
 
 
-@meaning()
-def wrfsbase(m): m.set_base("fs", m.dst.zext(64))
+def _write_base(segment):
+    def meaning_of(m):
+        at = m.dst.zext(64)
+        if m.size == 64:
+            m.trap_if((at << 16).sar(16) != at, "GP")       # no address
+        m.set_base(segment, at)
+    meaning(f"wr{segment}base")(meaning_of)
 
 
-@meaning()
-def wrgsbase(m): m.set_base("gs", m.dst.zext(64))
+_write_base("fs")
+_write_base("gs")
 
 
 # ---------------------------------------------------------------------------------------------- strings

@@ -26,6 +26,9 @@ mul imul1 imul2 imul3       SF PF               -            open       of the l
 mul imul1 imul2 imul3       ZF                  -            open       of the lower half; Intel clears it, AMD leaves it
 mul imul1 imul2 imul3       AF                  -            open       0, as Intel; AMD leaves it
 div idiv                    CF PF AF ZF SF OF   -            open       unchanged; every processor differs
+tzcnt lzcnt                 OF SF AF PF         -            open       of the result; AMD leaves them
+andn blsi blsmsk blsr bzhi  AF PF               -            open       as after AND; so does AMD
+bextr                       SF AF PF            -            open       as after AND; AMD sets AF
 """
 # fmt: on
 
