@@ -85,7 +85,8 @@ async function boot({ site, disk, columns, rows, options }) {
     post("progress", { loaded, sizes: description.sizes });
     const address = disk ?? (description.disk && here(description.disk));
     if (address) beginDisk(address, disk ? null : description.boot, here);
-    const code = !disk && options.code_cache && options.tier === "jit" && description.code && here(description.code);
+    const usual = !options.cpu || options.cpu === description.cpu;
+    const code = usual && !disk && options.code_cache && options.tier === "jit" && description.code && here(description.code);
     if (code) ahead.begin(`${code}index`, {});
     self.fetch = (input, options) => {
         const url = here(input.url ?? input);
