@@ -104,12 +104,13 @@ def spread_out(f, m, high) -> tuple[X, X]:
 class Instruction(Function):
     """A function in the making, with the status and tag word in locals until `finish`."""
 
-    def __init__(self, module, name, params="i64 i64"):
+    def __init__(self, module, name, params="i64 i64", waits=True):
         super().__init__(module, f"x87 {name}", params, "i32")
         self.a, self.b = self.params[:2]
         self.fsw = self.local(value=cell("i32.load16_u", at.FSW))
         self.ftw = self.local(value=cell("i32.load8_u", at.FTW))
-        self.slow_if(self.fsw & ES)
+        if waits:
+            self.slow_if(self.fsw & ES)
 
     def slow_if(self, condition: X):
         with self.if_(condition):
@@ -197,9 +198,8 @@ class Kernels:
         direction that the control word has. Fails where a result is tiny and the exception is not masked."""
         f = self.function("round", "i32 i32 i64 i64 i32 i32")
         sign, e, m, low, control, most = f.params
-        flags, cut = f.local(value=0), f.local(value=control & FULL)
-        mode = f.local(value=control & 0xC00)
-        with f.if_(((e - 1) < MOST - 2) & (cut == FULL) & mode.is_zero()):
+        flags, cut, mode = f.local(), f.local(), f.local()
+        with f.if_(((e - 1) < MOST - 2) & ((control & (FULL | 0xC00)) == FULL)):
             with f.if_(low != 0):
                 f.set(flags, PE)
                 with f.if_(even(m, low)):
@@ -209,6 +209,8 @@ class Kernels:
                         f.set(m, ONE)
                         f.set(e, e + 1)
             give(f, m, sign | e, flags)
+        f.set(cut, control & FULL)
+        f.set(mode, control & 0xC00)
         away = f.local(value=sign.is_zero().pick(mode == 0x800, mode == DOWNWARDS))
         f.set(mode, mode.is_zero())                            # whether it is to the nearest
         f.set(cut, cut.is_zero().pick(c32(40), (cut == 0x200).pick(c32(11), c32(0))))
@@ -434,7 +436,7 @@ class _Kit(Kernels):
 
     def _operate(self) -> int:
         """(operation, POP where it pops, DENORMAL << DE_SHIFT; physical register, number): what an instruction does then."""
-        f = Instruction(self.module, "operate", "i32 i32 i64 i32")
+        f = Instruction(self.module, "operate", "i32 i32 i64 i32", waits=False)
         what, r, n, other = f.params
         m, high = f.load(r)
         operation = f.local(value=what & 7)
@@ -618,6 +620,45 @@ class _Kit(Kernels):
         f.need_masked(flags)
         f.answer(m)
         f.pop(f.a.low() & 1)
+        f.finish(flags)
+
+    def push_decimal(self, f):
+        """Eighteen decimal digits and a sign; digits above 9 count as what they are."""
+        n, digits, sign = f.local("i64", 0), f.local(value=18), f.local(value=f.b.low() & SIGN)
+        with f.loop() as again:
+            f.set(n, n * 10 + ((f.b >> 4) & 15))
+            f.set(f.b, (f.b << 4) | (f.a >> 60))
+            f.set(f.a, f.a << 4)
+            f.set(digits, digits - 1)
+            f.br(again, digits)
+        self._push(f, *self._whole(f, n, sign))
+
+    def decimal(self, f):
+        """ST(0) as eighteen digits and a sign, and a pop if `a`."""
+        r = f.st(0)
+        f.need(r)
+        m, high = f.load(r)
+        flags, value, upper, digits = f.local(value=IE), f.local("i64", 3 << 62), f.local(value=0xFFFF), f.local("i64", 0)
+        with f.block() as done:
+            f.br(done, invalid(m, high) | (exponent(high) > UNIT))
+            found = self.rounded_integer(f, m, high, self._mode(f))
+            f.br(done, m >= 10 ** 18)
+            f.set(flags, found)
+            f.set(value, 0)
+            f.set(upper, 0)
+            with f.loop() as again:
+                digit = f.local("i64", X("i64", m.raw + c64(10).raw + OP["i64.rem_u"]))
+                with f.if_(digits < 64):
+                    f.set(value, value | digit << digits)
+                with f.else_():
+                    f.set(upper, upper | (digit << digits).low())
+                f.set(m, X("i64", m.raw + c64(10).raw + OP["i64.div_u"]))
+                f.set(digits, digits + 4)
+                f.br(again, m != 0)
+            f.set(upper, upper | (high & SIGN))
+        f.need_masked(flags)
+        f.answer(value, upper)
+        f.pop(f.a.low())
         f.finish(flags)
 
     def unary(self, f) -> tuple[X, X, X]:

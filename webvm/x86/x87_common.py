@@ -10,7 +10,7 @@ from .x87_state import EXCEPTIONS, set_control
 
 FUNCTIONS = ("push push32 push64 push_integer push_constant push_copy narrow32 narrow64 give round_integer frndint copy exchange "
              "move sign free rotate arithmetic arithmetic32 arithmetic64 arithmetic_integer fprem compare compare_flags "
-             "compare32 compare64 compare_integer examine fsqrt fprem1 fscale fxtract tags set_tags "
+             "compare32 compare64 compare_integer examine fsqrt fprem1 fscale fxtract tags set_tags push_decimal decimal "
              "f2xm1 fyl2x fyl2xp1 fpatan fsin fcos fsincos fptan").split()
 ADD, MUL, SUB, SUBR, DIV, DIVR = range(6)
 POP = 8
@@ -38,6 +38,20 @@ def fld(m):
 def fild(m): _do(m, "push_integer", m.dst.sext(64))
 
 
+@meaning()
+def fbld(m): _do(m, "push_decimal", m.part(0, *_LOWER), m.part(0, *_UPPER))
+
+
+def _give(m, name, pop):
+    _do(m, name, pop)
+    m.set_part(0, 0, m.cell("x87_value"))
+    m.set_part(0, 8, m.cell("x87_high").low(16))
+
+
+@meaning()
+def fbstp(m): _give(m, "decimal", 1)
+
+
 def _constant(x, nearest_above, inexact):
     high = x >> 64 | nearest_above << 16 | inexact << 17
     def run(m): _do(m, "push_constant", m.int(x & f.SIGNIFICAND, 64), m.int(high, 64))
@@ -53,9 +67,7 @@ def _fst(pop):
         if m.kinds[0] == "f":
             _do(m, "copy", m.stack_number(0), pop)
         elif m.bits[0] == 80:
-            _do(m, "give", pop)
-            m.set_part(0, 0, m.cell("x87_value"))
-            m.set_part(0, 8, m.cell("x87_high").low(16))
+            _give(m, "give", pop)
         else:
             _do(m, f"narrow{m.bits[0]}", pop)
             m.dst = m.cell("x87_value").low(m.bits[0])
