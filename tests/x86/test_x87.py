@@ -326,16 +326,12 @@ def test_transcendental_instructions_are_within_one_ulp_of_the_processor(process
     for row in [row for row in X87_ROWS if row.meaning in TRANSCENDENTAL]:
         for _ in range(200 * ROUNDS):
             code, u = encode(row, rng), transcendental_unit(row, rng)
-            if beyond(row.meaning, u.registers[0]):
-                continue
             ours, theirs = on_oracle(code, u, b""), processor.run(code, u, b"")
             n += 1
             wrong = [f"st{i} {x >> 64:04x}:{x & (1 << 64) - 1:016x}/{y >> 64:04x}:{y & (1 << 64) - 1:016x}"
                      for i, (x, y) in enumerate(zip(ours[0].registers, theirs[0].registers)) if ulps(x, y) not in (0, 1)]
-            # C2 is the only condition code that is defined. PE and UE where a result is exact: this processor may set them.
-            x = u.registers[0]
-            exact = row.meaning in ("fyl2x", "f2xm1") and (x & (1 << 64) - 1).bit_count() == 1
-            if (ours[0].fsw ^ theirs[0].fsw) & ~(C1 | 0x4100 | (0x80B0 if exact else 0)):
+            # C1 says how the true result was rounded, which is not known where the processor's own is one off.
+            if (ours[0].fsw ^ theirs[0].fsw) & ~C1:
                 wrong.append(f"fsw {ours[0].fsw:04x}/{theirs[0].fsw:04x}")
             if ours[0].tags != theirs[0].tags:
                 wrong.append(f"tags {ours[0].tags:04x}/{theirs[0].tags:04x}")

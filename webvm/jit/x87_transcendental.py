@@ -10,7 +10,7 @@ Knows the methods by which functions are computed. What is common to all x87 ins
 from fractions import Fraction
 from math import factorial
 
-from ..x86.float80 import C1, C2, DE, IE, ZE
+from ..x86.float80 import C1, C2, DE, IE, PE, UE, ZE
 from ..x86.transcendental import PI_66, W, _odd_series, ln2, pi
 from . import layout as at
 from .assembler import X, c32, c64, invoke
@@ -210,9 +210,13 @@ class Transcendental:
                 with f.if_(sign):
                     f.put(r, c64(ONE), c32(SIGN | BIAS))
                 f.finish()
-            with f.if_((m == ONE) & (high == SIGN | BIAS)):
-                f.put(r, m, c32(SIGN | BIAS - 1))
-            f.finish()
+            f.need_masked(c32(PE))
+            with f.if_(m == ONE):
+                with f.if_(high == BIAS):
+                    f.finish(PE | C1)
+                with f.if_(high == SIGN | BIAS):
+                    f.put(r, m, c32(SIGN | BIAS - 1))
+            f.finish(PE)
         with f.if_(m.is_zero()):
             f.finish()
         flags = f.local(value=denormal(m, high) * DE)
@@ -262,7 +266,11 @@ class Transcendental:
         _add(f, times, (c64(0), f.local("i64", self._mulhi(y, answer[1]))))
         f.set(e, e + of_spread(other) + (1 - BIAS))
         _normalise(f, times, e)
-        f.ret(self._round(f, (other ^ sign) & SIGN, e, times, exact.is_zero().wide()))
+        with f.if_(self._round(f, (other ^ sign) & SIGN, e, times, exact.is_zero().wide())):
+            f.ret(1)
+        with f.if_(exact):                                     # is called inexact
+            also(f, exponent(cell("i32.load", at.X87_HIGH)).is_zero().pick(c32(PE | UE), c32(PE)))
+        f.ret(0)
         f.done()
         return f.index
 
@@ -545,13 +553,14 @@ class Transcendental:
         answer, e, sign = self._sine_at(f, count, *rest)
         f.slow_if(self._round(f, sign ^ high & SIGN, e, answer))
         sine, top = (f.local(x.type, x) for x in f.answered())
-        f.set(flags, flags | (cell("i32.load", at.X87_FLAGS) & ~C1))
+        f.set(flags, flags | cell("i32.load", at.X87_FLAGS))
         answer, e, sign = self._sine_at(f, f.local("i64", count + 1), *rest)
         f.slow_if(self._round(f, sign, e, answer))
+        f.set(flags, flags | (cell("i32.load", at.X87_FLAGS) & ~C1))
         self._pushed(f, flags, r, sine, top, *f.answered())
 
-    def _pushed(self, f, flags, r, m, high, n, other):
-        f.set(flags, flags | cell("i32.load", at.X87_FLAGS))
+    @staticmethod
+    def _pushed(f, flags, r, m, high, n, other):
         f.need_masked(flags)
         f.put(r, m, high)
         free = f.st(7)
@@ -589,5 +598,6 @@ class Transcendental:
                 f.set(e, e + 1)
         _normalise(f, answer, e)
         f.slow_if(self._round(f, sign, e, answer))
+        f.set(flags, flags | cell("i32.load", at.X87_FLAGS))
         self._pushed(f, flags, r, *f.answered(), c64(ONE), c32(BIAS))
 

@@ -2,13 +2,14 @@
 
 Each answers (result, flags) as float80's operations do; precision control does not matter here (SDM volume 1, 8.3.5).
 Results are the true ones, rounded: processors promise them to within one unit in the last place. Angles are reduced as
-processors do it, with a pi of 66 bits (8.3.8).
+processors do it, with a pi of 66 bits (8.3.8). Where the manual leaves it open, as AMD's processors: what is computed is
+called inexact though it be exact, and out of a function's range its argument is the result.
 """
 from functools import cache
 from math import isqrt
 
-from .float80 import (BIAS, C2, DE, DENORMAL, FULL, IE, INDEFINITE, INFINITE, INFINITY, ONE, QUIET, SIGN,
-                      SIGNIFICAND, UNIT, ZE, ZERO, exponent, kind, nan, pack)
+from .float80 import (BIAS, C1, C2, DE, DENORMAL, FULL, IE, INDEFINITE, INFINITE, INFINITY, ONE, PE, QUIET, SIGN,
+                      SIGNIFICAND, UE, UNIT, ZE, ZERO, exponent, kind, nan, pack)
 
 W = 256                                                # bits after the point
 UNITY = 1 << W
@@ -85,8 +86,12 @@ def _with_sign(sign: int, x: int) -> int: return sign << 79 | x
 # ---------------------------------------------------------------------------------------------- powers and logarithms
 
 
+def _called_inexact(x: int, flags: int) -> tuple[int, int]:
+    return x, flags | PE | (UE if kind(x) == DENORMAL else 0)
+
+
 def power2_less1(x: int, fcw: int) -> tuple[int, int]:
-    """2**x - 1, for x from -1 to 1; beyond, where the manual leaves it undefined, x itself."""
+    """2**x - 1, for x from -1 to 1; beyond, x itself."""
     k, sign = kind(x), x >> 79
     if k >= QUIET:
         return nan(x, 0, k, ZERO)
@@ -99,7 +104,7 @@ def power2_less1(x: int, fcw: int) -> tuple[int, int]:
         return 0, DE
     m, e, log = _magnitude(x)
     if log >= 0:
-        return (SIGN | ONE - (1 << 64) if x == SIGN | ONE else x), 0
+        return (SIGN | ONE - (1 << 64) if x == SIGN | ONE else x), PE | (C1 if x == ONE else 0)
     if log < SMALL:
         return _inexact(sign, m * ln2(), e - W, fcw, de)
     y = _shift(m * ln2(), e)
@@ -125,7 +130,9 @@ def _times(y: int, sign: int, m: int, e: int, exact: bool, fcw: int, de: int) ->
     """y times the number with that sign, m and e."""
     my, ey, _ = _magnitude(y)
     sign ^= y >> 79
-    return pack(sign, my * m, ey + e + UNIT, fcw | FULL, de) if exact else _inexact(sign, my * m, ey + e, fcw, de)
+    if exact:
+        return _called_inexact(*pack(sign, my * m, ey + e + UNIT, fcw | FULL, de))
+    return _inexact(sign, my * m, ey + e, fcw, de)
 
 
 def _product_with_infinite(ky: int, negative: int) -> tuple[int, int]:
@@ -189,7 +196,7 @@ def y_log2_plus1(x: int, y: int, fcw: int) -> tuple[int, int]:
         value = (2 * _odd_series(s, False) << W) // ln2()
         return _times(y, minus, abs(value), -W, False, fcw, de)
     if minus and log >= 0:                             # out of the range that the manual defines
-        return INDEFINITE, IE
+        return x, de | PE
     low = min(e, 0)
     m = (1 << -low) + (-m if minus else m << e - low)
     if m & m - 1 == 0:
@@ -269,11 +276,11 @@ def _trigonometric(x, fcw, of_zero, compute):
 
 
 def _together(results):
-    """The flags of several results; C1 is the last one's."""
+    """The flags of several results; C1 is the first one's."""
     exceptions = 0
     for _, flags in results:
         exceptions |= flags & 0xFF
-    return exceptions | results[-1][1] & ~0xFF
+    return exceptions | results[0][1] & ~0xFF
 
 
 def _sine_part(r, k):
