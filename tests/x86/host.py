@@ -6,6 +6,7 @@ left. FNSAVE does not wait, so exceptions may be unmasked.
 import ctypes
 import mmap
 import platform
+import resource
 import struct
 import sys
 from dataclasses import dataclass
@@ -75,10 +76,12 @@ class Host:
 
     def run(self, code: bytes, unit: Unit, memory: bytes, rax: int = 0, flags: int = 0) -> tuple[Unit, bytes, int, int]:
         """(unit, memory, RAX, RFLAGS) after the instruction. No exception may be pending in `unit`."""
-        self.before.raw, self.memory.raw = unit.pack(), memory.ljust(512, b"\0")
-        self.registers[:] = rax, flags | 0x202
-        function = self._function(code)
-        function(self.before, self.memory, self.after, self.registers)
+        function, switches = self._function(code), None
+        while switches != (switches := resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw):
+            # Once more after a switch to another program: AMD's processors lose the pointers there.
+            self.before.raw, self.memory.raw = unit.pack(), memory.ljust(512, b"\0")
+            self.registers[:] = rax, flags | 0x202
+            function(self.before, self.memory, self.after, self.registers)
         after = Unit.unpack(self.after.raw)
         where = ctypes.cast(function, ctypes.c_void_p).value + len(_PROLOGUE)
         after.say_here(where, ctypes.addressof(self.memory))
