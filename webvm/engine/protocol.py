@@ -70,6 +70,8 @@ class Layout(Protocol):
     ARENA_NEXT: int
     BLOCK_COUNT: int
     PERMISSIONS: int
+    READABLE: int
+    WRITABLE: int
     HASH: int
     DECODE: int
     BLOCKS: int

@@ -112,6 +112,9 @@ class Engine(ABC):
         self.stored = bytes(                   # the kernel's view of a permission byte -> the byte stored
             b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE | layout.MAY_WRITE if b & layout.WRITE else 0)
             for b in range(256))
+        both = layout.READ | layout.WRITE
+        self.readable = bytes(b & layout.READ == layout.READ for b in range(256))       # what of it goes into READABLE and WRITABLE
+        self.writable = bytes(b & (both | layout.EXECUTE) == both for b in range(256))
         self.fresh = b""                       # the state below DECODE of a space nobody has used
 
     def space(self) -> "Space":
@@ -545,6 +548,17 @@ class Space(ABC):
         if end > len(pages):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = BYTES[perm] * n_pages
+        self._pair(first_page, end)
+
+    def _pair(self, first: int, end: int) -> None:
+        """Permissions of these pages have changed: what is so on a page and on the one after it."""
+        first = max(first - 1, 0)
+        n = end - first
+        perms = self._pages[first:end + 1].ljust(n + 1, b"\0")
+        for table, which in ((self._layout.READABLE, self.engine.readable), (self._layout.WRITABLE, self.engine.writable)):
+            parts = perms.translate(which)
+            pairs = int.from_bytes(parts[:n]) & int.from_bytes(parts[1:])
+            self.poke(table + first, pairs.to_bytes(n))
 
     def perms(self, first_page: int, n_pages: int) -> bytes:
         """The kernel's permissions of pages, a byte each."""
@@ -569,6 +583,7 @@ class Space(ABC):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = perms
         self.poke(self._permissions + first_page, perms.translate(self.engine.stored))
+        self._pair(first_page, end)
 
     def release(self) -> None:
         """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
@@ -593,7 +608,8 @@ class Space(ABC):
         for addr, n in used:
             self.blank(self._bias + addr, n, 0)
         self._strays, self._strays_limit = [], STRAYS
-        self.blank(self._permissions, len(self._pages), 0)
+        for table in (self._permissions, layout.READABLE, layout.WRITABLE):
+            self.blank(table, len(self._pages), 0)
         self._pages = bytearray()
         blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
         if arena_end > layout.RECORDS:

@@ -21,6 +21,7 @@ PIECES = struct.Struct("<4sI12sIq8s")
 MIDDLE = struct.Struct("<HHHHBBBB")
 ALL_GENERAL = 0xFFFF
 ZEROING = frozenset({"xor", "sub", "pxor", "xorps", "xorpd"})          # where both operands are one register
+MOST_LOOKED = 4                               # blocks that flags_at looks at
 MOST_OPS = 600                                # instructions in a region
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
@@ -211,7 +212,7 @@ class Block:
       switch (targets)   only that of a graph, see there
     """
     __slots__ = ("start", "ops", "end", "target", "next", "ways", "edges", "reloads", "writes", "dirty_out", "live_in", "valid_in",
-                 "kind_in", "strip", "low_in")
+                 "saved", "flags_in", "kind_in", "strip", "low_in")
 
     def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
@@ -303,6 +304,8 @@ class Graph:
     def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True):
         """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH."""
         self.blocks = self._collect(entries, fetch, most_ops)
+        self.looked: dict[int, Block] = {}                  # what flags_at has looked at: the code depends on it
+        self._fetch, self._flags_at = fetch, {}
         self.entries = [rip for rip in entries if rip in self.blocks]
         self.detours: set[tuple[int, int]] = set()
         self.cuts: set[tuple[int, int]] = set()
@@ -368,6 +371,41 @@ class Graph:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""
         block = self.blocks[start]
         return block.end not in ("jump", "branch") or any(t not in self.blocks or (start, t) in self.cuts for t in block.edges)
+
+    def flags_out(self, start) -> int:
+        """The flags that may be read after control has left the region at the end of a block."""
+        block = self.blocks[start]
+        if block.end == "call":
+            return self.flags_at(block.target)
+        if block.end not in ("jump", "branch"):
+            return ARITHMETIC
+        flags = 0
+        for t in block.edges:
+            if t not in self.blocks or (start, t) in self.cuts:
+                flags |= self.flags_at(t)
+        return flags
+
+    def flags_at(self, rip) -> int:
+        """The flags that may be read from rip on, as far as few blocks tell."""
+        if not 0 < rip < 1 << 32:
+            return ARITHMETIC
+        if rip not in self._flags_at:
+            read, live, at_ = 0, ARITHMETIC, rip
+            for _ in range(MOST_LOOKED):
+                block = self.blocks.get(at_) or self._fetch(at_)
+                if block is None:
+                    break
+                if at_ not in self.blocks:
+                    self.looked[at_] = block
+                for op in block.ops:
+                    if op.insn.flags:
+                        read |= op.insn.effects.flags_read & live
+                        live &= ~op.insn.flags_written
+                if not live or block.end not in ("jump", "call"):
+                    break
+                at_ = block.target
+            self._flags_at[rip] = read | live
+        return self._flags_at[rip]
 
     def _order(self):
         order, seen, stack = [], {self.entry}, [(self.entry, iter(self.edges(self.entry)))]

@@ -10,6 +10,7 @@ Slow, and for finding bugs of ours only. Knows spaces as the translator does.
 """
 import struct
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..wasm.module import Module
 from ..x86.decode import Truncated, Undefined, decode
@@ -88,7 +89,7 @@ class Checker(Translator):
     """A Translator whose regions are verified. `entries`: how often each."""
 
     def __init__(self, features, options, entries: int = ENTRIES):
-        super().__init__(features, options)
+        super().__init__(features, replace(options, calls_flags=False))     # or flags might be old where it comes out
         self.entries = entries
         self.strict = True
         self.verified = 0                               # entries into regions
@@ -195,10 +196,12 @@ class _Check:
         space = self.space
         image, n = space.engine.image, space.pages
         hooks = space.on_syscall, space.on_fault
-        permissions = space.peek(at.PERMISSIONS, n)
+        permissions, *pairs = (space.peek(table, n) for table in (at.PERMISSIONS, at.READABLE, at.WRITABLE))
         space.on_syscall, space.on_fault = self._syscall, self._fault
         image.escape = self._escape
         space.poke(at.PERMISSIONS, permissions.translate(_WITHHOLD))
+        for table in (at.READABLE, at.WRITABLE):
+            space.poke(table, bytes(n))
         try:
             yield
         finally:
@@ -208,6 +211,8 @@ class _Check:
             if now.translate(_WITHHOLD) != permissions.translate(_WITHHOLD):    # code was decoded meanwhile
                 permissions = bytes((a | at.CODE) & ~at.WRITE if b & at.CODE else a for a, b in zip(permissions, now))
             space.poke(at.PERMISSIONS, permissions)
+            for table, was in zip((at.READABLE, at.WRITABLE), pairs):
+                space.poke(table, was)
             space.poke(at.CHECK, _U32.pack(LEAVE))
 
     def _syscall(self) -> bool:

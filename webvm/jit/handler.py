@@ -249,7 +249,7 @@ class Handler(Emitter):
         elif bits > 8:                                       # over the page's end: `fault` looks at both pages
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
         ask = address + w.i32(bits // 8) + w.i32(access) + REC + w.call(self.runtime.fault) + w.OP["i32.eqz"]
-        self.out.append(w.if_(denied, refuse + w.if_(ask, w.i32(0) + w.RETURN)))
+        self.out.append(w.if_(denied + w.UNLIKELY, refuse + w.if_(ask, w.i32(0) + w.RETURN)))
         return low
 
     def load(self, address, bits):
@@ -351,26 +351,26 @@ class Handler(Emitter):
         record = self.let("i32", record)
         self.out.append(w.if_(record + w.i32(COUNTED) + w.OP["i32.and"] + w.OP["i32.eqz"], record + w.RETURN))
         counted = self.nested(lambda: self._arrive(self.let("i32", record + w.i32(COUNTED) + w.OP["i32.sub"])))
-        self.out.append(w.if_(record + w.i32(UNLINKED) + w.OP["i32.ne"], counted))
+        self.out.append(w.if_(record + w.i32(UNLINKED) + w.OP["i32.ne"] + w.LIKELY, counted))
         self.result = self._record(self.at) + way + w.call(self.runtime.link)
 
     def _arrive(self, record: bytes):
         """To a COUNT or ENTER. One that is more than an arrival from its turn is only counted down, and passed over."""
         left = self.let("i32", record + w.access("i32.load", R_COUNT) + w.i32(1) + w.OP["i32.sub"])
-        self.out.append(w.if_(left, record + left + w.access("i32.store", R_COUNT)
+        self.out.append(w.if_(left + w.LIKELY, record + left + w.access("i32.store", R_COUNT)
                               + record + w.i32(RECORD) + w.OP["i32.add"] + w.RETURN) + record + w.RETURN)
 
     def again(self, condition):
         self.result = REC + self.result + condition.raw + w.SELECT
 
     def trap_if(self, condition, vector):
-        self.out.append(w.if_(condition.raw, REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap) + w.RETURN))
+        self.out.append(w.if_(condition.raw + w.UNLIKELY, REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap) + w.RETURN))
 
     def trap(self, vector): self.result = REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap)
     def system_call(self): self.result = REC + w.call(self.runtime.syscall)
 
     def slow_if(self, condition):
-        self.out.append(w.if_(condition.raw, REC + w.call(self.runtime.escape) + w.RETURN))
+        self.out.append(w.if_(condition.raw + w.UNLIKELY, REC + w.call(self.runtime.escape) + w.RETURN))
 
     def divide_wide(self, high, low, divisor, signed):
         """Signed dividends that do not fit 64 bits are left to the oracle."""

@@ -700,7 +700,7 @@ def _run(m, lookup):
             with f.block() as left_all:
                 with f.loop() as step:
                     call = invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record).raw
-                    f.out.append(call + w.tee(record.index) + w.OP["i32.eqz"] + w.br_if(f.depth - left_all))
+                    f.out.append(call + w.tee(record.index) + w.OP["i32.eqz"] + w.UNLIKELY + w.br_if(f.depth - left_all))
                     f.set(left, left - 1)
                     f.br(step, left)
                 f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)

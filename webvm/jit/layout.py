@@ -63,10 +63,13 @@ HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks t
 EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known
 DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
 PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
-HASH         = 0x0200000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
-LINKS        = 0x0400000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
-BLOCKS       = 0x0410000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
-RECORDS      = 0x0610000    # record arena, up to BIAS
+READABLE     = 0x0200000    # 1 MiB: a byte for each 4 KiB guest page: 1 where the kernel permits reading there and on the page
+                            #        after it. Kept by the engine, for regions
+WRITABLE     = 0x0300000    # 1 MiB: likewise, reading and writing, and no executing
+HASH         = 0x0400000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
+LINKS        = 0x0600000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
+BLOCKS       = 0x0610000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
+RECORDS      = 0x0810000    # record arena, up to BIAS
 BIAS         = 0x3000000    # guest address 0
 
 HOT_MAX      = 4096

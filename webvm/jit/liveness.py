@@ -9,18 +9,21 @@ from .cfg import Block, Graph
 
 EVERYTHING = (1 << 32) - 1
 _COMPARISON, _EXPLICIT = (flags.COMPARE, 64), (flags.EXPLICIT, 64)
+FLAGS = 1 << 32            # in a mask of what to store, beside registers: the arithmetic flags
 REACH = 4096 - 64          # bytes that one check of two pages may cover
 
 
-def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, comparisons: bool = True) -> None:
+def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, comparisons: bool = True,
+            calls_flags: bool = True) -> None:
     """Fills in the fields of blocks and ops, and of the graph: `touched` and `written`, masks of registers, and whether
     anything sets flags that somebody needs. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
-    several accesses off one register; `comparisons`, of numbers: these are kept, not the flags."""
+    several accesses off one register; `comparisons`, of numbers: these are kept, not the flags;
+    `calls_flags`, look where control leaves for whether the flags are read there."""
     blocks = [graph.blocks[start] for start in graph.order]
     needs = [_summary(block) for block in blocks]
     loops = bool(graph.loops)
     _registers(graph, blocks, [need for need, *_ in needs], loops)
-    lasts = _flags(graph, blocks, needs, loops, dead_flags, comparisons)
+    lasts = _flags(graph, blocks, needs, loops, dead_flags, comparisons, calls_flags)
     _kinds(graph, blocks, lasts, loops)
     graph.written = graph.touched = 0
     for block, (_, reads, _, _) in zip(blocks, needs):
@@ -47,10 +50,10 @@ def _summary(block) -> tuple[int, int, int, int]:
     return need, reads, flags_needed, killed
 
 
-def _flags(graph, blocks, needs, loops, dead_flags, comparisons) -> list[tuple | None]:
+def _flags(graph, blocks, needs, loops, dead_flags, comparisons, calls_flags) -> list[tuple | None]:
     """The answer: (kind, bits) of the lazy flags that each block leaves, MIXED, or None where it sets none."""
     successors = graph.successors
-    out = [ARITHMETIC if graph.leaves(start) else 0 for start in graph.order]
+    out = [graph.flags_out(start) if calls_flags else ARITHMETIC if graph.leaves(start) else 0 for start in graph.order]
     flags_in = [need for _, _, need, _ in needs]
     changed = True
     while changed:
@@ -66,6 +69,8 @@ def _flags(graph, blocks, needs, loops, dead_flags, comparisons) -> list[tuple |
             if live != flags_in[k]:
                 flags_in[k] = live
                 changed = loops
+    for block, live in zip(blocks, flags_in):
+        block.flags_in = live if dead_flags else ARITHMETIC
     graph.sets_flags = graph.compares = False
     lasts = []
     for block, live in zip(blocks, out):
@@ -132,10 +137,14 @@ def _registers(graph, blocks, needs, loops):
 
 
 def _saved(block, written):
-    saved = block.valid_in & written
+    saved, flags = block.valid_in & written, FLAGS if block.flags_in else 0
+    block.saved = saved | flags
     for op in block.ops:
-        op.saved = saved
-        saved |= op.insn.writes
+        insn = op.insn
+        op.saved = saved | flags
+        saved |= insn.writes
+        if insn.flags:
+            flags = FLAGS if op.flags_live else 0
 
 
 CLEAN, MIXED = "clean", "mixed"

@@ -26,7 +26,7 @@ from .emit import Emitter
 from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
 from .hoist import hoist
 from .lanes import choose_forms
-from .liveness import CLEAN, MIXED, analyse
+from .liveness import CLEAN, FLAGS, MIXED, analyse
 
 _ZERO32 = w.i32(0)
 _FUEL = _ZERO32 + w.access("i32.load", at.REGION_FUEL)
@@ -45,13 +45,14 @@ class Options:
     hoist: bool = True          # checks for many rounds of a loop at once
     lanes: bool = True          # lowest lanes of vector registers have locals of their own
     comparisons: bool = True    # of numbers, numbers are kept, not the flags
-    aligned: bool = True        # aligned accesses are checked by a shorter test
+    pairs: bool = True          # one look into READABLE or WRITABLE tells of most accesses that they are permitted
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     direct_calls: bool = True   # calls within a module
     links: bool = True          # calls and jumps to another module go by what is noted in LINKS
     calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
+    hints: bool = True          # the engine is told which ways are unlikely
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
 
@@ -118,8 +119,8 @@ class Const(bytes):
 
 # ---- locals, which have the same numbers in all regions. Temporary ones are those that an instruction needs; the few that need
 # more than these get theirs at the end. Vectors and floats are declared where they are used
-EXIT_RIP, SPENT, NEXT, ROUNDS, FLAG_KIND = 2, 3, 4, 5, 6
-_I32 = 9                        # locals of that type, some temporary
+EXIT_RIP, LEFT, GIVEN, NEXT, ROUNDS, FLAG_KIND = 2, 3, 4, 5, 6, 7
+_I32 = 10                       # locals of that type, some temporary
 FLAG_A, FLAG_B, LINK = _I32 + 2, _I32 + 3, _I32 + 4
 GENERAL = LINK + 1              # 16
 _I64 = 3 + 16 + 6
@@ -136,7 +137,7 @@ LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16)]       # of 
 
 def _both(mask: int) -> int:
     """Forms of the vector registers in a mask."""
-    return mask >> 16 | mask & 0xFFFF0000
+    return (mask >> 16 & 0xFFFF) | mask & 0xFFFF0000
 
 
 def _vector_in(n: int, low: int) -> bytes:
@@ -150,7 +151,7 @@ def _vector_in(n: int, low: int) -> bytes:
 
 @lru_cache(1 << 12)
 def _stores_of(mask: int, low: int) -> bytes:
-    """Registers from their locals to the state."""
+    """Registers (and whatever else) from their locals to the state."""
     return b"".join(_ZERO32 + (w.get(LOCAL[n]) if n < 16 else _vector_in(n - 16, low))
                     + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
                     for n in range(32) if mask >> n & 1)
@@ -229,15 +230,17 @@ class Region(Emitter):
         self.loose = not exact and has_floats(graph)
         self.graph, self.imports, self.options = graph, imports, options
         self.batch = batch if options.direct_calls else {}
+        self.calls_flags = options.calls_flags and options.dead_flags
         self.called: set[int] = set()                     # rips of regions that this one calls directly
         self.graph.inner = {}
         if options.hoist:
             hoist(graph)
-        analyse(graph, options.dead_flags, options.cover, options.comparisons)
+        analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags)
         self.templates = (Templates() if templates is None else templates) if options.templates else None
         self.written, self.sets_flags = graph.written, graph.sets_flags
         self.locals, self.vectors = SCALARS, bool(graph.touched >> 16)
-        self.exit_rip, self.spent, self.next, self.flag_kind, self.flag_a, self.flag_b = EXIT_RIP, SPENT, NEXT, FLAG_KIND, FLAG_A, FLAG_B
+        self.exit_rip, self.next, self.flag_kind, self.flag_a, self.flag_b = EXIT_RIP, NEXT, FLAG_KIND, FLAG_A, FLAG_B
+        self.alone = not any(block.reloads for block in graph.blocks.values())      # it calls nothing out
         self.local = {n: local for n, local in enumerate(LOCAL) if graph.touched >> n & 1}     # register number (xmm n: 16 + n) -> local
         self.more: dict[str, list[int]] = {}              # temporary locals beyond TEMPORARY
         self.used: dict[str, int] = {}
@@ -353,35 +356,41 @@ class Region(Emitter):
         first = graph.blocks[graph.entry]
         none_left = w.if_(_FUEL + _ZERO32 + w.OP["i32.ge_s"], w.get(1) + w.RETURN)          # activations; or else fuel
         none_left += self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
-        self.out = [w.if_(_FUEL + w.get(0) + w.OP["i32.or"] + _ZERO32 + w.OP["i32.lt_s"], none_left)]
+        self.out = [w.if_(_FUEL + w.tee(LEFT) + w.get(0) + w.OP["i32.or"] + _ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
         if self.loose:
-            self.out.append(w.if_(_UNPLAIN, w.get(1) + w.call(self.imports.unfit) + w.RETURN))
+            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, w.get(1) + w.call(self.imports.unfit) + w.RETURN))
+        if not self.alone:
+            self.out.append(w.get(LEFT) + w.put(GIVEN))
         if graph.entry == SWITCH:
             self.out.append(w.get(1) + w.put(self.next))
         self._load(first.live_in, first.low_in)
         head = b"".join(self.out)
         body = self.nested(lambda: self._tree(graph.entry))
-        tail = b""
+        tail, n = b"", len(self.masks)
         for (mask, low), label in self.masks.items():
             self.low = low
-            tail += w.END + self._stores(mask) + w.br(len(self.masks) - 1 - label)
+            tail += w.END + self._stores(mask) + w.br(n - 1 - label + (mask < FLAGS))
         if self.vectors and self.locals is SCALARS:
             self.locals = SCALARS + VECTORS
         stop = w.i32(at.FUEL) + w.i32(at.RETRY) + _FUEL + _ZERO32 + w.OP["i32.lt_s"] + w.SELECT
-        end = (self._store_mixed_flags() if self.sets_flags else b"") + self._pay()
+        end = (self._store_mixed_flags() if self.sets_flags else b"") + w.END + self._pay()
         end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
         jump = self._pay() + self._linked_jump()
-        return head + b"\x02\x40" * (len(self.masks) + 2) + body + w.UNREACHABLE + w.END + jump + tail + w.END + end
+        code = head + b"\x02\x40" * (n + 3) + body + w.UNREACHABLE + w.END + jump + tail + w.END + end
+        return code if self.options.hints else w.without_hints(code)
 
     def _leave_at(self, rip: bytes, stop: bytes) -> bytes:
         return (_ZERO32 + rip + w.access("i64.store", at.RIP) + _ZERO32 + stop + w.access("i32.store", at.STOP)
                 + _ZERO32 + w.RETURN)
 
-    def _left(self) -> bytes: return _FUEL + w.get(self.spent) + w.OP["i32.sub"]
+    def _spend(self, n: int): self.out.append(w.get(LEFT) + w.i32(n) + w.OP["i32.sub"] + w.put(LEFT))
 
     def _pay(self) -> bytes:
-        """Takes what was spent off the fuel: once, at the end, for calls in between do not depend on it."""
-        return _ZERO32 + self._left() + w.access("i32.store", at.REGION_FUEL)
+        """Takes what was spent off the fuel: once, at the end. What is called in between takes its own."""
+        left = w.get(LEFT)
+        if not self.alone:
+            left = _FUEL + w.get(GIVEN) + left + w.OP["i32.sub"] + w.OP["i32.sub"]
+        return _ZERO32 + left + w.access("i32.store", at.REGION_FUEL)
 
     def _stores(self, mask: int) -> bytes: return _stores_of(mask, self.low & _both(mask))
 
@@ -419,7 +428,7 @@ class Region(Emitter):
         self.out.append(w.if_(condition, inner))
 
     def _exit_if(self, condition: bytes, mask: int | None = None):
-        self._if(condition, lambda: self.out.append(self._exit(mask)))
+        self._if(condition + w.UNLIKELY, lambda: self.out.append(self._exit(mask)))
 
     # ---- control flow
     def _tree(self, x):
@@ -466,7 +475,7 @@ class Region(Emitter):
         """From the end of block x to the rip y."""
         graph = self.graph
         if y not in graph.blocks or (x, y) in graph.cuts:
-            self._spill(graph.blocks[x])                    # out of the region
+            self._spill(graph.blocks[x], graph.flags_at(y))                     # out of the region
             if 0 < y < 1 << 32:
                 self.out.append(w.i32(y) + w.put(self.next) + self._jump_out())
             else:
@@ -478,7 +487,7 @@ class Region(Emitter):
             self._convert(y)
             again = self.depth - self.labels.index(("loop", y)) - 1
             if graph.blocks[y].strip:
-                self.out.append(w.get(ROUNDS) + w.i32(1) + w.OP["i32.sub"] + w.tee(ROUNDS) + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(again))
+                self.out.append(w.get(ROUNDS) + w.i32(1) + w.OP["i32.sub"] + w.tee(ROUNDS) + _ZERO32 + w.OP["i32.ge_s"] + w.LIKELY + w.br_if(again))
                 again += 1
             self.out.append(w.br(again))
         elif y in graph.merges:
@@ -508,7 +517,7 @@ class Region(Emitter):
         for k, rip in enumerate(block.edges):
             inside = len(number) - k                        # blocks of these that are still open after this END
             depth = self.depth + inside - self.labels.index(("block", rip)) - 1
-            found = target + w.i32(rip) + w.OP["i32.eq"]
+            found = target + w.i32(rip) + w.OP["i32.eq"] + w.LIKELY
             convert = self.nested(lambda: self._convert(rip))
             found += w.br_if(depth) if not convert else b"\x04\x40" + convert + w.br(depth + 1) + w.END
             self.out.append(w.END + found + w.br(inside - 1))
@@ -521,9 +530,9 @@ class Region(Emitter):
         self.kind, self.narrow, self.low = block.kind_in or MIXED, 0, block.low_in
         self.rip = x
         if block.ops:
-            self.out.append(w.get(self.spent) + w.i32(len(block.ops)) + w.OP["i32.add"] + w.put(self.spent))
+            self._spend(len(block.ops))
         if x in self.graph.loops and not block.strip:
-            self._exit_if(self._left() + _ZERO32 + w.OP["i32.lt_s"], block.valid_in & self.written)
+            self._exit_if(w.get(LEFT) + _ZERO32 + w.OP["i32.lt_s"], block.saved)
         self.ends = None
         for op in block.ops:
             self._instruction(op)
@@ -531,9 +540,9 @@ class Region(Emitter):
 
     def _strip(self, block):
         """Before the head of a loop, finds how many rounds may follow the next one without this."""
-        mask = block.valid_in & self.written
+        mask = block.saved
         self.rip, self.low = block.start, block.low_in
-        self.out.append(self._left() + w.put(ROUNDS))
+        self.out.append(w.get(LEFT) + w.put(ROUNDS))
         self._exit_if(w.get(ROUNDS) + _ZERO32 + w.OP["i32.lt_s"], mask)
         self.out.append(w.get(ROUNDS) + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))
         for group in block.strip:
@@ -561,13 +570,15 @@ class Region(Emitter):
     def _end_jump(self, block): self._goto(block.start, block.target)
 
     def _end_branch(self, block):
-        condition, first, second = self.ends, block.target, block.next
+        condition, first, second, ways = self.ends, block.target, block.next, block.ways
         inner, head = self.graph.inner, self.graph.inner.get(block.start, 0)
         if head and inner.get(first) == head != inner.get(second):
             # wasmtime lays out first what comes second: loops in one piece get better registers
             condition, first, second = condition + w.OP["i32.eqz"], second, first
+            ways = ways[::-1]
         state = self.kind, self.narrow, self.low
-        self.out.append(condition + b"\x04\x40")
+        hint = {(True, False): w.LIKELY, (False, True): w.UNLIKELY}.get(ways, b"")
+        self.out.append(condition + hint + b"\x04\x40")
         self._push(None)
         self._goto(block.start, first)
         self.out.append(w.ELSE)
@@ -576,9 +587,11 @@ class Region(Emitter):
         self._pop()
         self.out.append(w.END + w.UNREACHABLE)
 
-    def _spill(self, block):
+    def _spill(self, block, flags: int = ARITHMETIC):
+        """flags: those that are needed from now on."""
         self.out.append(self._stores(block.dirty_out))
-        self._flush_flags()
+        if flags or not self.calls_flags:
+            self._flush_flags()
 
     def _callout(self, block, call: bytes):
         """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
@@ -587,7 +600,7 @@ class Region(Emitter):
         if self.options.resume:
             resume = w.get(self.next) + w.get(0) + w.i32(block.next) + w.call(self.imports.resume) + w.tee(self.next)
             other = w.if_(resume + w.i32(block.next) + w.OP["i32.ne"], other)
-        self.out.append(w.if_(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"], other))
+        self.out.append(w.if_(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + w.UNLIKELY, other))
         if following is None:
             self.out.append(self._jump_out())
             return
@@ -599,7 +612,7 @@ class Region(Emitter):
         self._goto(block.start, block.next)
 
     def _end_call(self, block):
-        self._spill(block)
+        self._spill(block, self.graph.flags_at(block.target))
         target = block.target
         if not 0 < target < 1 << 32:
             self.out.append(self._pay() + self._leave_at(w.i64(target), w.i32(at.RETRY)))
@@ -653,7 +666,7 @@ class Region(Emitter):
         return w.get(self.next) + w.i32(at.LINK_FACTOR) + w.OP["i32.mul"] + w.i32(16) + w.OP["i32.shr_u"] + w.i32(0xFFF8) + w.OP["i32.and"]
 
     def _is_linked(self, rip: bytes, place: bytes, offset: int) -> bytes:
-        return place + w.access("i64.load", offset) + w.tee(LINK) + w.OP["i32.wrap_i64"] + rip + w.OP["i32.eq"]
+        return place + w.access("i64.load", offset) + w.tee(LINK) + w.OP["i32.wrap_i64"] + rip + w.OP["i32.eq"] + w.LIKELY
 
     def _slot(self) -> bytes: return w.get(LINK) + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
 
@@ -761,8 +774,8 @@ class Region(Emitter):
 
     def _repeat(self):
         def once_more():
-            self.out.append(w.get(self.spent) + w.i32(1) + w.OP["i32.add"] + w.put(self.spent))
-            self.out.append(self._left() + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
+            self._spend(1)
+            self.out.append(w.get(LEFT) + _ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
             self.out.append(self._exit())
         self._if(self.ends, once_more)
         self.depth -= 1
@@ -941,20 +954,24 @@ class Region(Emitter):
             return self._check_constant(address.value, bits // 8, access)
         address = self.let("i64", address) if len(address) > 2 else address
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
-        permission = low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS)
-        denied = self._without(permission, access)
+        denied = self._without(low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS), access)
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
         if bits > 8:
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
-        odd = address + w.i64(~0xFFFFFFFF | bits // 8 - 1) + w.OP["i64.and"] + w.i64(0) + w.OP["i64.ne"]
         if sixteenth:
-            self._exit_if(self._without(permission, access) + odd + w.OP["i32.or"])
-        elif self.options.aligned and 8 < bits <= 64:
-            # Below 4 GiB and aligned, as most are, it can't go over a page's end: one test for both, the rest when that fails.
-            self._if(self._without(permission, access) + odd + w.OP["i32.or"], lambda: self._exit_if(denied))
-        else:
-            self._exit_if(denied)
+            self._exit_if(low + w.i32(15) + w.OP["i32.and"])
+        self._exit_if_denied(address, access, denied)
         return low
+
+    def _exit_if_denied(self, address: bytes, access: int, denied: bytes, mask: int | None = None) -> None:
+        """For an access that begins at the i64 `address` and goes into the next page at most. `denied` is the whole test; few get to it."""
+        if not self.options.pairs:
+            self._exit_if(denied, mask)
+            return
+        page = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"]
+        pair = page + w.access("i64.load8_u", at.WRITABLE if access & at.WRITE else at.READABLE)
+        refused = address + w.i64(32) + w.OP["i64.shr_u"] + pair + w.OP["i64.ge_u"]                # 0 < 1 is what it should be
+        self._if(refused + w.UNLIKELY, lambda: self._exit_if(denied, mask))
 
     @staticmethod
     def _without(permission: bytes, access: int) -> bytes:
@@ -979,7 +996,10 @@ class Region(Emitter):
         page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
         denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
         denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        self._exit_if(denied, mask)
+        if high - low <= 4096:
+            self._exit_if_denied(first, access, denied, mask)
+        else:
+            self._exit_if(denied, mask)
         return first, last
 
     def _implicit(self, address: Int, bits: int, access: int) -> bytes:

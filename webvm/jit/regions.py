@@ -440,9 +440,9 @@ def _has_choice(block) -> bool:
 
 
 def _ranges(graph) -> list[tuple[int, int]]:
-    """The bytes (first, last) of the code of a region, those close together as one."""
+    """The bytes (first, last) of the code that a region was made from, those close together as one."""
     merged: list[list[int]] = []
-    for first, last in sorted((block.start, block.last) for block in graph.blocks.values() if block.start != SWITCH):
+    for first, last in sorted((block.start, block.last) for block in chain(graph.blocks.values(), graph.looked.values()) if block.start != SWITCH):
         if merged and first <= merged[-1][1] + 1:
             merged[-1][1] = max(merged[-1][1], last)
         else:

@@ -4,6 +4,7 @@ Knows regions from outside; must not change anything about them.
 """
 from collections.abc import Callable, Collection
 
+from ..wasm import encoding as w
 from ..wasm import text
 from ..x86.decode import decode
 from ..x86.insn import Reg
@@ -61,4 +62,4 @@ def wat(region, body: bytes) -> list[str]:
     functions = {index: name for name, index in region.imports.names().items()}
     functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}
     locals_ = [f"(local {names.get(k, k)} {t})" for k, t in enumerate(region.locals, region.first_local)]
-    return [f"function {_list(region.graph.entries)} {' '.join(locals_)}", *("  " + line for line in text.lines(body, names, functions))]
+    return [f"function {_list(region.graph.entries)} {' '.join(locals_)}", *("  " + line for line in text.lines(w.without_hints(body), names, functions))]

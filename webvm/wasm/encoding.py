@@ -2,6 +2,7 @@
 
 Knows bytes only. An expression is the bytes that leave its value on the stack, so expressions concatenate.
 """
+import secrets
 from functools import lru_cache
 
 I32, I64, F32, F64, V128, FUNCREF = b"\x7f", b"\x7e", b"\x7d", b"\x7c", b"\x7b", b"\x70"
@@ -59,6 +60,17 @@ def call_indirect(type: int, table: int = 0) -> bytes:  return b"\x11" + uleb(ty
 def return_call_indirect(type: int, table: int = 0) -> bytes:  return b"\x13" + uleb(type) + uleb(table)
 def br(depth: int) -> bytes:  return b"\x0c" + uleb(depth)
 def br_if(depth: int) -> bytes:  return b"\x0d" + uleb(depth)
+
+
+# Hints for `if` and `br_if`: put at the end of the condition, and taken out again by module.Module.define (the proposal "branch
+# hinting"; who does not know it skips it). What is unlikely is compiled out of the way. Random, so that no constant looks the same.
+HINT = secrets.token_bytes(16)
+UNLIKELY, LIKELY = HINT + b"\0", HINT + b"\1"
+
+
+def without_hints(body: bytes) -> bytes:
+    first, *rest = body.split(HINT)
+    return first + b"".join(piece[1:] for piece in rest)
 
 
 UNREACHABLE, ELSE, END, RETURN, DROP, SELECT = b"\x00", b"\x05", b"\x0b", b"\x0f", b"\x1a", b"\x1b"

@@ -1,5 +1,5 @@
 """A WebAssembly module, put together from functions. Knows the binary format's sections; nothing of what is in them."""
-from .encoding import END, FUNCREF, TYPES, i32, name, uleb, vec
+from .encoding import END, FUNCREF, HINT, TYPES, i32, name, uleb, vec
 
 
 def _type(params: str, results: str) -> bytes:
@@ -23,6 +23,7 @@ class Module:
         self.table: list[int] = []                               # function indices
         self.open_tables: list[int] = []                         # minimum sizes; these may grow
         self.names: dict[int, str] = {}
+        self.hints: dict[int, bytes] = {}                        # function index -> its branch hints
 
     def type(self, params: str, results: str = "") -> int:
         """The index of a function type: space-separated value types, as in "i32 i64"."""
@@ -67,7 +68,8 @@ class Module:
         self.exports.append(name(label) + b"\x00" + uleb(index))
 
     def define(self, index: int, locals_: list[str], body: bytes) -> None:
-        """Gives function `index` its extra locals (value types, in order) and its body, without the final `end`."""
+        """Gives function `index` its extra locals (value types, in order) and its body, without the final `end`. The body may hold
+        branch hints."""
         at = index - self.imported_functions
         type_index, code = self.functions[at]
         assert code is None, f"{self.names[index]} is defined twice"
@@ -77,7 +79,17 @@ class Module:
                 runs[-1][0] += 1
             else:
                 runs.append([1, t])
-        self.functions[at] = type_index, vec(uleb(n) + TYPES[t] for n, t in runs) + body + END
+        declared = vec(uleb(n) + TYPES[t] for n, t in runs)
+        body, *rest = body.split(HINT)
+        if rest:
+            pieces, hints, offset = [body], [], len(declared) + len(body)
+            for piece in rest:
+                hints.append(uleb(offset) + b"\1" + piece[:1])
+                pieces.append(piece[1:])
+                offset += len(piece) - 1
+            self.hints[index] = uleb(index) + vec(hints)
+            body = b"".join(pieces)
+        self.functions[at] = type_index, declared + body + END
 
     def encode(self) -> bytes:
         def section(number: int, content: bytes) -> bytes:
@@ -93,6 +105,8 @@ class Module:
         out.append(section(7, vec(self.exports)))
         if self.table:
             out.append(section(9, vec([b"\x00" + i32(0) + END + vec(uleb(f) for f in self.table)])))
+        if self.hints:
+            out.append(section(0, name("metadata.code.branch_hint") + vec(hints for _, hints in sorted(self.hints.items()))))
         out.append(section(10, vec(uleb(len(code)) + code for _, code in self.functions)))
         if self.data:
             out.append(section(11, vec(b"\x00" + i32(at) + END + uleb(len(d)) + d for at, d in self.data)))
