@@ -173,7 +173,6 @@ class NativeEngine(space.Engine):
         config.cranelift_opt_level = "speed"
         config.parallel_compilation = True
         config.wasm_tail_call = True
-        _dll.wasmtime_config_wasm_branch_hinting_set(config.ptr(), True)
         config.memory_reservation = WASM_LIMIT      # a Memory never moves
         config.memory_may_move = False
         config.memory_guard_size = MEMORY_GUARD
