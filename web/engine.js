@@ -39,12 +39,11 @@ export function compile(wasm) {
     }
 }
 
-// The same beside what goes on; then tells Python the module, or what was wrong, and the milliseconds that it took.
+// The same beside what goes on; then tells Python the module, or what was wrong.
 export function compileBeside(wasm, tell) {
     const buffer = wasm.getBuffer("u8");
-    const start = performance.now();
     const done = (module, error) => {
-        tell(module, error, performance.now() - start);
+        tell(module, error);
         tell.destroy();
     };
     try {

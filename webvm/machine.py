@@ -306,7 +306,8 @@ class Machine:
         regions                translated, with translated_instructions in them; region_installs: how often an address space got
                                one of them, or one kept from an earlier run
         translate_ms           that took in Python; translate_us: microseconds for each instruction
-        compile_ms             what the engine took to compile their modules; compile_us: for each instruction
+        compile_ms             what the engine took to compile their modules; compile_us: for each instruction. In a page, without
+                               modules of earlier runs: they are compiled beside the guest
         link_ms                and to link them to address spaces
         region_modules         that are kept now, with region_bytes of Wasm; region_slots: their functions in tables now
         code_loaded            batches of regions taken from the code cache, and code_kept: those put there; code_shipped: those

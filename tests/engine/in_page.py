@@ -35,6 +35,14 @@ def test_a_module_compiled_by_the_page_is_taken(make):
     assert program(lambda: engine, (ADDI, 0, 0, 1), (INT3,)).run(10) == shared.L.BREAKPOINT
 
 
+def test_a_module_compiled_beside_can_be_linked_before_it_is_ready(make):
+    engine = make()
+    space = program(lambda: engine, (ADDI, 0, 0, 1), (INT3,))
+    regions = engine.compile_beside(toy.assembled("regions"))
+    assert not regions.ready                    # nobody has given the browser a turn
+    assert len(space.link(regions, 3)) == 3 and regions.ready
+
+
 def test_dropped_memories_are_collected(make):
     """More memories than V8 can have at a time, one after the other."""
     engine = make(kept_spaces=0)

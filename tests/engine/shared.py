@@ -513,6 +513,24 @@ def test_a_released_space_has_no_kernel(make):
         again.run(100)
 
 
+def test_what_waits_for_reuse_is_bounded_together_and_by_what_it_ever_held(make):
+    engine = make(kept_spaces=4, kept_bytes=1 << 20)
+    one, other = engine.space(), engine.space()
+    for space in (one, other):
+        space.protect(0x20000, 150, R | W | PRESENT)
+        space.release()
+    assert engine.space() is one
+    one.release()                               # empty now, but its Memory is as big as it was
+    third = engine.space()
+    assert third is one
+    third.release()
+    fresh = engine.space(), engine.space()
+    fresh[1].protect(0x20000, 150, R | W | PRESENT)
+    for space in fresh:
+        space.release()
+    assert engine.space() is one and engine.space() is not fresh[1]
+
+
 def test_reuse_has_bounds_and_an_off_switch(make):
     engine = make(kept_spaces=2, kept_bytes=1 << 20)
     big, *small = (engine.space() for _ in range(4))

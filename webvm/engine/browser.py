@@ -42,18 +42,18 @@ class BrowserEngine(space.Engine):
         except JsException as error:
             raise EngineError(str(error)) from error
 
-    def _compile_beside(self, regions, wasm: bytes) -> bool:
-        def tell(module, error: str, milliseconds: float) -> None:
+    def compile_beside(self, wasm: bytes) -> space.Regions:
+        regions = space.Regions(wasm)
+
+        def tell(module, error: str) -> None:
             if not regions.ready:               # else somebody could not wait
                 regions.module, regions.error = (None, EngineError(error)) if error else (module, None)
-                self.counters.modules += 1
-                self.counters.module_bytes += len(wasm)
-                self.counters.compile_seconds += milliseconds / 1000
             del regions.wasm
 
+        self.regions.add(regions)
         regions.wasm = wasm                     # until then
         self.js.compileBeside(wasm, create_proxy(tell))
-        return True
+        return regions
 
     def _finish(self, regions) -> None:
         self._compile_into(regions, regions.wasm)

@@ -88,8 +88,9 @@ class Engine(ABC):
     """Creates address spaces, and keeps released ones for reuse."""
 
     def __init__(self, image: Image, max_spaces: int, kept_spaces: int = 8, kept_bytes: int = 64 << 20):
-        """At most `max_spaces` are in use at a time. Of those released, at most `kept_spaces` wait for reuse, and none that
-        had more than `kept_bytes` in it; kept_spaces=0 turns reuse off."""
+        """At most `max_spaces` are in use at a time. Of those released, at most `kept_spaces` wait for reuse, that have had
+        `kept_bytes` in them together at most, for a Memory never gives back what was once written; kept_spaces=0 turns
+        reuse off."""
         self.image = image
         self.layout: Layout = image.layout
         self.max_spaces = max_spaces
@@ -163,6 +164,10 @@ class Engine(ABC):
                 raise regions.error
         return regions
 
+    def compile_beside(self, wasm: bytes) -> Regions:
+        """Compile a module that is wanted soon, not now; what that takes need not be counted."""
+        return self.compile_regions(wasm, wait=False)
+
     def _compile_into(self, regions: Regions, wasm: bytes) -> None:
         start = perf_counter()
         try:
@@ -211,7 +216,8 @@ class Engine(ABC):
         self.live -= 1
         self.spaces.remove(space)
         self._region_instructions += space.region_instructions
-        return len(self._kept) < self.kept_spaces and used <= self.kept_bytes
+        space.touched = max(space.touched, used)
+        return len(self._kept) < self.kept_spaces and sum(other.touched for other in self._kept) + space.touched <= self.kept_bytes
 
     @abstractmethod
     def _create(self) -> "Space":
@@ -246,6 +252,7 @@ class Space(ABC):
         self._hot_count = layout.HOT_COUNT >> 2
         self._frames = 0                 # calls of run() on the stack
         self._released = False
+        self.touched = 0                 # bytes that one of its users had in it, at most
         self.on_syscall: Hook = _no_hook
         self.on_fault: FaultHook = _no_hook
 
@@ -602,7 +609,8 @@ class Space(ABC):
             engine.released(self)
         used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
-        if not engine._take_back(self, sum(n for _, n in used)) or self._worn():
+        blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
+        if not engine._take_back(self, sum(n for _, n in used) + max(arena_end - layout.RECORDS, 0)) or self._worn():
             self._destroy()
             return
         for addr, n in used:
@@ -611,7 +619,6 @@ class Space(ABC):
         for table in (self._permissions, layout.READABLE, layout.WRITABLE):
             self.blank(table, len(self._pages), 0)
         self._pages = bytearray()
-        blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
         if arena_end > layout.RECORDS:
             self.blank(layout.HASH, layout.BLOCKS - layout.HASH, 0)
             self.blank(layout.BLOCKS, 16 * blocks, 0)

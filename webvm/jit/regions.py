@@ -237,7 +237,7 @@ class Translator:
     def _arrived(self, regions, wasm) -> None:
         """A batch of earlier runs is here, that a space has asked for: it will do so again."""
         if not self.broken and self._engine is not None:
-            self._compiling.append((None, Batch(regions, self._engine.compile_regions(wasm, wait=False))))
+            self._compiling.append((None, Batch(regions, self._engine.compile_beside(wasm))))
 
     def _is_coming(self, space, rip) -> bool:
         return self.cache is not None and (any(rip in batch.place for _, batch in self._compiling) or self.cache.coming(rip, space.read))
