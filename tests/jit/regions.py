@@ -16,6 +16,7 @@ from webvm.jit import layout as at
 from webvm.jit import regions
 from webvm.jit.handler import STOPS
 from webvm.jit.region import Options
+from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg
 from webvm.x86.oracle import GuestFault, Oracle, SystemCall, Trap
@@ -105,7 +106,7 @@ class Guest:
     def outcome(self, end: str) -> machines.Outcome:
         space = self.space
         return machines.Outcome(machine_image.read_state(space), space.read(DATA, DATA_SIZE) + space.read(STACK, STACK_SIZE), end,
-                                self.translator is not None and self.translator.options.loose_floats)
+                                unseen=0 if self.translator is None else ieee.EXCEPTIONS if self.translator.options.loose_floats else ieee.DE)
 
     def translate(self, entries, rng=None) -> int:
         """Makes regions at those addresses that have been decoded, in modules of random sizes. How many."""

@@ -75,7 +75,7 @@ def difference(a, b, flags=_ALL, x87=80) -> str:
     if (a.state.flags ^ b.state.flags) & flags:
         found.append(f"flags: {a.state.flags:#x} / {b.state.flags:#x} under {flags:#x}")
     for name in ("rip", "df", "rest", "mxcsr", "fcw", "fsw", "ftw")[:None if x87 == 80 else 4]:
-        if (getattr(a.state, name) ^ getattr(b.state, name)) & ~(ieee.EXCEPTIONS if (a.loose or b.loose) and name == "mxcsr" else 0):
+        if (getattr(a.state, name) ^ getattr(b.state, name)) & ~(a.unseen | b.unseen if name == "mxcsr" else 0):
             found.append(f"{name}: {getattr(a.state, name):#x} / {getattr(b.state, name):#x}")
     if a.data != b.data:
         at = next(k for k in range(len(a.data)) if a.data[k] != b.data[k])

@@ -5,7 +5,7 @@ tables: every row, each operand size, register and memory forms.
 """
 import random
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 import unicorn
@@ -47,7 +47,7 @@ class Outcome:
     state: State
     data: bytes
     end: str
-    loose: bool = False             # exceptions of numbers may be missing in MXCSR, as in regions of programs that never load it
+    unseen: int = field(default=0, kw_only=True)       # exceptions that may be missing in MXCSR: in regions, those nobody looks for
 
 
 class PageMemory:

@@ -198,6 +198,13 @@ int main(void)
     rounding();
     flushing();
     nans();
+    fflush(stdout);
+    if (!fork()) {
+        division();
+        fflush(stdout);
+        _exit(0);
+    }
+    wait(NULL);
     traps();
     return 0;
 }

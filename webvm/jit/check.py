@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ..wasm.module import Module
 from ..x86.decode import Truncated, Undefined, decode
-from ..x86.ieee import EXCEPTIONS
+from ..x86.ieee import DE, EXCEPTIONS
 from . import layout as at
 from .assembler import Function, c32, invoke, invoke_indirect
 from .decoder import Tables
@@ -343,8 +343,9 @@ class _Result:
         if mine[:at.FLAG_A] != theirs[:at.FLAG_A] or mine[at.DF:] != theirs[at.DF:]:
             for name, where, size in _PARTS:
                 a, b = (int.from_bytes(context[where:where + size], "little") for context in (mine, theirs))
-                if name == "mxcsr" and mine[at.WATCHED:at.WATCHED + 4] == bytes(4):      # a loose region adds no exceptions
-                    a, b = a & ~EXCEPTIONS, b & ~EXCEPTIONS
+                if name == "mxcsr":                     # regions add no exceptions where nobody watches, and not each DE
+                    unseen = DE if mine[at.WATCHED] else EXCEPTIONS
+                    a, b = a & ~unseen, b & ~unseen
                 if a != b:
                     found.append(f"{name}: {a:#x} / {b:#x}")
         if found and check.nearest is not None and len(found) >= len(check.nearest):

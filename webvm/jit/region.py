@@ -21,6 +21,7 @@ from ..x86.sse_floats import SIGNATURES, plainly, result
 from ..x86.x87_common import FUNCTIONS
 from ..x86.x87_state import execute
 from . import layout as at
+from . import sse
 from .cfg import SWITCH, Graph, Op
 from .emit import Emitter
 from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
@@ -55,6 +56,9 @@ class Options:
     hints: bool = True          # the engine is told which ways are unlikely
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
+
+
+NONE, LOOSE, EASY, HARD = "", "loose", "easy", "hard"      # how a region does operations on numbers, see there
 
 
 def has_floats(graph: Graph) -> bool:
@@ -218,24 +222,28 @@ class Region(Emitter):
 
     Its parameters: how many further activations there may be, and the rip to begin at, one of graph.entries.
 
-    Operations of SSE's numbers are as MXCSR says where the region is `exact`. Elsewhere they are those of Wasm, and add no exceptions
-    to MXCSR; such a region leaves where it finds that MXCSR is not as after a reset, exceptions aside, or that the program watches it."""
+    Operations of SSE's numbers, by `floats`:
+      LOOSE   are those of Wasm, and add no exceptions to MXCSR. The region leaves where it finds that MXCSR is not as after a reset,
+              exceptions aside, or that the program watches it.
+      EASY    are as MXCSR says, but only where no exception comes that is not there, which tests show: else it leaves.
+      HARD    are as MXCSR says: calls of functions. They cost most around them, for no register survives a call."""
     first_local = 2
 
     def __init__(self, graph: Graph, imports: Imports, batch: dict[int, int], options: Options = Options(),
-                 templates: Templates | None = None, exact: bool = False):
-        """batch: rip -> function index of the regions in the same module."""
+                 templates: Templates | None = None, floats: str = LOOSE, hard: int = 0):
+        """batch: rip -> function index of the regions in the same module. hard: where `floats` is EASY, the function of the same graph
+        where they are HARD, made after this."""
         super().__init__()
-        self.exact = exact
-        self.loose = not exact and has_floats(graph)
+        self.floats, self.hard = floats if has_floats(graph) else NONE, hard
         self.graph, self.imports, self.options = graph, imports, options
         self.batch = batch if options.direct_calls else {}
         self.calls_flags = options.calls_flags and options.dead_flags
         self.called: set[int] = set()                     # rips of regions that this one calls directly
-        self.graph.inner = {}
-        if options.hoist:
-            hoist(graph)
-        analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags)
+        if floats != HARD:
+            self.graph.inner = {}
+            if options.hoist:
+                hoist(graph)
+            analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags)
         self.templates = (Templates() if templates is None else templates) if options.templates else None
         self.written, self.sets_flags = graph.written, graph.sets_flags
         self.locals, self.vectors = SCALARS, bool(graph.touched >> 16)
@@ -357,8 +365,10 @@ class Region(Emitter):
         none_left = w.if_(_FUEL + _ZERO32 + w.OP["i32.ge_s"], w.get(1) + w.RETURN)          # activations; or else fuel
         none_left += self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
         self.out = [w.if_(_FUEL + w.tee(LEFT) + w.get(0) + w.OP["i32.or"] + _ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
-        if self.loose:
+        if self.floats == LOOSE:
             self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, w.get(1) + w.call(self.imports.unfit) + w.RETURN))
+        elif self.floats == EASY:
+            self.out.append(w.if_(sse.HARD + w.UNLIKELY, w.get(0) + w.get(1) + b"\x12" + w.uleb(self.hard)))
         if not self.alone:
             self.out.append(w.get(LEFT) + w.put(GIVEN))
         if graph.entry == SWITCH:
@@ -604,8 +614,10 @@ class Region(Emitter):
         if following is None:
             self.out.append(self._jump_out())
             return
-        if self.loose:
-            self.out.append(w.if_(_UNPLAIN, self._pay() + w.i32(block.next) + w.call(self.imports.unfit) + w.RETURN))
+        if self.floats == LOOSE:
+            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._pay() + w.i32(block.next) + w.call(self.imports.unfit) + w.RETURN))
+        elif self.floats == EASY:
+            self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._pay() + self._leave_at(w.i64(block.next), w.i32(at.RETRY))))
         if self.sets_flags:
             self.out.append(_ZERO32 + w.put(self.flag_kind))
         self._load(self.graph.blocks[following].live_in, self.graph.blocks[following].low_in)
@@ -1051,14 +1063,22 @@ class Region(Emitter):
         return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
 
     def float_op(self, op, *values):
-        if not self.exact:
-            return plainly(self, op, *values)
+        if self.floats != HARD:
+            return plainly(self, op, *values) if self.floats == LOOSE else self._easy_float_op(op, *values)
         self.ordinary = False                             # functions have other numbers in other modules
         type, function = SIGNATURES[op][1], self.imports.float_ops[op]
-        call = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(function)
-        answer = self.let(type, call) if type else self.out.append(call)
+        raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(function)
+        answer = self.let(type, raw) if type else self.out.append(raw)
         traps = _ZERO32 + w.access("i32.load", at.SSE_TRAPS)
-        self._if(traps, lambda: self.out.append(_ZERO32 + _ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
+        self._if(traps + w.UNLIKELY, lambda: self.out.append(_ZERO32 + _ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
+        return result(self, op, answer) if type else None
+
+    def _easy_float_op(self, op, *values):
+        """Where HARD is 0, and with usual numbers; others the interpreter has."""
+        type = SIGNATURES[op][1]
+        answer = self.let(type, plainly(self, op, *values).raw) if type else None
+        first, *more = sse.unusual(op, [v if isinstance(v, int) else v.raw for v in values], answer)
+        self._if(first + w.UNLIKELY, lambda: self._exit_if(more[0]) if more else self.out.append(self._exit()))
         return result(self, op, answer) if type else None
 
     # ---- control

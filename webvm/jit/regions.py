@@ -20,7 +20,7 @@ from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
-from .region import Imports, Options, Region, Templates, has_floats
+from .region import EASY, HARD, LOOSE, NONE, Imports, Options, Region, Templates, has_floats
 
 log = logging.getLogger("webvm.jit")
 
@@ -40,9 +40,6 @@ SLICE = 0.008                   # seconds of translation at a time
 _UNLINKED = struct.pack("<II", UNLINKED, UNLINKED)      # both ways out of a branch, see handler.R_TARGET and R_NEXT
 
 
-NONE, LOOSE, EXACT = "", "loose", "exact"               # see Region
-
-
 @dataclass
 class Compiled:
     """A region: where it may be entered, and the code it was made from."""
@@ -50,7 +47,7 @@ class Compiled:
     ranges: list[tuple[int, bytes]]
     calls: set[int]                                     # entries of other regions in the batch that it calls directly
     instructions: int
-    floats: str = NONE                                  # how it does operations on numbers
+    floats: str = NONE                                  # see Region
 
     def holds(self, space) -> bool:
         """Whether the space has the code it was made from."""
@@ -86,7 +83,7 @@ class _Code:
         self.inside: set[int] = set()                   # blocks in the middle of regions
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
-        self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EXACT
+        self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EASY
 
 
 class Counters:
@@ -120,7 +117,7 @@ class Translator:
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
         self._engine = None                             # of the space that has last reported something
         self._pause_until = 0.0
-        self._templates: dict[tuple[Options, bool], Templates] = defaultdict(Templates)
+        self._templates: dict[tuple[Options, str], Templates] = defaultdict(Templates)
 
     @cached_property
     def decoder(self) -> Decoder: return Decoder(build.shapes(*self._made_with))     # not every machine needs it
@@ -177,7 +174,7 @@ class Translator:
                     for rip, region in batch.region.items():
                         if region.floats == LOOSE:
                             self._take_out_of(space, code, batch, rip)
-        code.unfit = LOOSE if exact else EXACT
+        code.unfit = LOOSE if exact else EASY
 
     def released(self, space) -> None:
         self._code.pop(space, None)
@@ -332,8 +329,8 @@ class Translator:
         if not graphs:
             return put_off
         self._watch_floats(space, self._code[space])
-        exact = self._code[space].unfit == LOOSE
-        wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), exact)
+        floats = EASY if self._code[space].unfit == LOOSE else LOOSE
+        wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), floats)
         counters = self.counters
         counters.regions += len(regions)
         counters.instructions += sum(region.instructions for region in regions)
@@ -393,13 +390,13 @@ class Translator:
         code.jumping.difference_update(near)
         return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured)
 
-    def module(self, graphs, read, exact: bool = False) -> tuple[bytes, list[Compiled]]:
-        """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `exact`: as MXCSR says, see Region."""
+    def module(self, graphs, read, floats: str = LOOSE) -> tuple[bytes, list[Compiled]]:
+        """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `floats`: see Region."""
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         every = [op.insn.effects for graph in graphs for block in graph.blocks.values() for op in block.ops]
         routines = dict.fromkeys(name for effects in every for name in effects.routines)
-        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if exact)
+        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats == EASY)
         m.import_table("env", "table")
         imports = Imports(type=m.type("i32 i32", "i32"),
                           enter=m.import_function("env", "enter", "i32 i32", "i32"),
@@ -420,17 +417,23 @@ class Translator:
                 functions[rip] = index
                 m.export(str(exported), index)
                 exported += 1
-        regions, templates = [], self._templates[self.options, exact]
+        regions, templates = [], self._templates[self.options, floats]
         for graph in graphs:
-            region = Region(graph, imports, functions, self.options, templates, exact)
+            some = has_floats(graph)
+            hard = m.declare(f"region {graph.entries[0]:x}, hard", "i32 i32", "i32") if some and floats == EASY else 0
+            region = Region(graph, imports, functions, self.options, templates, floats, hard)
             body = region.code()
             if self.trace is not None:
                 self.trace(region, body, read)
             m.define(functions[graph.entries[0]], region.locals, body)
+            if hard:
+                other = Region(graph, imports, functions, self.options, self._templates[self.options, HARD], HARD)
+                body = other.code()
+                m.define(hard, other.locals, body)
             ranges = [(first, read(first, last)) for first, last in _ranges(graph)]
             size = sum(len(block.ops) for block in graph.blocks.values())
             regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size,
-                                    (EXACT if exact else LOOSE) if has_floats(graph) else NONE))
+                                    floats if some else NONE))
         return m.encode(), regions
 
 

@@ -17,8 +17,8 @@ from .x87 import Kernels, give, spread_plain
 
 _BIAS, _UNIT = 16383, 16383 + 63                # as in x87.py: m with the exponent e is worth m * 2**(e - UNIT)
 _ONE, _SIGN, _MOST = 1 << 63, 0x8000, 0x7FFF
-_EASY = 3 << RC | PE << MASKS | PE              # of MXCSR
-_EASY_IS = PE << MASKS | PE                     # rounds to nearest, the precision exception is masked and there already
+_EASY = 3 << RC | (PE | DE) << MASKS | PE       # of MXCSR
+_EASY_IS = (PE | DE) << MASKS | PE              # rounds to nearest, the precision exception is masked and there already, DE is masked
 
 
 def build(module, divide: int) -> dict[str, int]:
@@ -62,7 +62,106 @@ def _any(x: X) -> X: return X("i32", x.raw + OP["v128.any_true"])
 def _flag(f, flags: X | int): f.store("i32.store", 0, _cell("i32.load", at.SSE_EXCEPTIONS) | flags, at.SSE_EXCEPTIONS)
 
 
+def _usual(x: X, format=None, least: int = 2) -> X:
+    """Whether a number is normal, and not the least of these (to which a smaller one may have been rounded). least: exponent."""
+    format = format or FORMATS[int(x.type[1:])]
+    bits, step = X("i" + x.type[1:], x.raw + OP[f"i{x.type[1:]}.reinterpret_{x.type}"]), 1 << format.precision
+    return ((bits << 1) - least * step) < (2 * format.bias + 1 - least) * step
+
+
+def _zero(type: str) -> X: return X(type, w.i32(0) + OP[f"{type}.convert_i32_s"])
+def _usual_or_zero(x: X) -> X: return _usual(x) | (x == _zero(x.type))
+def _is_denormal(x: X, format) -> X: return ((x & format.sign - 1) - 1) < (1 << format.precision - 1) - 1
+
+
+def _together(tests) -> X:
+    found, *more = tests
+    for t in more:
+        found = found & t
+    return found
+
+
+def _any_of(tests) -> X:
+    found, *more = tests
+    for t in more:
+        found = found | t
+    return found
+
+
+def _unusual_lanes(x: X, format, zero: bool, least: int = 0) -> X:
+    """Ones in the lanes that are not as in _usual, or in _usual_or_zero. least: of what is not too small, if not that."""
+    shape, step = f"i{format.bits}x{128 // format.bits}", 1 << format.precision - 1
+    a = _vector("v128.and", x, _all(format.sign - 1, format.bits))
+    low = _vector(f"{shape}.lt_s", a, _all(least or 2 * step, format.bits))
+    if zero:
+        low = _vector("v128.and", low, _vector(f"{shape}.ne", a, _all(0, format.bits)))
+    return _vector("v128.or", low, _vector(f"{shape}.ge_s", a, _all(format.infinity, format.bits)))
+
+
 def _magnitude(f, x: X, format) -> Local: return f.local("i64", x & format.sign - 1)
+
+
+# ---- what is said in place of a call, where that is easy
+
+# Not 0 where MXCSR does not round to nearest, or the precision exception is not there yet, or that or DE is not masked.
+HARD = ((_mxcsr() & _EASY) ^ _EASY_IS).raw
+
+
+def unusual(op: str, values: list, result: bytes | None, denormals: bool = False) -> list[bytes]:
+    """Tests, one after the other: where none is 0 the function of `op` is to be called, although HARD is 0 and Wasm has an instruction
+    for it, which gives `result`. values: raw operands. denormals: DE is looked for even where a denormal operand has no influence."""
+    shape, what = op.split(".")
+    number = what.removeprefix("from_") if what.startswith("from_") else shape
+    r = X("v128" if "x" in shape else shape if shape[0] == "f" else "i64", result)
+    x = [X("v128" if "x" in number else number, v) for v in values[:2 if what in ("add", "sub", "addsub", "mul", "div", "signal") else 1]]
+    if what in ("from_i64", "from_i32x4"):
+        return [w.i32(0)]
+    if shape[0] == "i":                                    # the integer indefinite
+        if "x" in shape:
+            return [_any(_vector("i32x4.eq", r, _all(1 << 31, 32))).raw]
+        return [(r == 1 << int(shape[1:]) - 1).raw]
+    format = FORMATS[int(shape[1:3])]
+    if "x" in shape:
+        return [_any(_any_lanes(lanes)).raw for lanes in _unusual_in(format, what, x, r, denormals)]
+    if what == "from_f32":
+        return [_together([_usual(x[0])]).is_zero().raw]
+    if what in ("signal", "operand", "whole"):
+        return [_together(map(_usual_or_zero, x)).is_zero().raw]
+    if what in ("add", "sub") and not denormals:           # what is so large is the same without a denormal
+        first = _usual(r, None, format.precision + 8).is_zero().raw
+    else:
+        first = _together(map(_usual, (r, *x))).is_zero().raw
+    second = _together(map(_usual_or_zero, (r, *x)))
+    if what not in ("add", "sub"):                         # a zero that came of others is an underflow
+        second = second & ((r == _zero(shape)) == _any_of((v == _zero(v.type)) for v in x[:1 if what == "div" else 2]))
+    return [first, second.is_zero().raw]
+
+
+def _any_lanes(lanes: list[X]) -> X:
+    found, *more = lanes
+    for x in more:
+        found = _vector("v128.or", found, x)
+    return found
+
+
+def _unusual_in(format, what: str, x: list[X], r: X, denormals: bool) -> list[list[X]]:
+    """Vectors of which no lane may be set: first, and after that."""
+    shape = f"f{format.bits}x{128 // format.bits}"
+    if what in ("signal", "operand", "whole"):
+        return [[_unusual_lanes(v, format, True) for v in x]]
+    if what == "from_f32x4":                               # its upper lanes do not matter
+        return [[_unusual_lanes(r, DOUBLE, True, (DOUBLE.bias - SINGLE.bias + 1) << DOUBLE.precision - 1)]]
+    if what == "from_f64x2":
+        return [[_unusual_lanes(x[0], DOUBLE, True, (DOUBLE.bias - SINGLE.bias + 2) << DOUBLE.precision - 1), _unusual_lanes(r, SINGLE, True)]]
+    second = [_unusual_lanes(v, format, True) for v in (r, *x)]
+    if what not in ("add", "sub", "addsub"):               # zeros that did not come of zeros
+        gone = _vector(f"{shape}.eq", r, _all(0, 128))
+        for v in x[:1 if what == "div" else 2]:
+            gone = _vector("v128.and", gone, _vector(f"{shape}.ne", v, _all(0, 128)))
+        second.append(gone)
+    if what in ("add", "sub", "addsub") and not denormals:
+        return [[_unusual_lanes(r, format, False, format.precision + 8 << format.precision - 1)], second]
+    return [[_unusual_lanes(v, format, False) for v in (r, *x)], second]
 
 
 class _Keeping(Kernels):
@@ -144,38 +243,15 @@ class _Kit:
     @staticmethod
     def _easy() -> X: return (_mxcsr() & _EASY) == _EASY_IS
 
-    @staticmethod
-    def _usual(f, x: X, format) -> X:
-        """Whether a number is normal, and not the least of these (to which a smaller one may have been rounded)."""
-        step = 1 << format.precision
-        if format.bits == 64:
-            return ((_bits(x) << 1) - 2 * step) < (2 * format.bias - 1) * step
-        return ((X("i32", x.raw + OP["i32.reinterpret_f32"]) << 1) - 2 * step) < (2 * format.bias - 1) * step
-
-    @staticmethod
-    def _usual_or_zero(f, x: X, format) -> X:
-        return _Kit._usual(f, x, format) | X("i32", x.raw + (w.i32(0) + OP["f32.convert_i32_s"] if x.type == "f32" else w.i32(0) + OP["f64.convert_i32_s"])
-                                             + OP[f"{x.type}.eq"])
-
     def _try(self, f, shape, what) -> None:
         """Returns the result where it is easy."""
         p, t = f.params, shape
         if what in ("add", "sub", "mul", "div", "sqrt"):
-            format = FORMATS[int(shape[1:])]
             r = f.local(t, X(t, b"".join(x.raw for x in p) + OP[f"{t}.{what}"]))
             with f.if_(self._easy()):
-                usual = self._usual(f, r, format)
-                for x in p:
-                    usual = usual & self._usual(f, x, format)
-                with f.if_(usual):
-                    f.ret(r)
-                zero = X(t, w.i32(0) + OP[f"{t}.convert_i32_s"])
-                with f.if_(self._together(self._usual_or_zero(f, x, format) for x in (r, *p))):
-                    if what in ("add", "sub"):
+                for test in unusual(f"{shape}.{what}", [x.raw for x in p], r.raw, True):
+                    with f.if_(X("i32", test).is_zero()):
                         f.ret(r)
-                    else:                               # a zero that came of others is an underflow
-                        with f.if_((r == zero) == self._any_of((x == zero) for x in p[:1 if what == "div" else 2])):
-                            f.ret(r)
         elif what in ("signal", "operand"):
             format = FORMATS[int(shape[1:])]
             for x in p[:2 if what == "signal" else 1]:
@@ -203,29 +279,12 @@ class _Kit:
             with f.if_(self._easy() | ((p[0] + (1 << bits)) <= (2 << bits))):
                 f.ret(r)
         elif what in ("from_f32", "from_f64"):
-            source, format = FORMATS[int(what[-2:])], FORMATS[int(shape[1:])]
             r = f.local(t, X(t, p[0].raw + OP["f64.promote_f32" if t == "f64" else "f32.demote_f64"]))
-            usual = self._usual(f, p[0], source)
+            usual = _usual(p[0])
             if t == "f32":
-                usual = self._easy() & usual & self._usual(f, r, format)
+                usual = self._easy() & usual & _usual(r)
             with f.if_(usual):
                 f.ret(r)
-
-    @staticmethod
-    def _together(tests) -> X:
-        tests = list(tests)
-        found = tests[0]
-        for t in tests[1:]:
-            found = found & t
-        return found
-
-    @staticmethod
-    def _any_of(tests) -> X:
-        tests = list(tests)
-        found = tests[0]
-        for t in tests[1:]:
-            found = found | t
-        return found
 
     @staticmethod
     def _wasm(op: str, *values: X) -> X:
@@ -236,35 +295,17 @@ class _Kit:
         odd = X("v128", w.v128(sum((1 << bits) - 1 << k for k in range(bits, 128, 2 * bits))))
         return _vector("v128.bitselect", _vector(shape + ".add", *values), _vector(shape + ".sub", *values), odd)
 
-    def _unusual_lanes(self, f, x: X, format, zero: bool) -> X:
-        """Ones in the lanes that are not as in _usual, or in _usual_or_zero."""
-        shape, step = f"i{format.bits}x{128 // format.bits}", 1 << format.precision - 1
-        a = f.local("v128", _vector("v128.and", x, _all(format.sign - 1, format.bits)))
-        low = _vector(f"{shape}.lt_s", a, _all(2 * step, format.bits))
-        if zero:
-            low = _vector("v128.and", low, _vector(f"{shape}.ne", a, _all(0, format.bits)))
-        return _vector("v128.or", low, _vector(f"{shape}.ge_s", a, _all(format.infinity, format.bits)))
-
     def _try_vector(self, f, shape, what) -> Local | None:
         """Returns the result where it is easy; the local where the lanes are collected else."""
         p = f.params
         r = f.local("v128")
         if what == "signal":
             return None
-        format = FORMATS[int(shape[1:3])]
         if what in ("add", "sub", "addsub", "mul", "div", "sqrt"):
             f.set(r, self._wasm(f"{shape}.{what}", *p))
             with f.if_(self._easy()):
-                for zero in (False, True):
-                    unusual = self._unusual_lanes(f, r, format, zero)
-                    for x in p:
-                        unusual = _vector("v128.or", unusual, self._unusual_lanes(f, x, format, zero))
-                    if zero and what not in ("add", "sub", "addsub"):
-                        gone = _vector(f"{shape}.eq", r, _all(0, 128))       # zeros that did not come of zeros
-                        for x in p[:1 if what == "div" else 2]:
-                            gone = _vector("v128.and", gone, _vector(f"{shape}.ne", x, _all(0, 128)))
-                        unusual = _vector("v128.or", unusual, gone)
-                    with f.if_(_any(unusual).is_zero()):
+                for test in unusual(f"{shape}.{what}", [x.raw for x in p], r.raw, True):
+                    with f.if_(X("i32", test).is_zero()):
                         f.ret(r)
         elif what == "operand":
             f.set(r, p[0])
@@ -310,9 +351,6 @@ class _Kit:
             for x in operands:
                 with f.if_(((x & format.sign - 1) - 1) < (1 << format.precision - 1) - 1):
                     f.set(x, x & format.sign)
-
-    @staticmethod
-    def _denormal(x: X, format) -> X: return ((x & format.sign - 1) - 1) < (1 << format.precision - 1) - 1
 
     @staticmethod
     def _is_nan(x: X, format) -> X: return (x & format.sign - 1) > format.infinity
@@ -413,7 +451,7 @@ class _Kit:
             f.ret(c64(format.indefinite))
 
         def denormals():
-            with f.if_(self._denormal(x, format) | self._denormal(y, format)):
+            with f.if_(_is_denormal(x, format) | _is_denormal(y, format)):
                 _flag(f, DE)
 
         def special(condition: X, value: X):
@@ -490,7 +528,7 @@ class _Kit:
                 _flag(f, IE)
             payload = x & (1 << format.precision - 1) - 1
             f.ret(sign | to.infinity | to.quiet | (payload << up if up > 0 else payload >> -up))
-        with f.if_(self._denormal(x, format)):
+        with f.if_(_is_denormal(x, format)):
             _flag(f, DE)
         f.ret(invoke(self.pack[to.bits], *self._unpack(f, x, format), type="i64"))
         f.done()
@@ -582,7 +620,7 @@ class _Kit:
             with f.if_(quiet_too | self._signaling(x, format) | self._signaling(y, format)):
                 _flag(f, IE)
             f.ret(c64(0))
-        with f.if_(self._denormal(x, format) | self._denormal(y, format)):
+        with f.if_(_is_denormal(x, format) | _is_denormal(y, format)):
             _flag(f, DE)
         f.ret(c64(0))
         f.done()
