@@ -151,6 +151,16 @@ def test_division_error_in_a_region_is_exact(code, registers, engines):
     assert found.state.gpr[RSI] == 42 and found.state.rip == CODE + 4
 
 
+@pytest.mark.parametrize("target", [0, 0x40000000, (1 << 32) - 1, 1 << 32, (1 << 32) + OTHER, 1 << 47, (1 << 63) + OTHER, (1 << 64) - 1])
+@pytest.mark.parametrize("code", ["48ffc3 50 c3", "48ffc3 ffe0", "48ffc3 ffd0"], ids=["push rax, ret", "jmp rax", "call rax"])
+def test_jump_to_what_is_no_code_faults_there(code, target, engines):
+    pair = Pair(engines, code, other="0f05", RAX=OTHER).warmed()
+    for machine in pair.both:
+        machine.space.set(RAX, target)
+    found = pair.agree()
+    assert found.end.startswith(("fault", "GP")) and found.state.gpr[RBX] == MIDDLE + 1
+
+
 def test_undefined_instruction_in_a_region_traps_there(engines):
     """inc eax ; jz (never before) ; .. ud2"""
     pair = Pair(engines, "ffc0 7402 0f05 ffc1 0f0b", RAX=5).warmed()

@@ -1089,8 +1089,8 @@ class Region(Emitter):
 
     def target(self, address):
         """The interpreter has those that are no address that code can have."""
-        low = address.raw + w.OP["i32.wrap_i64"] + w.OP["i32.eqz"]
-        self._exit_if(address.raw + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + low + w.OP["i32.or"])
+        below = address.raw + w.i64(1) + w.OP["i64.sub"]                   # 0 too is none
+        self._exit_if(below + w.i64(0xFFFFFFFF) + w.OP["i64.ge_u"])
 
     def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
     def system_call(self): pass
