@@ -333,6 +333,13 @@ class Kernels:
         with f.if_(m.is_zero()):
             give(f, c64(0), sign)
         e = f.local(value=of_spread(high) - of_spread(other) + BIAS)
+        f.ret(self.rounded(sign, e, *self.ratio(f, m, n, e)))
+        f.done()
+        return f.index
+
+    def ratio(self, f, m, n, e) -> tuple[X, X]:
+        """Of two significands, the exponent of their quotient being e: its significand, and a number that is to a half as the
+        rest is. Changes m and e."""
         low = f.local("i64", 0)
         with f.if_(m >= n):
             f.set(low, m << 63)
@@ -344,9 +351,7 @@ class Kernels:
         f.set(m, n - low)
         half = (low > m).pick(ONE + 1, (low == m).pick(ONE, c64(1)))
         f.set(low, low.is_zero().pick(c64(0), half))
-        f.ret(self.rounded(sign, e, q, low))
-        f.done()
-        return f.index
+        return q, low
 
 
 class _Kit(Kernels):

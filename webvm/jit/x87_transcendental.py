@@ -10,6 +10,7 @@ Knows the methods by which functions are computed. What is common to all x87 ins
 from fractions import Fraction
 from math import factorial
 
+from ..wasm.encoding import OP
 from ..x86.float80 import C1, C2, DE, IE, PE, UE, ZE
 from ..x86.transcendental import PI_66, W, _odd_series, ln2, pi
 from . import layout as at
@@ -377,6 +378,35 @@ class Transcendental:
                 f.set(x, y)
                 f.set(y, swapped)
                 f.set(e, c32(0) - e)
+            with f.if_((steep | left).is_zero() & signed(e, "lt", -57)):
+                # So little less than the tangent t that it matters only where t is nearly half way between two numbers, and
+                # then to the last bit: three digits of t, less t**3 / 3.
+                rest = f.local("i64", 0)
+                with f.if_(y >= x):
+                    f.set(rest, y << 63)
+                    f.set(y, y >> 1)
+                with f.else_():
+                    f.set(e, e - 1)
+                digits = []
+                for _ in range(3):
+                    digits.append(f.local("i64", invoke(self.kit.divide, y, rest, x, type="i64")))
+                    f.set(y, rest - digits[-1] * x)
+                    f.set(rest, 0)
+                cube = f.local("i64", self._mulhi(f.local("i64", self._mulhi(digits[0], digits[0])), digits[0]))
+                f.set(cube, X("i64", cube.raw + c64(3).raw + OP["i64.div_u"]))
+                shift, less = f.local(value=(e << 1) + 130), (f.local("i64", 0), f.local("i64", cube))
+                with f.if_(signed(shift, "ge", 0)):
+                    f.set(less[0], (shift != 0).pick(cube >> (c32(64) - shift).wide(), c64(0)))
+                    f.set(less[1], cube << shift.wide())
+                with f.else_():
+                    _shift_down(f, less, c32(0) - shift)
+                f.set(less[1], less[1] | 1)
+                f.set(less[0], less[0] + (digits[2] < less[1]).wide())
+                f.set(angle[0], digits[0])
+                f.set(angle[1], digits[1])
+                _subtract(f, angle, (c64(0), less[0]))
+                _normalise(f, angle, e)
+                f.br(computed)
             # The tangent is y / x * 2**e, at most 1: that of an angle known and of one small enough for the series.
             k, down = f.local(value=0), f.local(value=0)
             n, d = (f.local("i64", y), f.local("i64", 0)), (f.local("i64", x), f.local("i64", 0))
