@@ -20,13 +20,15 @@ from webvm.jit.region import Options
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.meaning import MEANINGS
+from webvm.x86.primitives import f32_bits
+from webvm.x86.vectors import split
 
 SEED = int(os.environ.get("WEBVM_SEED", 1))
 ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 1))
 
 needs_processor = pytest.mark.skipif(bool(native.missing), reason=f"the processor is not asked: it needs {native.missing}")
 
-# Approximations differ between processors; here they are better than any (see sse.py).
+# Approximations differ between processors; here they are better than any (see sse.py, and the last test of instructions).
 APPROXIMATE = {"rcpps", "rcpss", "rsqrtps", "rsqrtss"}
 
 
@@ -134,6 +136,32 @@ def test_processor_oracle_and_interpreter_agree_whatever_mxcsr_says():
             if wrong:
                 failures.append(f"{text}: processor / {name} {wrong}")
     assert n > 1500 and traps > 100
+    report(failures)
+
+
+@needs_processor
+def test_approximations_are_as_near_as_the_processor_says_and_special_cases_are_the_same():
+    rng, interpreter, failures = random.Random(SEED), machines.Interpreter(), []
+    some = []
+    for k in range(400 * ROUNDS):
+        state = machines.random_state(rng, False, False)
+        state.xmm = [vector(rng, ieee.SINGLE, state.xmm[n - 1]) for n in range(16)]
+        state.mxcsr = machines.control(rng)
+        some.append((bytes.fromhex(rng.choice(("0f53", "f30f53", "0f52", "f30f52"))) + bytes([0xC0 | rng.randrange(64)]), state, bytes(DATA_SIZE)))
+    processor = native.Native()
+    try:
+        wanted = processor.run_many(some)
+    finally:
+        processor.close()
+    for (code, state, data), a in zip(some, wanted):
+        b = interpreter.run(code, state, data)
+        failures += [f"{code.hex()}: oracle / interpreter {wrong}"] if (wrong := difference(machines.on_oracle(code, state, data), b)) else []
+        assert a.end == b.end == "ok" and a.state.mxcsr == b.state.mxcsr == state.mxcsr
+        for x, y in zip(a.state.xmm, b.state.xmm):
+            for p, q in zip(split(x, 32), split(y, 32)):
+                p32, q32 = f32_bits(p), f32_bits(q)
+                if p != q and not (p32 * q32 > 0 and abs(p32 - q32) <= abs(p32) * 1.5 * 2 ** -12):
+                    failures.append(f"{code.hex()}: processor / interpreter {p:#x} / {q:#x}")
     report(failures)
 
 

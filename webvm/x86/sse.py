@@ -123,10 +123,21 @@ for _letter, _bits, _shape in (("s", 32, "f32x4"), ("d", 64, "f64x2")):
 def cvtdq2pd(m): m.vdst = m.vsrc.op("f64x2.convert_low_i32x4_s")
 
 
+_EXPONENT, _FRACTION, _QUIET, _INDEFINITE = (lanes(*[x] * 4) for x in (0x7F800000, 0x7FFFFF, 0x400000, 0xFFC00000))
+
+
+def _flushed(x: Vec) -> Vec:
+    """Denormals are zeros."""
+    return x.op("v128.andnot", (x & _EXPONENT).op("i32x4.eq", 0) & _FRACTION)
+
+
 def _reciprocal(m, x, root):
-    """1/x or 1/sqrt(x). Processors give 12 bits of it; all of them are better."""
-    one = m.vec(lanes(*[0x3F800000] * 4))
-    return one.op("f32x4.div", x.op("f32x4.sqrt") if root else x)
+    """1/x or 1/sqrt(x), whatever MXCSR says. Processors give 12 bits of it; all of them are better."""
+    x = _flushed(x)
+    r = _flushed(m.vec(lanes(*[0x3F800000] * 4)).op("f32x4.div", x.op("f32x4.sqrt") if root else x))
+    if root:
+        r = m.vec(_INDEFINITE).op("v128.bitselect", r, x.op("f32x4.lt", 0))
+    return (x | _QUIET).op("v128.bitselect", r, x.op("f32x4.ne", x))
 
 
 for _name, _root in (("rcp", False), ("rsqrt", True)):
