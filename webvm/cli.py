@@ -24,6 +24,9 @@ def parser() -> argparse.ArgumentParser:
     calls = commands.add_parser("syscalls", help="print the table of system calls that are answered")
     calls.set_defaults(command=run_syscalls)
 
+    isa = commands.add_parser("isa", help="print the table of instructions, and what executes each")
+    isa.set_defaults(command=run_isa)
+
     page = commands.add_parser("site", help="write the page as a folder that any static host serves")
     site.add_arguments(page)
     page.set_defaults(command=site.main)
@@ -65,6 +68,22 @@ def run_syscalls(arguments: argparse.Namespace) -> int:
     for number, name, parameters, note in rows:
         print(f"{number:4} {f'{name}({parameters})':72}{'  ' + note if note else ''}".rstrip())
     print(f"{len(rows)} system calls; any other gives ENOSYS.")
+    return 0
+
+
+def run_isa(arguments: argparse.Namespace) -> int:
+    from webvm.jit import support                           # the opcode tables take a while to read
+
+    lines = support.support_table()
+    print(f"{'opcode':22}{'mnemonic':24}{'operands':20}{'feature':13}{'--cpu':11}{'executed by':13}undefined flags")
+    for line in lines:
+        print(f"{line.opcode:22}{line.name:24}{line.operands:20}{line.feature:13}{line.cpu:11}{line.status:13}{line.undefined}".rstrip())
+    print()
+    counts = support.summary(lines)
+    for status, text in support.STATUS.items():
+        print(f"{counts[status]:5} {status:12} {text}")
+    print(f"{sum(line.cpu == '-' for line in lines):5} {'no --cpu':12} decoded, but no processor here has the feature: SIGILL")
+    print("\nFlags in brackets differ between processors; what webvm leaves in each is in webvm/x86/undefined.py.")
     return 0
 
 

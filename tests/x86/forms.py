@@ -58,10 +58,11 @@ def rows(features: frozenset[str]) -> list[Row]:
 def is_x87(row: Row) -> bool: return row.map == 0 and 0xD8 <= row.opcode <= 0xDF
 
 
-def reachable(row: Row, memory: bool, features) -> bool:
+def reachable(row: Row, size: int, memory: bool, features) -> bool:
     """Whether there is a ModRM byte of that kind for which no more particular row holds."""
     modrms = range(0xC0) if memory else range(0xC0, 0x100)
-    return row in _REXB or any(opcodes.lookup(row.map, row.opcode, prefix, modrm, features) is row for prefix in row.classes for modrm in modrms)
+    prefix = P66 if size == 2 and P66 in row.classes else row.classes[0]
+    return row in _REXB or any(opcodes.lookup(row.map, row.opcode, prefix, modrm, features) is row for modrm in modrms)
 
 
 def forms_of(row: Row, features: frozenset[str]) -> list[Form]:
@@ -79,7 +80,7 @@ def forms_of(row: Row, features: frozenset[str]) -> list[Form]:
     for size, memory in product(sizes, (False, True)):
         if memory and (not row.has_modrm or row.mod == "reg" or row.mod3) or not memory and row.mod == "mem":
             continue
-        if row.has_modrm and not reachable(row, memory, features):
+        if row.has_modrm and not reachable(row, size, memory, features):
             continue
         addressed = memory or not places.isdisjoint("XYO") or row.meaning in ("xlat", "maskmovq")
         some = [(), *([("67",), ("fs",), ("gs",), ("67", "fs")] if addressed else [("null",)])]
