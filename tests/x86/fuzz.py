@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from tests.jit.regions import engine
 from tests.x86 import encodings, forms, machines
 from tests.x86.machines import DATA, DATA_SIZE, MIDDLE, FEATURES
+from webvm.engine.protocol import EngineError
 from webvm.jit import image as machine_image
 from webvm.jit import layout as at
 from webvm.jit.handler import STOPS
@@ -180,7 +181,11 @@ class Fuzzer:
         for rip in known:
             space.load_context(self.contexts[int(rng.random() * CONTEXTS)])
             space.rip = rip
-            space.run(200)
+            try:
+                space.run(200)
+            except EngineError as error:
+                code = space.read(CODE + (rip - CODE) // SLOT * SLOT, SLOT)
+                self.tally.failures.append(f"region of {code.hex(' ')}: {error}")
 
 
 def fuzz(strings: int, seed: int, report=lambda tally: None) -> Tally:

@@ -142,10 +142,13 @@ class Instruction:
     def _moves(self) -> dict[int, tuple[int, int]]:
         """Registers that are set to a register plus a constant: number -> (number, constant)."""
         found = {}
-        for where, value in self.effects.moves.items():
-            target, source = self._actual((where, 0)), self._actual(value)
-            if target[0] is not None and source[0] is not None:
-                found[target[0]] = source
+        for where, value in self.effects.moves.items():             # the last write counts: POP RSP
+            target = self.operands[-1 - where] if where < 0 else where << 3
+            source = self._actual(value) if value is not None and not target & 7 else (None, 0)
+            if source[0] is not None:
+                found[target >> 3] = source
+            else:
+                found.pop(target >> 3, None)
         shape = self.shape
         if shape.kinds == ("r", "i") and shape.size == 64 and shape.meaning in ("add", "sub") and not self.operands[0] & 7:
             n = self.operands[0] >> 3

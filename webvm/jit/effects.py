@@ -33,7 +33,7 @@ class Effects:
     short: int = 0
     memory: dict = field(default_factory=dict)           # memory operand -> (access, bits)
     implicit: list = field(default_factory=list)         # (value of the address, access, bits), in the order they are made
-    moves: dict = field(default_factory=dict)            # where -> (where, offset): set to a register plus a constant
+    moves: dict = field(default_factory=dict)            # where -> (where, offset): set to a register plus a constant; None: to anything
     vector_uses: dict = field(default_factory=dict)      # vector register operand -> which of its lowest 64 and 32 bits and WHOLE
     vector_result: tuple = ()           # what a vector register is set to: ("x", k) operand k, ("low", n) something with n lowest bits new
     flags_read: int = 0                 # masks of EFLAGS bits
@@ -135,8 +135,7 @@ class _Observer(Machine):
             self.e.operand_writes.add(k)
             if bits < 32 or self.inside:
                 self.e.operand_partial.add(k)
-            elif bits == 64 and isinstance(raw, tuple):
-                self.e.moves[-1 - k] = raw
+            self._moved(-1 - k, bits, raw)
         self.e.conditional |= self.inside > 0
 
     def write(self, k, value): self._write_operand(k, value.bits, value.raw)
@@ -156,9 +155,12 @@ class _Observer(Machine):
         if value.bits < 32 or self.inside:
             self.e.reads |= 1 << number
             self.e.partial |= 1 << number
-        elif value.bits == 64 and isinstance(value.raw, tuple):
-            self.e.moves[number] = value.raw
+        self._moved(number, value.bits, value.raw)
         self.e.conditional |= self.inside > 0
+
+    def _moved(self, where, bits, raw):
+        self.e.moves.pop(where, None)                       # they are in the order of the last writes
+        self.e.moves[where] = raw if bits == 64 and not self.inside and isinstance(raw, tuple) else None
 
     def xmm(self, number):
         self.e.reads |= 1 << 16 + number
