@@ -8,7 +8,7 @@ that each round makes are asked for, so a refusal is a fault to come, or the end
 Works on the graph and the effects of its instructions; emits nothing.
 """
 from . import layout as at
-from .cfg import SWITCH, Graph
+from .cfg import SWITCH, Block, Graph
 from .liveness import REACH
 
 MOST_GROUPS = 8            # in one loop
@@ -46,9 +46,10 @@ def hoist(graph: Graph) -> None:
     """Sets `strip` of heads of loops to the groups that are checked there, and marks their accesses as checked. `graph.inner` is
     set to the head of each block in such a loop."""
     graph.inner = {}
+    blocks = [graph.blocks[start] for start in graph.order] if graph.loops else []
     for start in graph.loops:
         if start != SWITCH:
-            loop = _Loop(graph, graph.number[start])
+            loop = _Loop(graph, blocks, graph.number[start])
             if loop.body and (groups := loop.groups()):
                 graph.blocks[start].strip = groups
                 graph.inner.update((graph.order[k], start) for k in loop.body)
@@ -61,9 +62,8 @@ class _Loop:
     ends   blocks from which control goes back to the head
     """
 
-    def __init__(self, graph: Graph, head: int):
-        self.graph, self.head = graph, head
-        self.blocks = [graph.blocks[start] for start in graph.order]
+    def __init__(self, graph: Graph, blocks: list[Block], head: int):
+        self.graph, self.blocks, self.head = graph, blocks, head
         self.ends = [p for p in graph.predecessors[head] if p >= head]
         self.body = self._body()
 
