@@ -340,10 +340,12 @@ class Region(Emitter):
                     if kind == "i":
                         return raw.low + _AS_INT[64] + w.OP["i32.wrap_i64"]
             code = raw + w.lane(op, index)
-            return Pattern(code, raw + _EXTRACT[width], width) if kind == "i" and index == 0 and width >= 32 else code
+            return Pattern(code, raw + w.lane(f"f{op[1:]}", index), width) if kind == "i" and width >= 32 else code
         value = raws[1]
+        if value.__class__ is Pattern and value.bits == width:         # not by way of a general register
+            value, kind, op = value.float, "f", "f" + op[1:]
         if index == 0 and width >= 32 and not self.op.whole:
-            number = value if kind == "f" else value.float if value.__class__ is Pattern and value.bits == width else value + _AS_FLOAT[width]
+            number = value if kind == "f" else value + _AS_FLOAT[width]
             return Low(number, width, vector.upper if vector.__class__ is Low and vector.bits <= width else vector)
         if vector.__class__ is Low and index * width >= vector.bits:
             return Low(vector.low, vector.bits, vector.upper + value + w.lane(op, index))
