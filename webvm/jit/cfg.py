@@ -192,7 +192,8 @@ class Op:
     def __init__(self, rip: int, insn: Instruction, disp: int):
         self.rip, self.insn, self.disp = rip, insn, disp
         self.flags_live = -1
-        self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before), or the range to check here
+        self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before; False: alignment too), or
+                                                            # the range to check here
         self.saved = 0                                      # registers to store should the instruction fault
         self.whole = True                                   # a vector register it writes is to be kept whole, see lanes
 

@@ -21,12 +21,12 @@ Key = tuple[int | None, int | None, int]       # base, index: register numbers; 
 
 class Group:
     """Accesses to base + (index << scale) + low up to high, by what the registers hold at the loop's head; less than two pages.
-    stride: how far they move in each round."""
-    __slots__ = ("base", "index", "scale", "low", "high", "access", "stride")
+    stride: how far they move in each round. sixteenth: plus this it is always a multiple of 16, or None."""
+    __slots__ = ("base", "index", "scale", "low", "high", "access", "stride", "sixteenth")
 
     def __init__(self, key: Key, low: int, high: int, access: int, stride: int):
         self.base, self.index, self.scale = key
-        self.low, self.high, self.access, self.stride = low, high, access, stride
+        self.low, self.high, self.access, self.stride, self.sixteenth = low, high, access, stride, None
 
     def takes(self, low: int, high: int, access: int, wanted: int) -> bool:
         """Whether such an access may be added. One that is not made in each round must not make a difference, and one that may
@@ -37,6 +37,12 @@ class Group:
         if access & ~(self.access | at.READ):
             return False
         return reach <= min(REACH, self.high - self.low + (NEAR if wanted == EVERY else 0))
+
+    def align(self, low: int, wanted: int) -> bool:
+        """Whether the head can see to it that an access there is aligned."""
+        if wanted == ALWAYS and self.sixteenth is None and self.stride % 16 == 0 and (self.base is not None or self.index is not None):
+            self.sixteenth = low
+        return self.sixteenth is not None and (low - self.sixteenth) % 16 == 0
 
     def add(self, low: int, high: int, access: int):
         self.low, self.high, self.access = min(self.low, low), max(self.high, high), self.access | access
@@ -122,9 +128,10 @@ class _Loop:
                     groups.setdefault(place, []).append(group)
                     count += 1
                 group.add(low, high, access)
-                chosen.append((op, key))
-        for op, key in chosen:
-            op.checks = op.checks | {key: None}
+                sixteenth = length == 16 and op.insn.shape.aligned and key[0] == "m"
+                chosen.append((op, key, False if sixteenth and group.align(low, wanted) else None))
+        for op, key, done in chosen:
+            op.checks = op.checks | {key: done}
         return [group for some in groups.values() for group in some]
 
     def _uses(self) -> tuple[list, list]:

@@ -572,6 +572,9 @@ class Region(Emitter):
             self._check_constant(group.low, group.high - group.low, group.access, mask)
             return
         first, last = self._check_range(address, group.low, group.high, group.access, mask)
+        if group.sixteenth is not None:
+            distance = w.i32(group.sixteenth - group.low) + w.OP["i32.add"]
+            self._exit_if(first + w.OP["i32.wrap_i64"] + distance + w.i32(15) + w.OP["i32.and"], mask)
         if group.stride:
             up = w.i32(4095) + last + w.OP["i32.wrap_i64"] + w.OP["i32.sub"]
             room = (up if group.stride > 0 else first + w.OP["i32.wrap_i64"]) + w.i32(4095) + w.OP["i32.and"]
@@ -915,7 +918,7 @@ class Region(Emitter):
         """Of a range. A template has room for one; what a loop's head checks is in none."""
         if not self.recording:
             return w.i64(n)
-        if sum(cover is not None for cover in self.op.checks.values()) == 1:
+        if sum(map(bool, self.op.checks.values())) == 1:
             return self._number(n, hole)
         self.ordinary = False
         return w.i64(n)
@@ -955,11 +958,11 @@ class Region(Emitter):
         checks = self.op.checks
         if key in checks:
             cover = checks[key]
-            if cover is not None:
+            if cover:
                 register, *rest = cover
                 self._check_range(w.get(self.local[register]), *rest)
             low = self.let("i32", address + w.OP["i32.wrap_i64"])
-            if sixteenth:
+            if sixteenth and cover is not False:
                 self._exit_if(low + w.i32(15) + w.OP["i32.and"])
             return low
         if type(address) is Const:
