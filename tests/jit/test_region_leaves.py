@@ -135,6 +135,14 @@ def test_fault_handler_may_change_registers(engines):
     assert outcomes[1].data[MIDDLE + 64 - DATA] == outcomes[1].state.gpr[RDX] - 1 == 100
 
 
+@pytest.mark.parametrize("address", [DATA, DATA + 16, DATA + 8, DATA + 17, MIDDLE - 0x58])
+def test_vectors_in_a_loop_are_aligned_or_trap(address, engines):
+    """mov ecx, 5 ; loop: movaps xmm0, [rdi + 16] ; movaps [rdi], xmm0 ; add rdi, 32 ; dec ecx ; jnz loop ; syscall"""
+    pair = Pair(engines, "b905000000 0f284710 0f2907 4883c720 ffc9 75f1 0f05", RDI=address)
+    found = pair.warmed(RDI=DATA).agree(end="syscall" if address % 16 == 0 else "GP")
+    assert found.state.gpr[RCX] == (0 if address % 16 == 0 else 5)
+
+
 @pytest.mark.parametrize("code, registers", [
     ("48f7f9", {}), ("f7f1", {}), ("48f7f1", {}), ("66f7f1", {}), ("f6f1", {}), ("f7f9", {}), ("f6f9", {}), ("48f73b", {}),
     ("48f7f1", {"RDX": 9, "RCX": 3}), ("48f7f9", {"RDX": 1 << 63, "RCX": 1}), ("f7f9", {"RAX": 1 << 31, "RDX": (1 << 64) - 1, "RCX": (1 << 64) - 1})])

@@ -26,10 +26,12 @@ def modrm(prefix: str, wide: bool, opcode: str, reg: int, rm: int) -> bytes:
         [0xC0 | (reg & 7) << 3 | rm & 7])
 
 
-def memory(rng, prefix: str, wide: bool, opcode: str, reg: int) -> bytes:
+def memory(rng, prefix: str, wide: bool, opcode: str, reg: int, aligned: bool = False) -> bytes:
     """With memory for one: off a pointer, off a pointer and the index, or at a constant address."""
     base, disp = rng.choice(POINTERS), 8 * rng.randrange(-6, 6) + (rng.randrange(8) if rng.random() < .2 else 0)
     kind = rng.random()
+    if aligned:
+        disp, kind = disp & -16, kind if kind < .1 else 1
     rex = 0x40 | 8 * wide | (reg >> 3) << 2
     if kind < .1:
         where = bytes([(reg & 7) << 3 | 4, 0x25]) + struct.pack("<i", MIDDLE + disp)
@@ -47,12 +49,16 @@ SCALAR = [("f2", "0f58"), ("f2", "0f59"), ("f2", "0f5c"), ("f2", "0f5e"), ("f2",
 PACKED = [("66", "0f58"), ("66", "0f59"), ("", "0f58"), ("66", "0f14"), ("66", "0f15"), ("66", "0f57"), ("66", "0f54"), ("66", "0ffe"),
           ("66", "0fef"), ("66", "0f28"), ("66", "0f28"), ("", "0f28"), ("66", "0f6f"), ("", "0f12"), ("", "0f16"), ("f3", "0f7e"),
           ("66", "0fd4"), ("66", "0f6c"), ("66", "0f62")]
+ALIGNED = [("66", "0f28"), ("", "0f29"), ("66", "0f58"), ("66", "0f7f"), ("66", "0f57")]
 HALVES = [("66", "0f16"), ("66", "0f12"), ("f3", "0f7e"), ("", "0f10"), ("66", "0f10"), ("f2", "0f10"), ("f3", "0f10"), ("f3", "0fe6")]
 STORES = [("f2", "0f11"), ("f2", "0f11"), ("f3", "0f11"), ("66", "0f13"), ("66", "0f17"), ("", "0f11"), ("66", "0fd6"), ("66", "0f7e")]
 
 
 def piece(rng, vectors: tuple[int, ...]) -> bytes:
     x, y, n, p = rng.choice(vectors), rng.choice(vectors), rng.choice(NUMBERS), rng.choice(POINTERS)
+    if rng.random() < .08:
+        prefix, opcode = rng.choice(ALIGNED)
+        return memory(rng, prefix, False, opcode, x, True)
     match rng.randrange(20):
         case 0 | 1: return memory(rng, "", True, rng.choice(("8b", "89", "01", "03", "39")), n)
         case 2: return memory(rng, "", False, rng.choice(("8b", "89", "31", "88", "0fb6", "63")), n)
@@ -102,7 +108,7 @@ def loops(rng) -> bytes:
                 a.rel(f"0f{0x80 + rng.randrange(16):02x}", ("skip", here))
                 a(piece(rng, vectors))
                 a.label(("skip", here))
-            elif kind < .13:
+            elif kind < .11:
                 a.rel(f"0f{0x80 + rng.randrange(16):02x}", "out")
 
     def loop(depth):
@@ -148,7 +154,8 @@ def beginning(rng):
                     if rng.random() < .9 else rng.randbytes(8) for _ in range(DATA_SIZE // 8))
     for n in POINTERS:
         state.gpr[n] = rng.choice((MIDDLE, MIDDLE, DATA + 0x100, DATA + DATA_SIZE - 0x100)) + 8 * rng.randrange(-20, 20)
-    state.gpr[INDEX], state.gpr[4], state.gpr[R15] = rng.randrange(16), TOP, rng.choice((5, 60, 300))
+        state.gpr[n] &= -16 if rng.random() < .7 else -1
+    state.gpr[INDEX], state.gpr[4], state.gpr[R15] = rng.randrange(16), TOP, rng.choice((20, 100, 400))
     state.rip, state.watched = CODE, rng.random() < .2       # regions are exact then
     if rng.random() < .1:
         state.mxcsr = machines.control(rng)
@@ -166,6 +173,8 @@ def compared(seed, interpreter, guest, hidden: int | None) -> str:
         machine.show()
         machine.space.write(CODE, code.ljust(CODE_SIZE, b"\xf4"))
         machine.load(state, data, stack)
+    for n in POINTERS:                                       # so that it goes further at first
+        guest.space.set(n, state.gpr[n] & -16)
     guest.run(rng.choice((50, 1000)))
     heads = [CODE, *(rip for rip in range(CODE, CODE + len(code)) if rng.random() < .2)]
     guest.translate([rip for rip in heads if guest.space.find(rip)], rng)
