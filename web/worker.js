@@ -131,7 +131,9 @@ async function loadPython({ pyodide, lock, snapshot }, here, get, fail) {
     if (snapshot) {
         const memory = unzip(snapshot, get);
         memory.catch(fail);
-        return await withMemory(memory, () => loadPyodide({ ...options, _loadSnapshot: memory }));
+        const python = await withMemory(memory, () => loadPyodide({ ...options, _loadSnapshot: memory }));
+        delete python._api.config._loadSnapshot; // where it stays otherwise, as big as it is
+        return python;
     }
     const python = await loadPyodide({ ...options, packages: ["micropip"] });
     marks.pyodide = Date.now();

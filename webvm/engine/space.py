@@ -87,7 +87,7 @@ class Counters:
 class Engine(ABC):
     """Creates address spaces, and keeps released ones for reuse."""
 
-    def __init__(self, image: Image, max_spaces: int, kept_spaces: int = 8, kept_bytes: int = 64 << 20):
+    def __init__(self, image: Image, max_spaces: int, kept_spaces: int = 8, kept_bytes: int = 48 << 20):
         """At most `max_spaces` are in use at a time. Of those released, at most `kept_spaces` wait for reuse, that have had
         `kept_bytes` in them together at most, for a Memory never gives back what was once written; kept_spaces=0 turns
         reuse off."""
@@ -610,7 +610,8 @@ class Space(ABC):
         used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
         blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
-        if not engine._take_back(self, sum(n for _, n in used) + max(arena_end - layout.RECORDS, 0)) or self._worn():
+        tables = arena_end - layout.HASH if arena_end > layout.RECORDS else 0
+        if not engine._take_back(self, sum(n for _, n in used) + tables) or self._worn():
             self._destroy()
             return
         for addr, n in used:
@@ -619,7 +620,7 @@ class Space(ABC):
         for table in (self._permissions, layout.READABLE, layout.WRITABLE):
             self.blank(table, len(self._pages), 0)
         self._pages = bytearray()
-        if arena_end > layout.RECORDS:
+        if tables:
             self.blank(layout.HASH, layout.BLOCKS - layout.HASH, 0)
             self.blank(layout.BLOCKS, 16 * blocks, 0)
             self.blank(layout.RECORDS, arena_end - layout.RECORDS, 0)
