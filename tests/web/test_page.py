@@ -192,8 +192,8 @@ def test_perf_is_the_machines_table(page):
 
 
 @pytest.mark.parametrize(("query", "options"), [
-    ("", {"tier": "jit", "jit_off": [], "code_cache": True, "traced": [], "shipped_code": None}),
-    ("?tier=interp&jit-off=cover,structured&code-cache=off&trace=asm,wat", {"tier": "interp", "jit_off": ["cover", "structured"], "code_cache": False, "traced": ["asm", "wat"], "shipped_code": None}),
+    ("", {"tier": "jit", "jit_off": [], "code_cache": True, "traced": [], "shipped_code": None, "cpu": None}),
+    ("?tier=interp&jit-off=cover,structured&code-cache=off&trace=asm,wat", {"tier": "interp", "jit_off": ["cover", "structured"], "code_cache": False, "traced": ["asm", "wat"], "shipped_code": None, "cpu": None}),
 ])
 def test_options_in_the_address_reach_the_machine(open_page, fake_address, query, options):
     page = open_page(fake_address + query)
