@@ -206,10 +206,10 @@ def compared(seed, interpreter, guest, hidden: int | None) -> str:
 def interpreter(): return Guest(engine("interp"))
 
 
-@pytest.mark.parametrize("hidden", [None, 0, READ], ids=["there", "absent", "read only"])
-@pytest.mark.parametrize("options", [Options(), *(replace(Options(), **{name: False}) for name in ("hoist", "lanes", "comparisons"))],
-                         ids=["all", "no hoist", "no lanes", "no comparisons"])
-def test_random_loops_agree_with_the_interpreter(interpreter, options, hidden):
+@pytest.mark.parametrize("without, hidden", [
+    ("", None), ("", 0), ("", READ), ("hoist", 0), ("lanes", 0), ("comparisons", None)])
+def test_random_loops_agree_with_the_interpreter(interpreter, without, hidden):
+    options = replace(Options(), **{without: False}) if without else Options()
     guest, failures, faults, strips = Guest(engine(options=options)), [], 0, []
     guest.translator.trace = lambda region, *_: strips.extend(b.start for b in region.graph.blocks.values() if b.strip)
     for seed in range(1000 * SEED, 1000 * SEED + 60 * ROUNDS):
@@ -217,6 +217,6 @@ def test_random_loops_agree_with_the_interpreter(interpreter, options, hidden):
         faults += len(guest.faults)
         if wrong:
             failures.append(f"program {seed}: {wrong}")
-    assert faults > 10 and guest.in_regions > 3000, (faults, guest.in_regions)
-    assert (len(strips) > 20) == options.hoist
+    assert faults > 5 and guest.in_regions > 1500, (faults, guest.in_regions)
+    assert (len(strips) > 20) == options.hoist, len(strips)
     report(failures)
