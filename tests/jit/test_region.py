@@ -240,6 +240,15 @@ def same(text: str, interpreter, guest, prepare=None) -> machines.Outcome:
     return outcomes[1]
 
 
+def test_long_chain_of_branches_is_one_region(interpreter):
+    """290 times, each inside the one before: sub eax, 1 ; jc to the end"""
+    chain = "".join("83e801 0f82" + (9 * (289 - k)).to_bytes(4, "little").hex() for k in range(290))
+    for times in 300, 100:
+        def prepare(state):
+            state.gpr[0] = times
+        assert same(chain + "0f05", interpreter, Guest(engine()), prepare).state.gpr[0] in (10, 0xFFFFFFFF)
+
+
 def test_repeated_comparison_ends_although_its_flags_are_dead(interpreter):
     """mov ecx, 20 ; mov rdi, rbx ; repne scasb ; sub edx, edx ; syscall"""
     def prepare(state):

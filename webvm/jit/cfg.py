@@ -293,6 +293,7 @@ class Graph:
     """The blocks of a region in reverse post-order, and what dominates what. Always reducible.
 
     entries  where the region may be entered
+    arms     where its indirect jumps may lead, beside those: those of the `targets` that are there
     entry    the first block: the only entry, or SWITCH: a block without instructions that leads to the rip that is asked for.
              Indirect jumps lead to it, and edges into the middle of a loop are led over it, so that every loop has one head.
              Where there is one entry, such edges leave the region instead: seen from where they lead to, the loop has one head.
@@ -305,15 +306,17 @@ class Graph:
     cuts     edges that leave the region although they lead to a block of it
     """
 
-    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True):
-        """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH."""
-        self.blocks = self._collect(entries, fetch, most_ops)
+    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None):
+        """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH.
+        targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead."""
+        self.blocks, arms = self._collect(entries, fetch, most_ops, targets)
         self.looked: dict[int, Block] = {}                  # what flags_at has looked at: the code depends on it
         self._fetch, self._flags_at = fetch, {}
         self.entries = [rip for rip in entries if rip in self.blocks]
+        self.arms = {rip for rip in arms if rip in self.blocks}.difference(self.entries)
         self.detours: set[tuple[int, int]] = set()
         self.cuts: set[tuple[int, int]] = set()
-        arms = set(self.entries)
+        arms = self.arms.union(self.entries)
         if not structured:
             self.detours = {(s, t) for s, block in self.blocks.items() for t in block.edges if t in self.blocks}
             arms = set(self.blocks)
@@ -329,7 +332,7 @@ class Graph:
 
     def _analyse(self, arms):
         self._edges: dict[int, list[int]] = {}
-        if len(self.entries) > 1 or self.detours:
+        if len(self.entries) > 1 or self.detours or self.arms:
             self.blocks[SWITCH] = Block(SWITCH, [], "switch", target=sorted(arms))
             self.entry = SWITCH
         else:
@@ -338,8 +341,9 @@ class Graph:
         self._dominate()
 
     @staticmethod
-    def _collect(entries, fetch, most_ops):
+    def _collect(entries, fetch, most_ops, targets):
         found: dict[int, Block] = {}
+        arms: list[int] = []
         size, work = 0, deque(entries)
         while work and size < most_ops:
             start = work.popleft()
@@ -351,12 +355,16 @@ class Graph:
             found[start] = block
             size += len(block.ops)
             work.extend(block.ways_gone)
+            if targets and block.end == "jump_indirect":
+                some = targets(block, found.values())
+                arms += some
+                work.extend(some)
         for block in list(found.values()):                  # where one runs into another, it ends
             for k, op in enumerate(block.ops):
                 if k and op.rip in found:
                     found[block.start] = Block(block.start, block.ops[:k], "jump", target=op.rip)
                     break
-        return found
+        return found, arms
 
     def edges(self, start) -> list[int]:
         """Where control goes from a block inside the region."""

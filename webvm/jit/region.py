@@ -10,6 +10,7 @@ from the dominator tree (N. Ramsey, "Beyond Relooper", ICFP 2022); several entri
 of a loop share one br_table (cfg.SWITCH).
 """
 import secrets
+import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -29,6 +30,7 @@ from .hoist import hoist
 from .lanes import choose_forms
 from .liveness import CLEAN, FLAGS, MIXED, analyse
 
+_FRAMES = 10                     # of Python, that a block inside another may take
 _ZERO32 = w.i32(0)
 _FUEL = _ZERO32 + w.access("i32.load", at.REGION_FUEL)
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
@@ -54,6 +56,7 @@ class Options:
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
     hints: bool = True          # the engine is told which ways are unlikely
+    tables: bool = True         # also to where jump tables say
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
 
@@ -377,7 +380,12 @@ class Region(Emitter):
             self.out.append(w.get(1) + w.put(self.next))
         self._load(first.live_in, first.low_in)
         head = b"".join(self.out)
-        body = self.nested(lambda: self._tree(graph.entry))
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, _FRAMES * len(graph.order) + 1000))
+        try:
+            body = self.nested(lambda: self._tree(graph.entry))
+        finally:
+            sys.setrecursionlimit(limit)
         tail, n = b"", len(self.masks)
         for (mask, low), label in self.masks.items():
             self.low = low

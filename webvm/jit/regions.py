@@ -7,7 +7,7 @@ import logging
 import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from time import perf_counter
 
@@ -16,6 +16,7 @@ from ..x86.meaning import ROUTINES
 from ..x86.sse_floats import SIGNATURES
 from . import build
 from . import layout as at
+from . import tables
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
@@ -362,6 +363,7 @@ class Translator:
         code, at_entry, put_off = self._code[space], {}, []         # the latest graph of each entry
 
         def fetch(start): return self._block(space, start)
+        targets = partial(self._targets, space) if self.options.switches and self.options.tables else None
         for rip in entries:
             if rip in at_entry:
                 continue
@@ -369,17 +371,28 @@ class Translator:
                 code.put_off.add(rip)
                 put_off.append(rip)
                 continue
-            graph = Graph([rip], fetch, structured=self.options.structured)
+            graph = Graph([rip], fetch, MOST_OPS, self.options.structured, targets)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(map(_has_choice, graph.blocks.values())):
-                graph = self._shared(code, rip, fetch) or graph
+                graph = self._shared(code, rip, fetch, targets) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
             code.inside.update(graph.order)
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
         return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)], put_off
 
-    def _shared(self, code, rip, fetch) -> Graph | None:
+    def _targets(self, space, block, blocks) -> list[int]:
+        """Where an indirect jump has led, of what its table has; the most frequent first."""
+        left = {}                                       # arrivals until it is hot
+        def held(register): return int.from_bytes(space.peek(register, 8), "little")
+        for rip in tables.targets(block, blocks, partial(_read_there, space), held) if _has_choice(block) else ():
+            record = space.find(rip)
+            if record:
+                count, = struct.unpack("<I", space.peek(record + R_COUNT, 4))
+                left[rip] = count
+        return sorted(left, key=left.get)[:MOST_ENTRIES]
+
+    def _shared(self, code, rip, fetch, targets) -> Graph | None:
         """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
         near = [other for other in code.entries | {r for r, reports in code.watched.items() if reports}
                 if abs(other - rip) < NEAR and other not in code.not_jumped_to]
@@ -388,7 +401,7 @@ class Translator:
             code.jumping.add(rip)
             return None
         code.jumping.difference_update(near)
-        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured)
+        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured, targets)
 
     def module(self, graphs, read, floats: str = LOOSE) -> tuple[bytes, list[Compiled]]:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `floats`: see Region."""
@@ -435,6 +448,16 @@ class Translator:
             regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size,
                                     floats if some else NONE))
         return m.encode(), regions
+
+
+def _read_there(space, address: int, n: int) -> bytes:
+    """As much of that memory as there is."""
+    first, last = address >> 12, address + n - 1 >> 12
+    for k, permission in enumerate(space.peek(at.PERMISSIONS + first, last - first + 1)):
+        if not permission & at.READ:
+            n = max((first + k << 12) - address, 0)
+            break
+    return space.read(address, n) if n else b""
 
 
 def _has_choice(block) -> bool:
