@@ -15,6 +15,7 @@ import pytest
 
 from tests.system.machines import BUILD
 from webvm.jit.image import SWITCHES
+from webvm.x86.processor import CPUS, leaves, linux_flags
 
 WEBVM = [str(Path(sys.executable).with_name("webvm")), "run"]
 TINY = ["--disk", str(BUILD / "tiny.ext4")]
@@ -163,6 +164,27 @@ def test_stats_are_written_as_json(run, tmp_path):
 
 
 LOOP = "for ((i = 0; i < 5000; i++)); do :; done; echo $i"
+
+
+def levels(out: bytes) -> list[bytes]:
+    """The levels of the psABI that the dynamic linker says the processor has."""
+    return [line.split()[0] for line in out.splitlines() if b"(supported" in line]
+
+
+@pytest.mark.parametrize("cpu, wanted", [("x86-64", []), ("x86-64-v2", [b"x86-64-v2"]), ("max", [b"x86-64-v2"])])
+def test_programs_see_the_processor_that_was_asked_for(run, cpu, wanted):
+    status, out, err = run("--cpu", cpu, "--", "bash", "-c", """/lib64/ld-linux-x86-64.so.2 --help
+        while read -r line; do case $line in flags*) echo "$line" ;; esac; done < /proc/cpuinfo
+        LD_SHOW_AUXV=1 /bin/true""")
+    assert (status, err, levels(out)) == (0, b"", wanted)
+    flags = re.search(rb"^flags\s*:(.*)", out, re.M)[1].decode().split()
+    assert set(linux_flags(CPUS[cpu])) == set(flags) - {"nopl"}
+    assert re.search(rb"AT_HWCAP:\s+([0-9a-f]+)", out)[1] == b"%x" % leaves(CPUS[cpu])[1, None][3]
+
+
+def test_a_processor_that_is_none_is_refused(run):
+    status, out, err = run("--cpu", "486", "true")
+    assert (status, out) == (2, b"") and b"invalid choice: '486'" in err
 
 
 def test_tiers_and_switches_change_nothing_but_the_counters(run, tmp_path):

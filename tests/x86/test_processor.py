@@ -1,0 +1,96 @@
+"""The processors that a guest may be given: what CPUID and /proc/cpuinfo say of them is what there is."""
+from itertools import product
+
+import pytest
+
+from tests.x86 import machines
+from webvm.jit import image
+from webvm.x86 import opcodes, processor
+from webvm.x86.decode import Undefined, decode
+from webvm.x86.meaning import MEANINGS
+from webvm.x86.oracle import PYTHON_MEANINGS
+from webvm.x86.processor import CPUS
+
+CPUID, RAX, RCX, RDX, RBX = b"\x0f\xa2", 0, 1, 2, 3
+ASKED = [*product((0, 1, 2, 4, 7, 13, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000008, 0x80000009), (0, 1))]
+V2 = {"cx16", "lahf_lm", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"}                # the psABI's x86-64-v2
+
+
+class Judge(machines.Interpreter):
+    """The interpreter for one processor."""
+    def __init__(self, cpu, monkeypatch):
+        monkeypatch.setattr(machines, "FEATURES", CPUS[cpu])
+        super().__init__()
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_cpuid_is_the_same_in_interpreter_and_oracle(cpu, monkeypatch):
+    interpreter, known = Judge(cpu, monkeypatch), processor.leaves(CPUS[cpu])
+    for leaf, subleaf in ASKED:
+        state = machines.State(rip=machines.CODE, gpr=[1 << 60 | n for n in range(16)])
+        state.gpr[RAX], state.gpr[RCX] = leaf | 5 << 40, subleaf | 7 << 40
+        wanted = known.get((leaf, None)) or known.get((leaf, subleaf), (0, 0, 0, 0))
+        for machine in (machines.on_oracle, interpreter.run):
+            after = machine(CPUID, state, bytes(machines.DATA_SIZE)).state
+            assert tuple(after.gpr[n] for n in (RAX, RBX, RCX, RDX)) == wanted, (hex(leaf), subleaf)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_every_instruction_of_a_feature_has_a_meaning(cpu):
+    lacking = [row for row in opcodes.ROWS if row.feature in CPUS[cpu] and row.meaning not in MEANINGS and row.meaning not in PYTHON_MEANINGS]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_cpuid_shows_each_feature_and_no_other(cpu):
+    shown, known = set(), processor.leaves(CPUS[cpu])
+    for table, leaf, register in ((processor.LEAF_1_EDX, (1, None), 3), (processor.LEAF_1_ECX, (1, None), 2), (processor.LEAF_7_EBX, (7, 0), 1),
+                                  (processor.EXTENDED_ECX, (0x80000001, None), 2), (processor.EXTENDED_EDX, (0x80000001, None), 3)):
+        bits = known[leaf][register]
+        names = {name for name, bit in table.items() if bits >> bit & 1}
+        assert sum(1 << table[name] for name in names) == bits
+        shown |= names
+    assert shown == processor.BASE | CPUS[cpu]
+    assert {processor.LINUX_NAMES.get(name, name) for name in shown} == set(processor.linux_flags(CPUS[cpu]))
+
+
+def test_levels_have_what_the_abi_asks_for():
+    assert CPUS["x86-64"] < CPUS["x86-64-v2"] < CPUS["max"]
+    assert V2 <= processor.BASE | CPUS["x86-64-v2"] and not V2 <= processor.BASE | CPUS["x86-64"]
+    assert CPUS["max"] <= opcodes.FEATURES
+
+
+@pytest.mark.parametrize("code, first", [
+    ("660f3800c1", "x86-64-v2"), ("660f3a63c102", "x86-64-v2"), ("f20f38f1c1", "x86-64-v2"), ("660f38dcc1", "max"), ("c4e278f2c1", "max"),
+    ("c4e2fbf6c1", "max"), ("0f38f003", "max")])
+def test_an_instruction_is_undefined_where_its_feature_is_not(code, first, monkeypatch):
+    """PSHUFB, PCMPISTRI, CRC32, AESENC, ANDN, MULX, MOVBE."""
+    there = False
+    for cpu in CPUS:
+        there |= cpu == first
+        state = machines.State(rip=machines.CODE)
+        state.gpr[RBX] = machines.DATA
+        with monkeypatch.context() as patched:
+            assert Judge(cpu, patched).run(bytes.fromhex(code), state, bytes(machines.DATA_SIZE)).end == ("ok" if there else "UD"), cpu
+
+
+@pytest.mark.parametrize("code, end", [
+    ("c4e278f2c1", "ok"), ("c4e37bf0c101", "ok"), ("c462f8f7d8", "ok"), ("c4e278f203", "ok"), ("67c4e278f203", "ok"), ("2ec4e278f2c1", "ok"),
+    ("c4e27cf2c1", "UD"), ("c4e373f0c101", "UD"), ("66c4e278f2c1", "UD"), ("f3c4e278f2c1", "UD"), ("f2c4e278f2c1", "UD"),
+    ("40c4e278f2c1", "UD"), ("f0c4e278f203", "UD"), ("c4e078f2c1", "UD"), ("c4ff78f2c1", "UD"), ("62f27d0858c1", "UD"), ("c5f877", "UD")])
+def test_vex_is_decoded_alike(code, end, monkeypatch):
+    """With L, with vvvv where none may be, after other prefixes, in maps that are empty; EVEX, AVX."""
+    state, code = machines.State(rip=machines.CODE, gpr=[3 * n for n in range(16)]), bytes.fromhex(code)
+    state.gpr[RBX] = machines.DATA
+    found = Judge("max", monkeypatch).run(code, state, bytes(machines.DATA_SIZE))
+    assert found.end == end
+    if end == "ok":
+        assert found.state.gpr == machines.on_oracle(code, state, bytes(machines.DATA_SIZE)).state.gpr
+    else:
+        with pytest.raises(Undefined):
+            decode(code.ljust(16, b"\xf4"), machines.CODE, features=CPUS["max"])
+
+
+def test_a_processor_that_is_none_is_refused():
+    with pytest.raises(image.NoSuchOption, match="no such processor: 486 .there are x86-64, x86-64-v2, max."):
+        image.processor("486")
