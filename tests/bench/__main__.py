@@ -92,7 +92,7 @@ class Report:
 
     def as_dict(self) -> dict:
         slower = {name: [f"{line.group} {line.name}" for line in self.lines if (ratio := self.ratio(line, name, "qemu")) and ratio > 1]
-                  for name in self.places if name not in ("native", "qemu", "native-sse2") and "qemu" in self.places}
+                  for name in self.places if name not in ("native", "qemu", "native-v2") and "qemu" in self.places}
         return {
             "lines": {group: {line.name: {name: self.cell(line, name) for name in self.places if (line, name) in self.taken}
                               for line in self.lines if line.group == group} for group in self.groups},

@@ -22,7 +22,7 @@ CPUS = {
     "x86-64-v2": frozenset({"lahf_lm"}) | V2,
     "max":       frozenset({"lahf_lm", "movbe", "aes", "pclmulqdq", "lzcnt", "bmi1", "bmi2", "adx", "fsgsbase"}) | V2,
 }
-DEFAULT = "x86-64"
+DEFAULT = "x86-64-v2"
 
 LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "sse4.1": "sse4_1", "sse4.2": "sse4_2"}        # where /proc/cpuinfo has others
 
