@@ -1,21 +1,30 @@
 """Compares the decoder with capstone on every instruction of ELF files: `python -m tests.x86.sweep FILE|FOLDER...`
 
-Sweeps the executable sections linearly and prints each kind of disagreement once with a count. Exit status 1 if any.
+Sweeps every executable section linearly, on all processors of this machine. Instructions with the same prefixes, opcode, ModRM
+and SIB bytes, and of the same length, differ in displacements and immediates only: one of them is compared (length, mnemonic,
+operands), all are counted. Prints each kind of disagreement, and what is executed by no processor that webvm has, by CPUID feature
+(what a program finds by asking CPUID, and what a sweep meets in data). Exit status 1 if anything disagrees, or if
+an instruction that the processor with most features has is not executed.
 """
-
 import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
+import capstone
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
+from webvm.jit import support
+from webvm.x86 import opcodes
 from webvm.x86.decode import Truncated, Undefined, decode
 
-from .reference import ADDRESS, disagreement, theirs
+from .reference import ADDRESS, disagreement, ours
 
 SHF_EXECINSTR = 4
+_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3") | frozenset(range(0x40, 0x50))
+_VEX_BYTES = {0xC5: 2, 0xC4: 3, 0x62: 4}
 
 
 def executable_sections(path):
@@ -47,15 +56,89 @@ def instructions(data):
         at += length
 
 
-def sweep(data, seen):
-    """Disagreements (code, sentence) over `data`, on instructions that are not in the set `seen` yet; adds them."""
-    for at, length in instructions(data):
-        code = data[at:at + length]
-        if code not in seen:
-            seen.add(code)
-            problem = disagreement(data[at:at + 15])
-            if problem:
-                yield data[at:at + 15], problem
+# Opcodes with a ModRM byte, as map << 8 | opcode: those of any row.
+_WITH_MODRM = frozenset(row.map << 8 | opcode for row in opcodes.ROWS if row.has_modrm and row.map < opcodes.VEX for opcode in row.opcodes)
+
+
+def shape(data: bytes, at: int) -> bytes:
+    """Of the instruction there, all that its length depends on: prefixes, opcode, ModRM and SIB bytes."""
+    to, end = at, len(data)
+    while to < end and data[to] in _PREFIXES:
+        to += 1
+    if to + 4 >= end:
+        return data[at:end]
+    first, map = data[to], 0
+    if first == 0x0F:
+        to += 1
+        map = {0x38: 2, 0x3A: 3}.get(data[to], 1)
+        to += map > 1
+        modrm = map << 8 | data[to] in _WITH_MODRM
+    elif first in _VEX_BYTES:
+        to += _VEX_BYTES[first]
+        modrm = data[to] != 0x77
+    else:
+        modrm = first in _WITH_MODRM
+    if modrm:
+        to += 1
+        if to < end and data[to] & 7 == 4 and data[to] < 0xC0:
+            to += 1
+    return data[at:to + 1]
+
+
+class Sweep:
+    """What a sweep has found."""
+
+    def __init__(self):
+        self.bytes = self.instructions = self.files = 0
+        self.shapes: set = set()                 # (bytes, length by capstone)
+        self.kinds: Counter = Counter()          # of disagreements
+        self.examples: dict = {}
+        self.missing: Counter = Counter()        # what no processor here executes, by (feature, mnemonic): how many shapes
+        self.counts: Counter = Counter()         # instructions, by feature
+        self.lacking: dict = {}                  # an instruction that should be executed, and is not: an example
+        self._feature: dict = {}                 # shape -> feature where missing
+        self._engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        self._engine.skipdata = True
+
+    def section(self, data: bytes, path: str) -> None:
+        self.bytes += len(data)
+        seen, missing, at, n = self.shapes, self._feature, 0, 0
+        for _, size, mnemonic, _ in self._engine.disasm_lite(data, ADDRESS):
+            key = shape(data, at), size
+            n += 1
+            if key not in seen:
+                seen.add(key)
+                if at + 15 <= len(data):
+                    self._compare(key, data[at:at + 15], mnemonic, path)
+            if key in missing:
+                self.counts[missing[key]] += 1
+            at += size
+        self.instructions += n
+
+    def _compare(self, key, code: bytes, mnemonic: str, path: str) -> None:
+        if problem := disagreement(code):
+            kind = problem.split(" ", 1)[0] if problem[0] != "[" else "operands", mnemonic
+            self.kinds[kind] += 1
+            self.examples.setdefault(kind, (path, code.hex(" "), problem))
+        insn = ours(code)
+        if insn is None:
+            return
+        cpu = "-" if insn.row.feature in ("vex", "evex") else support.cpu_of(insn.row)
+        if cpu == "-":
+            self.missing[insn.row.feature, insn.mnemonic] += 1
+            self._feature[key] = insn.row.feature
+        elif support.status_of(insn.row) == "-":
+            self.lacking.setdefault(insn.mnemonic, (path, code.hex(" ")))
+
+    def add(self, other: "Sweep") -> None:
+        self.bytes += other.bytes
+        self.instructions += other.instructions
+        self.files += other.files
+        self.shapes |= other.shapes
+        for mine, theirs in ((self.kinds, other.kinds), (self.missing, other.missing), (self.counts, other.counts)):
+            mine.update(theirs)
+        self.examples = other.examples | self.examples
+        self.lacking = other.lacking | self.lacking
 
 
 def files_in(paths):
@@ -69,22 +152,44 @@ def files_in(paths):
                     yield full
 
 
-def main(paths):
-    seen, kinds, examples, total = set(), Counter(), {}, 0
-    start = time.perf_counter()
-    for path in files_in(paths):
-        for data in executable_sections(path):
-            total += len(data)
-            for code, problem in sweep(data, seen):
-                insn = theirs(code)
-                kind = (problem.split(" ", 1)[0] if problem[0] != "[" else "operands", insn and insn.mnemonic)
-                kinds[kind] += 1
-                examples.setdefault(kind, (path, code.hex(" "), problem))
-    for kind, count in kinds.most_common():
-        print(count, *examples[kind], sep="  ")
-    print(f"{total} bytes, {len(seen)} distinct instructions, {sum(kinds.values())} disagreements, "
-          f"{time.perf_counter() - start:.1f} s", file=sys.stderr)
-    return 1 if kinds else 0
+def sweep(paths: list[str]) -> Sweep:
+    """Of these files, all that is executable."""
+    found = Sweep()
+    for path in paths:
+        try:
+            sections = list(executable_sections(path))
+        except PermissionError:
+            continue
+        for data in sections:
+            found.section(data, path)
+        found.files += bool(sections)
+    found._engine = None                         # which can't be sent to another process
+    return found
+
+
+def main(paths: list[str]) -> int:
+    start, found = time.perf_counter(), Sweep()
+    files = sorted(files_in(paths), key=os.path.getsize, reverse=True)
+    groups = [files[n::64] for n in range(64)]
+    with ProcessPoolExecutor() as pool:
+        for part in pool.map(sweep, [group for group in groups if group]):
+            found.add(part)
+    report(found)
+    print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return 1 if found.kinds or found.lacking else 0
+
+
+def report(found: Sweep) -> None:
+    for kind, count in found.kinds.most_common():
+        print("disagreement", count, *found.examples[kind], sep="  ")
+    for mnemonic, example in found.lacking.items():
+        print("not executed", mnemonic, *example, sep="  ")
+    print(f"{found.files} files, {found.bytes} bytes, {found.instructions} instructions, {len(found.shapes)} shapes, "
+          f"{sum(found.kinds.values())} disagreements")
+    print("of features that no processor here has:")
+    for feature, count in found.counts.most_common():
+        names = sorted(name for where, name in found.missing if where == feature)
+        print(f"  {count:9} {feature:10} {' '.join(names[:12])}{' ...' if len(names) > 12 else ''}")
 
 
 if __name__ == "__main__":
