@@ -675,6 +675,7 @@ class Region(Emitter):
         self._callout(block, w.i32(block.next) + w.call(self.imports.syscall_out))
 
     def _end_out(self, block):
+        self._spend(1)                                     # a jump that is executed elsewhere may lead back here
         self._spill(block)
         self._callout(block, w.i32(block.target) + w.call(self.imports.escape_out))
 
