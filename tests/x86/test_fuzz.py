@@ -32,3 +32,18 @@ def test_what_follows_pop_rsp_is_checked_by_the_rsp_that_was_popped():
         assert guest.is_region(CODE)
         guest.load(state, bytes(machines.DATA_SIZE), bytes(stack))
         assert guest.run() == end
+
+
+def test_a_loop_of_nothing_but_an_instruction_in_python_ends_when_its_fuel_does():
+    """jmp far [rbx], which leads to itself: a region that spent nothing went round for ever."""
+    guest = Guest(engine())
+    put(guest, bytes.fromhex("90 ff2b"))
+    state, data = machines.State(rip=CODE), bytearray(machines.DATA_SIZE)
+    state.gpr[3] = machines.MIDDLE
+    struct.pack_into("<IH", data, 0x1000, CODE + 1, 0x33)
+    guest.load(state, bytes(data))
+    guest.run(5)
+    assert guest.translate([CODE + 1]) == 1
+    state.rip = CODE + 1
+    guest.load(state, bytes(data))
+    assert guest.run(50) == "fuel"
