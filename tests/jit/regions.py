@@ -15,7 +15,7 @@ from webvm.jit import image as machine_image
 from webvm.jit import layout as at
 from webvm.jit import regions
 from webvm.jit.handler import STOPS
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg

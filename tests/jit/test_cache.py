@@ -14,7 +14,7 @@ from webvm.jit import build, image
 from webvm.jit import layout as at
 from webvm.jit.cache import CodeCache, Index, pack, unpack
 from webvm.jit.folder import FolderStore
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.jit.regions import REHOT, WARM, Compiled
 
 ROUNDS = 60_000

@@ -15,7 +15,8 @@ from webvm.engine.native import NativeEngine
 from webvm.jit import check, regions
 from webvm.jit import image as machine_image
 from webvm.jit import layout as at
-from webvm.jit.region import Options, Region
+from webvm.jit.options import Options
+from webvm.jit.region import Region
 from webvm.wasm import encoding as w
 
 SEED = int(os.environ.get("WEBVM_SEED", 1))

@@ -15,7 +15,7 @@ from tests.x86 import machines
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import regions
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 

@@ -13,7 +13,7 @@ from tests.jit.regions import (CODE, DATA, DATA_SIZE, MIDDLE, R15, RAX, RBX, RCX
 from tests.jit.test_interpreter import difference
 from tests.x86 import machines
 from webvm.jit import layout as at
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.x86 import ieee
 
 PAGE = 4096

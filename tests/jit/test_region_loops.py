@@ -14,7 +14,7 @@ from tests.jit.regions import CODE, CODE_SIZE, DATA, DATA_SIZE, MIDDLE, R15, REA
 from tests.jit.test_interpreter import difference, report
 from tests.jit.test_region import ROUNDS, SEED
 from tests.x86 import machines
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.x86.ieee import EXCEPTIONS
 
 POINTERS, INDEX, NUMBERS = (7, 8, 9, 10), 11, (0, 1, 2, 6)         # rdi r8 r9 r10; r11; rax rcx rdx rsi

@@ -7,7 +7,7 @@ import pytest
 
 from tests.jit.test_cache import LOOP, OTHER, SUM, Run, SlowStore, visit
 from webvm.jit import build
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.jit.shipped import INDEX, Memory, Shipped, ship
 
 COUNT = 5                               # programs, each a little longer than the one before it

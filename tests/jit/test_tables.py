@@ -8,7 +8,7 @@ from tests.x86 import machines
 from tests.x86.machines import DATA, DATA_SIZE
 from webvm.jit import layout as at
 from webvm.jit import tables
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 
 RBX, RCX, RDX = 3, 1, 2
 ARMS = [CODE + 0x0e, CODE + 0x14, CODE + 0x1a, CODE + 0x20]

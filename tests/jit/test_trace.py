@@ -7,7 +7,7 @@ import pytest
 from tests.jit.test_faults import CODE, RAX, RCX, Guest
 from webvm.engine.native import NativeEngine
 from webvm.jit import image, trace
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 
 LOOP = bytes.fromhex("4801c8"           # add rax, rcx
                      "ffc9"             # dec ecx

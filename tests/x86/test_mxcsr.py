@@ -16,7 +16,7 @@ from tests.x86 import machines, native
 from tests.x86.machines import CODE, DATA_SIZE
 from webvm.engine.native import NativeEngine
 from webvm.jit.image import Image
-from webvm.jit.region import Options
+from webvm.jit.options import Options
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.meaning import MEANINGS

@@ -22,7 +22,7 @@ from typing import Protocol
 from . import build
 from . import layout as at
 from .early import expect
-from .region import Options
+from .options import Options
 from .regions import Compiled
 
 LIMIT = 64 << 20                # bytes in a store, versions of other emitters and compiled modules included

@@ -23,7 +23,7 @@ from .cache import CodeCache, Source, Store, version
 from .check import Checker
 from .handler import STOPS
 from .interpreter import BASELINE
-from .region import Options
+from .options import Options
 from .regions import REHOT, WARM, Counters, Translator
 
 log = logging.getLogger("webvm.cpu")

@@ -21,7 +21,10 @@ from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
-from .region import EASY, HARD, LOOSE, NONE, Imports, Options, Region, Templates, has_floats
+from .instruction import EASY, HARD, LOOSE, NONE, Imports
+from .options import Options
+from .region import Region, has_floats
+from .template import Templates
 
 log = logging.getLogger("webvm.jit")
 

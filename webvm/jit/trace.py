@@ -8,7 +8,7 @@ from ..wasm import encoding as w
 from ..wasm import text
 from ..x86.decode import decode
 from ..x86.insn import Reg
-from .region import DOUBLE, SINGLE
+from .frame import DOUBLE, SINGLE
 
 KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
 LOCALS = ("exit_rip", "spent", "next", "flag_kind", "flag_a", "flag_b")      # that a region may have, beside registers

@@ -1,0 +1,60 @@
+"""The locals of a region's function, and how registers go between them and the state in memory."""
+from functools import lru_cache
+
+from ..wasm import encoding as w
+from . import layout as at
+from .values import EXTRACT, Low
+
+ZERO32 = w.i32(0)
+
+# ---- locals, which have the same numbers in all regions. Temporary ones are those that an instruction needs; the few that need
+# more than these get theirs at the end. Vectors and floats are declared where they are used
+EXIT_RIP, LEFT, GIVEN, NEXT, ROUNDS, FLAG_KIND = 2, 3, 4, 5, 6, 7
+_I32 = 10                       # locals of that type, some temporary
+FLAG_A, FLAG_B, LINK = _I32 + 2, _I32 + 3, _I32 + 4
+GENERAL = LINK + 1              # 16
+_I64 = 3 + 16 + 6
+VECTOR = 2 + _I32 + _I64        # 16
+_V128, _F64, _F32 = 16 + 4, 16 + 2 + 4, 16 + 4
+DOUBLE = VECTOR + _V128         # 16 each: the lowest 64 and 32 bits of vector registers, where they are apart
+FLAG_X, FLAG_Y = DOUBLE + 16, DOUBLE + 17
+SINGLE = DOUBLE + _F64
+SCALARS, VECTORS = ["i32"] * _I32 + ["i64"] * _I64, ["v128"] * _V128 + ["f64"] * _F64 + ["f32"] * _F32
+TEMPORARY = {"i32": range(FLAG_KIND + 1, 2 + _I32), "i64": range(GENERAL + 16, VECTOR), "v128": range(VECTOR + 16, VECTOR + _V128),
+             "f64": range(FLAG_Y + 1, SINGLE), "f32": range(SINGLE + 16, SINGLE + _F32)}
+LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16)]       # of each register (xmm n: 16 + n)
+
+
+def both_forms(mask: int) -> int:
+    """Forms of the vector registers in a mask."""
+    return (mask >> 16 & 0xFFFF) | mask & 0xFFFF0000
+
+
+def vector_in(n: int, low: int) -> bytes:
+    """Vector register n, from the locals that it is in."""
+    if low >> n & 1:
+        return Low(w.get(DOUBLE + n), 64, w.get(VECTOR + n))
+    if low >> 16 + n & 1:
+        return Low(w.get(SINGLE + n), 32, w.get(VECTOR + n))
+    return w.get(VECTOR + n)
+
+
+@lru_cache(1 << 12)
+def stores(mask: int, low: int) -> bytes:
+    """Registers (and whatever else) from their locals to the state."""
+    return b"".join(ZERO32 + (w.get(LOCAL[n]) if n < 16 else vector_in(n - 16, low))
+                    + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
+                    for n in range(32) if mask >> n & 1)
+
+
+@lru_cache(1 << 12)
+def lows(low: int) -> bytes:
+    """The lowest lanes of whole vector registers to their own locals."""
+    return b"".join([w.get(VECTOR + n) + EXTRACT[64] + w.put(DOUBLE + n) for n in range(16) if low >> n & 1]
+                    + [w.get(VECTOR + n) + EXTRACT[32] + w.put(SINGLE + n) for n in range(16) if low >> 16 + n & 1])
+
+
+@lru_cache(1 << 12)
+def loads(mask: int) -> bytes:
+    return b"".join(ZERO32 + (w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", at.VECTOR + 32 * (n - 16)))
+                    + w.put(LOCAL[n]) for n in range(32) if mask >> n & 1)

@@ -1,0 +1,748 @@
+"""How one instruction of a region is emitted, from its meaning: where its operands live, its memory accesses and their checks, flags.
+
+Guest registers live in locals (frame.py). A memory access that its check refuses, and whatever must trap, leaves with STOP = RETRY
+before the instruction has changed anything. What is emitted once is kept as a template. Knows nothing of control flow between
+instructions, which is region.py's.
+"""
+from dataclasses import dataclass, field
+
+from ..wasm import encoding as w
+from ..x86 import flags
+from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Float, Int, Vec
+from ..x86.primitives import PRIM
+from ..x86.sse_floats import SIGNATURES, plainly, result
+from ..x86.x87_common import FUNCTIONS
+from ..x86.x87_state import execute
+from . import layout as at
+from . import sse
+from .cfg import SWITCH, Op
+from .emit import Emitter
+from .frame import (
+    DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, NEXT, SCALARS, SINGLE, TEMPORARY, VECTOR,
+    VECTORS, ZERO32, both_forms, lows, vector_in
+)
+from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
+from .liveness import CLEAN, MIXED
+from .options import Options
+from .template import AFTER, DISP, HIGH, HOLE, LOW, Template, Templates, hole_of
+from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Pattern
+
+_TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
+_FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
+NONE, LOOSE, EASY, HARD = "", "loose", "easy", "hard"      # how a region does operations on numbers, see region.Region
+
+
+@dataclass(frozen=True)
+class Imports:
+    """Function indices of what regions call in the interpreter; `type`, that of regions."""
+    type: int
+    enter: int          # (rip, depth) -> next rip
+    resume: int         # (answer, depth, rip after the call) -> that rip, or 0
+    syscall_out: int    # (next rip) -> next rip
+    escape_out: int     # (rip) -> next rip
+    flags: int          # () -> the arithmetic flags, from the state in memory
+    divide: int         # (high, low, divisor) -> quotient
+    x87: int            # (which, a, b) -> 0, or 1 where the oracle is to do it
+    routines: dict[str, int] = field(default_factory=dict)     # by name, see x86.meaning.ROUTINES
+    float_ops: dict[str, int] = field(default_factory=dict)    # by name, see sse.py
+    unfit: int = 0      # (rip) -> 0: leaves for the interpreter, where MXCSR is not as the region wants it
+
+    def names(self) -> dict[str, int]:
+        """All of them by name."""
+        return {name: index for name, index in vars(self).items() if name not in ("routines", "float_ops")} | self.routines | self.float_ops
+
+
+class Instructions(Emitter):
+    """A machine for MEANINGS that emits the instructions of one function."""
+    first_local = 2
+
+    def __init__(self, imports: Imports, options: Options, templates: Templates | None, floats: str, touched: int):
+        """touched: the registers that the function has to do with, a mask."""
+        super().__init__()
+        self.imports, self.options, self.floats = imports, options, floats
+        self.templates = (Templates() if templates is None else templates) if options.templates else None
+        self.locals, self.vectors = SCALARS, bool(touched >> 16)
+        self.exit_rip, self.next, self.flag_kind, self.flag_a, self.flag_b = EXIT_RIP, NEXT, FLAG_KIND, FLAG_A, FLAG_B
+        self.local = {n: local for n, local in enumerate(LOCAL) if touched >> n & 1}     # register number (xmm n: 16 + n) -> local
+        self.more: dict[str, list[int]] = {}              # temporary locals beyond TEMPORARY
+        self.used: dict[str, int] = {}
+        self.masks: dict[tuple[int, int], int] = {}       # (registers to store at a fault, forms of vector registers) -> label
+        self.recording = False                            # exits are marked, not emitted
+        self.ordinary = True                              # what is being emitted would be the same in any region
+        self.depth = 0                                    # blocks and ifs around what is being emitted
+        self.op: Op | None = None
+        self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
+        self.narrow = 0                                   # registers known to hold 32 bits
+        self.low = 0                                      # forms of vector registers, see lanes
+        self.inside = 0                                   # conditions we are under
+        self.implicit = 0
+
+    # ---- locals and constants
+    def let(self, type, raw):
+        k = self.used.get(type, 0)
+        self.used[type] = k + 1
+        pool = TEMPORARY[type]
+        if type[0] != "i":
+            self.vectors = True
+        self.out.append(raw + (put := w.put(pool[k] if k < len(pool) else self._more(type, k - len(pool)))))
+        return b"\x20" + put[1:]
+
+    def _more(self, type: str, k: int) -> int:
+        self.ordinary, self.vectors = False, True
+        if self.locals is SCALARS:
+            self.locals = SCALARS + VECTORS
+        pool = self.more.setdefault(type, [])
+        if k == len(pool):
+            self.locals.append(type)
+            pool.append(self.first_local + len(self.locals) - 1)
+        return pool[k]
+
+    def const(self, type, n):
+        return Const(super().const(type, n), n & ((1 << (32 if type == "i32" else 64 if type == "i64" else 128)) - 1))
+
+    def keep(self, type_, raw):
+        kind = raw.__class__
+        if kind is Const:
+            return raw
+        if kind is Low:
+            return raw if raw.low.__class__ is Load else Low(self.keep(f"f{raw.bits}", raw.low), raw.bits, self.keep("v128", raw.upper))
+        if kind is Load:
+            return self.let(type_, raw)
+        return super().keep(type_, raw)
+
+    def prim(self, op, *raws):
+        if op in _PATTERNS and raws[0].__class__ is not Const:
+            return self._pattern(op, raws[0])
+        if op == "v128.xor":
+            if raws[0] == raws[1]:
+                return self.const("v128", 0)
+            if raws[1].__class__ is Const and raws[0].__class__ is not Const and raws[1].value in (0, ONES):
+                return raws[0] + w.OP["v128.not"] if raws[1].value else raws[0]
+        if type(raws[-1]) is Const:
+            if op == "select":
+                return raws[0] if raws[2].value else raws[1]
+            if op == "i8x16.swizzle":
+                return self.shuffle(raws[0], self.const("v128", 0), [min(i, 16) for i in raws[1].value.to_bytes(16, "little")])
+            if op in _FOLDED and all(type(r) is Const for r in raws):
+                value = PRIM[op](*(r.value for r in raws))
+                return self.const(_FOLDED[op], value)
+        return b"".join(raws) + w.OP[op]
+
+    def _pattern(self, op, raw):
+        """Between numbers and integers, without going there and back."""
+        code, bits = raw + w.OP[op], raw.bits if raw.__class__ is Pattern else None
+        match op:
+            case "i64.reinterpret_f64": return Pattern(code, raw, 64)
+            case "i32.reinterpret_f32": return Pattern(code, raw, 32)
+            case "f64.reinterpret_i64": return raw.float if bits == 64 else code
+            case "f32.reinterpret_i32": return raw.float if bits == 32 else code
+        return Pattern(code, raw.float, 32) if bits == 32 else code             # i64.extend_i32_u, i32.wrap_i64
+
+    def lane(self, op, index, *raws):
+        vector = raw = raws[0]
+        kind, width = op[0], int(op[1:3]) if op[2] != "x" else 8
+        if "extract" in op:
+            if raw.__class__ is Low:
+                if index * width >= raw.bits:
+                    raw = raw.upper
+                elif index == 0 and width <= raw.bits and width >= 32:
+                    if width == raw.bits:
+                        return raw.low if kind == "f" else Pattern(raw.low + AS_INT[width], raw.low, width)
+                    if kind == "i":
+                        return raw.low + AS_INT[64] + w.OP["i32.wrap_i64"]
+            code = raw + w.lane(op, index)
+            return Pattern(code, raw + w.lane(f"f{op[1:]}", index), width) if kind == "i" and width >= 32 else code
+        value = raws[1]
+        if value.__class__ is Pattern and value.bits == width:         # not by way of a general register
+            value, kind, op = value.float, "f", "f" + op[1:]
+        if index == 0 and width >= 32 and not self.op.whole:
+            number = value if kind == "f" else value + AS_FLOAT[width]
+            return Low(number, width, vector.upper if vector.__class__ is Low and vector.bits <= width else vector)
+        if vector.__class__ is Low and index * width >= vector.bits:
+            return Low(vector.low, vector.bits, vector.upper + value + w.lane(op, index))
+        return vector + value + w.lane(op, index)
+
+    def wrap(self, raw, bits):
+        if bits == 64:
+            return raw
+        if type(raw) is Const:
+            return self.const("i64", raw.value & (1 << bits) - 1)
+        return raw + _TO32 if bits == 32 else raw + w.i64((1 << bits) - 1) + w.OP["i64.and"]
+
+    def known(self, n): return n if isinstance(n, int) else n.raw.value if type(n.raw) is Const else None
+
+    def _exit(self, mask: int | None = None) -> bytes:
+        """A branch to where the registers are stored and RETRY (or FUEL) is answered for the current instruction."""
+        if self.recording:
+            return hole_of(self.depth - self.outside)
+        mask = self.op.saved if mask is None else mask
+        label = self.masks.setdefault((mask, self.low & both_forms(mask)), len(self.masks))
+        rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
+        return rip + w.put(self.exit_rip) + w.br(self.depth + 1 + label)
+
+    def _if(self, condition: bytes, body) -> None:
+        self.depth += 1
+        inner = self.nested(body)
+        self.depth -= 1
+        self.out.append(w.if_(condition, inner))
+
+    def _exit_if(self, condition: bytes, mask: int | None = None):
+        self._if(condition + w.UNLIKELY, lambda: self.out.append(self._exit(mask)))
+
+    # ---- an instruction
+    def instruction(self, op: Op):
+        self.op, self.rip = op, op.rip
+        if self.templates is None:
+            self._emit(op)
+        else:
+            self._emit_template(op)
+        if op.insn.effects.pointer:
+            self.out.append(ZERO32 + w.i64(op.rip) + w.access("i64.store", at.FIP))
+
+    def _emit_template(self, op: Op):
+        insn = op.insn
+        known = self.templates.get(insn)
+        if known is None:
+            known = self.templates[insn] = {}
+        key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks) if op.checks else None
+        if insn.compares:
+            key = *key, op.flags_live != 0
+        elif insn.flags:
+            key = *key, self.kind, op.flags_live
+        both = insn.vectors.both if insn.vectors else 0
+        if both:
+            key = *key, self.low & both, op.whole
+        template = known.get(key)
+        if template is None:
+            template = self._record(op)
+            if self.ordinary:
+                self.templates.add(known, key, template)
+        out = self.out
+        out.append(template.first)
+        if template.rest:
+            leave = None
+            for hole, piece in template.rest:
+                if hole < DISP:
+                    if leave is None:
+                        leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
+                        label = self.masks.setdefault((op.saved, self.low & both_forms(op.saved)), len(self.masks)) + self.depth + 1
+                    out.append(leave + w.uleb(label + hole) + piece)
+                elif hole == DISP:
+                    out.append(w.i64(op.disp) + piece)
+                elif hole == AFTER:
+                    out.append(w.i64(op.after) + piece)
+                else:
+                    cover = next(filter(None, op.checks.values()))
+                    out.append(w.i64(cover[1] if hole == LOW else cover[2] - 1) + piece)
+        if template.kind is not None:
+            self.kind = template.kind
+        self.narrow = self.narrow & ~insn.writes | template.narrow
+        self.low = self.low & ~both | template.low
+        self.ends = template.ends
+        self.vectors |= template.vectors
+
+    def _record(self, op: Op) -> Template:
+        """Emits an instruction apart, its exits marked."""
+        before = self.kind, self.narrow, self.vectors, self.low
+        self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
+        if op.insn.compares:
+            self.kind = None                               # it has nothing to do with those before
+        code = self.nested(lambda: self._emit(op))
+        both = op.insn.vectors.both if op.insn.vectors else 0
+        self.ordinary &= self.ends is None or HOLE not in self.ends
+        template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
+                            self.low & both)
+        self.recording = False
+        self.kind, self.narrow, self.vectors, self.low = before
+        return template
+
+    def _emit(self, op: Op):
+        insn = self.insn = op.insn
+        shape = insn.shape
+        self.size, self.bits, self.cc, self.rep = shape.size, shape.bits, shape.cc, shape.rep
+        self.kinds = insn.form.kinds
+        self.asize, self.segment = 64, None
+        self.used = {}
+        self.implicit = 0
+        self.addresses = {}
+        if insn.effects.repeats:
+            self.out.append(b"\x03\x40")
+            self.depth += 1
+        for k, (access, bits) in insn.effects.memory.items():
+            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), bits == 128 and shape.aligned)
+        execute(self, MEANINGS[shape.meaning])
+        if insn.effects.repeats:
+            self._repeat()
+
+    def _repeat(self):
+        def once_more():
+            self._spend(1)
+            self.out.append(w.get(LEFT) + ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
+            self.out.append(self._exit())
+        self._if(self.ends, once_more)
+        self.depth -= 1
+        self.out.append(w.END)
+
+    def again(self, condition): self.ends = condition.raw
+
+    # ---- registers
+    def _general(self, n: int, bits: int, high: bool = False) -> bytes:
+        raw = w.get(self.local[n])
+        if high:
+            raw += w.i64(8) + w.OP["i64.shr_u"]
+        if bits < 64 and not (bits == 32 and self.narrow >> n & 1):
+            raw = self.wrap(raw, bits)
+        return self.let("i64", raw) if self.insn.writes >> n & 1 else raw
+
+    def _set_general(self, n: int, value: Int, high: bool = False):
+        local, bits, raw = self.local[n], value.bits, value.raw
+        if bits >= 32:
+            self.out.append(raw + w.put(local))
+            if bits == 32 and not self.inside:
+                self.narrow |= 1 << n
+            elif bits == 64:
+                self.narrow &= ~(1 << n)
+            return
+        shift = 8 if high else 0
+        mask = (1 << bits) - 1 << shift
+        if high:
+            raw += w.i64(8) + w.OP["i64.shl"]
+        self.out.append(w.get(local) + w.i64(~mask) + w.OP["i64.and"] + raw + w.OP["i64.or"] + w.put(local))
+
+    def _vector(self, n: int) -> bytes:
+        self.vectors = True
+        raw = vector_in(n, self.low)
+        if not self.insn.writes >> 16 + n & 1:
+            return raw
+        return Low(self.let(f"f{raw.bits}", raw.low), raw.bits, raw.upper) if raw.__class__ is Low else self.let("v128", raw)
+
+    def _set_vector(self, n: int, raw: bytes):
+        self.vectors = True
+        vector, low = w.get(VECTOR + n), self.low >> n & 0x10001
+        if raw.__class__ is Low and not self.op.whole and not self.inside:
+            upper = raw.upper if raw.upper != vector else b""
+            self.out.append(upper + raw.low + w.put((DOUBLE if raw.bits == 64 else SINGLE) + n) + (w.put(VECTOR + n) if upper else b""))
+            self.low = self.low & ~(0x10001 << n) | (1 if raw.bits == 64 else 0x10000) << n
+        else:
+            self.out.append(raw + w.put(VECTOR + n))
+            if self.inside:                                 # the form stays: control may not come here
+                self.out.append(lows(low << n))
+            else:
+                self.low &= ~(0x10001 << n)
+
+    def reg(self, number, bits): return Int(self, self._general(number, bits), bits)
+    def set_reg(self, number, value): self._set_general(number, value)
+    def xmm(self, number): return Vec(self, self._vector(number))
+    def set_xmm(self, number, value): self._set_vector(number, value.raw)
+
+    def _where(self, k):
+        """The state offset of register operand k."""
+        kind = self.insn.shape.kinds[k]
+        if len(kind) > 1:
+            n = int(kind[1:])
+            return 8 * n if kind[0] == "g" else at.VECTOR + 32 * n
+        return self.insn.operands[k]
+
+    # ---- operands
+    def read(self, k, bits):
+        kind = self.kinds[k]
+        if kind == "i":
+            return self.const("i64", self.insn.imm & (1 << bits) - 1)
+        if kind == "m":
+            return self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
+        where = self._where(k)
+        if kind == "r":
+            return self._general(where >> 3, bits, where & 7)
+        if kind == "x":
+            return Vec(self, self._vector(where - at.VECTOR >> 5)).int(0, bits).raw
+        return self.let("i64", ZERO32 + w.access(LOAD[bits], where))
+
+    def write(self, k, value):
+        kind = self.kinds[k]
+        if kind == "m":
+            if value.raw.__class__ is Pattern and value.raw.bits == value.bits:
+                self.out.append(self.addresses[k] + value.raw.float + w.access(f"f{value.bits}.store", at.BIAS))
+            else:
+                self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS))
+            return
+        where = self._where(k)
+        if kind == "r":
+            self._set_general(where >> 3, value, where & 7)
+        else:
+            assert kind == "q", "vector registers are written whole"
+            self.out.append(ZERO32 + value.raw + w.access(STORE[64 if value.bits == 32 else value.bits], where)
+                            + ZERO32 + w.i64(0xFFFF) + w.access("i64.store16", where + 8))
+
+    def read_vec(self, k):
+        kind = self.kinds[k]
+        if kind == "m":
+            bits, address = self.bits[k], self.addresses[k]
+            if bits in (32, 64):
+                return Low(Load(address + w.access(f"f{bits}.load", at.BIAS)), bits, self.const("v128", 0),
+                           address + w.access(LOAD_VECTOR[bits], at.BIAS))
+            return self.let("v128", address + w.access(LOAD_VECTOR[bits], at.BIAS))
+        where = self._where(k)
+        if kind == "x":
+            return self._vector(where - at.VECTOR >> 5)
+        return self.let("v128", ZERO32 + w.access(LOAD_VECTOR[64], where))
+
+    def write_vec(self, k, value):
+        kind = self.kinds[k]
+        if kind == "x":
+            self._set_vector(self._where(k) - at.VECTOR >> 5, value.raw)
+        elif self.bits[k] < 128:
+            self.write(k, value.int(0, self.bits[k]))
+        elif kind == "m":
+            self.out.append(self.addresses[k] + value.raw + w.access("v128.store", at.BIAS))
+        else:
+            self.out.append(ZERO32 + value.raw + w.access("v128.store", self._where(k)))
+
+    def _number(self, n: int, hole: int) -> bytes: return hole_of(hole) if self.recording else w.i64(n)
+
+    def _bound(self, n: int, hole: int) -> bytes:
+        """Of a range. A template has room for one; what a loop's head checks is in none."""
+        if not self.recording:
+            return w.i64(n)
+        if sum(map(bool, self.op.checks.values())) == 1:
+            return self._number(n, hole)
+        self.ordinary = False
+        return w.i64(n)
+
+    # ---- memory
+    def _effective_address(self, k, segment, plus=None):
+        op = self.insn
+        raw = b""
+        if op.base < at.ZERO:
+            raw = w.get(self.local[op.base >> 3])
+        if op.shape.kinds[k] != "m":
+            if op.index < at.ZERO:
+                index = w.get(self.local[op.index >> 3])
+                if op.scale:
+                    index += w.i64(op.scale) + w.OP["i64.shl"]
+                raw = raw + index + w.OP["i64.add"] if raw else index
+        if plus is not None:
+            raw = raw + plus.raw + w.OP["i64.add"] if raw else plus.raw
+        if not raw:
+            raw = self.const("i64", self.op.disp)
+        elif self.op.disp:
+            raw += self._number(self.op.disp, DISP) + w.OP["i64.add"]
+        if op.shape.kinds[k] != "m":
+            if op.a32:
+                raw = self.wrap(raw, 32)
+            if segment and op.segment != at.ZERO // 8:
+                raw += ZERO32 + w.access("i64.load", op.segment * 8) + w.OP["i64.add"]
+        return raw
+
+    def address(self, k, segment=True, plus=None):
+        raw = self._effective_address(k, segment, plus)
+        return Int(self, raw if type(raw) is Const else self.let("i64", raw), 64)
+
+    def _check(self, address: bytes, bits: int, access: int, key, sixteenth: bool = False) -> bytes:
+        """Leaves for the interpreter unless `access` to bits/8 bytes at the i64 `address` is permitted; the address as i32.
+        sixteenth: it must be a multiple of 16, too."""
+        checks = self.op.checks
+        if key in checks:
+            cover = checks[key]
+            if cover:
+                register, *rest = cover
+                self._check_range(w.get(self.local[register]), *rest)
+            low = self.let("i32", address + w.OP["i32.wrap_i64"])
+            if sixteenth and cover is not False:
+                self._exit_if(low + w.i32(15) + w.OP["i32.and"])
+            return low
+        if type(address) is Const:
+            if sixteenth and address.value & 15:
+                self._exit_if(w.i32(1))
+            return self._check_constant(address.value, bits // 8, access)
+        address = self.let("i64", address) if len(address) > 2 else address
+        low = self.let("i32", address + w.OP["i32.wrap_i64"])
+        denied = self._without(low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS), access)
+        denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        if bits > 8:
+            denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
+        if sixteenth:
+            self._exit_if(low + w.i32(15) + w.OP["i32.and"])
+        self._exit_if_denied(address, access, denied)
+        return low
+
+    def _exit_if_denied(self, address: bytes, access: int, denied: bytes, mask: int | None = None) -> None:
+        """For an access that begins at the i64 `address` and goes into the next page at most. `denied` is the whole test; few get to it."""
+        if not self.options.pairs:
+            self._exit_if(denied, mask)
+            return
+        page = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"]
+        pair = page + w.access("i64.load8_u", at.WRITABLE if access & at.WRITE else at.READABLE)
+        refused = address + w.i64(32) + w.OP["i64.shr_u"] + pair + w.OP["i64.ge_u"]                # 0 < 1 is what it should be
+        self._if(refused + w.UNLIKELY, lambda: self._exit_if(denied, mask))
+
+    @staticmethod
+    def _without(permission: bytes, access: int) -> bytes:
+        """Zero where the permission has all of `access`."""
+        return permission + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
+
+    def _check_constant(self, address, size, access, mask=None):
+        first, last = address >> 12, address + size - 1 >> 12
+        if last >= 1 << 20:
+            self._exit_if(w.i32(1), mask)
+        else:
+            permission = ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + first)
+            if last != first:
+                permission += ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + last) + w.OP["i32.and"]
+            self._exit_if(self._without(permission, access), mask)
+        return self.const("i32", address)
+
+    def _check_range(self, base, low, high, access, mask=None):
+        """All bytes from base + low up to base + high, which is less than two pages; the addresses of the first and the last."""
+        first = self.let("i64", base + self._bound(low, LOW) + w.OP["i64.add"] if low else base)
+        last = self.let("i64", base + self._bound(high - 1, HIGH) + w.OP["i64.add"])
+        page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
+        denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
+        denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        if high - low <= 4096:
+            self._exit_if_denied(first, access, denied, mask)
+        else:
+            self._exit_if(denied, mask)
+        return first, last
+
+    def _implicit(self, address: Int, bits: int, access: int) -> bytes:
+        self.implicit += 1
+        return self._check(address.raw, bits, access, ("i", self.implicit - 1))
+
+    def load(self, address, bits):
+        low = self._implicit(address, bits, at.READ)
+        return Int(self, self.let("i64", low + w.access(LOAD[bits], at.BIAS)), bits)
+
+    def store(self, address, value):
+        low = self._implicit(address, value.bits, at.WRITE)
+        self.out.append(low + value.raw + w.access(STORE[value.bits], at.BIAS))
+
+    def load_vec(self, address):
+        low = self._implicit(address, 128, at.READ)
+        return Vec(self, self.let("v128", low + w.access("v128.load", at.BIAS)))
+
+    def store_vec(self, address, value):
+        low = self._implicit(address, 128, at.WRITE)
+        self.out.append(low + value.raw + w.access("v128.store", at.BIAS))
+
+    def writable(self, address, bits): self._implicit(address, bits, at.WRITE)
+
+    # ---- control registers
+    def base(self, segment):
+        return Int(self, self.let("i64", ZERO32 + w.access("i64.load", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment])), 64)
+
+    def set_base(self, segment, value):
+        self.out.append(ZERO32 + value.raw + w.access("i64.store", {"fs": at.FS_BASE, "gs": at.GS_BASE}[segment]))
+
+    def cell(self, name):
+        where, bits = CELLS[name]
+        return Int(self, self.let("i64", ZERO32 + w.access(LOAD[bits], where)), bits)
+
+    def set_cell(self, name, value):
+        where, bits = CELLS[name]
+        self.out.append(ZERO32 + value.raw + w.access(STORE[bits], where))
+
+    def stack_number(self, k): return self.int(self.insn.operands[k], 16)
+
+    def part(self, k, offset, bits):
+        return Int(self, self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS + offset)), bits)
+
+    def set_part(self, k, offset, value):
+        self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS + offset))
+
+    def call_shared(self, name, a, b):
+        return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
+
+    def float_op(self, op, *values):
+        if self.floats != HARD:
+            return plainly(self, op, *values) if self.floats == LOOSE else self._easy_float_op(op, *values)
+        self.ordinary = False                             # functions have other numbers in other modules
+        type, function = SIGNATURES[op][1], self.imports.float_ops[op]
+        raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(function)
+        answer = self.let(type, raw) if type else self.out.append(raw)
+        traps = ZERO32 + w.access("i32.load", at.SSE_TRAPS)
+        self._if(traps + w.UNLIKELY, lambda: self.out.append(ZERO32 + ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
+        return result(self, op, answer) if type else None
+
+    def _easy_float_op(self, op, *values):
+        """Where HARD is 0, and with usual numbers; others the interpreter has."""
+        type = SIGNATURES[op][1]
+        answer = self.let(type, plainly(self, op, *values).raw) if type else None
+        first, *more = sse.unusual(op, [v if isinstance(v, int) else v.raw for v in values], answer)
+        self._if(first + w.UNLIKELY, lambda: self._exit_if(more[0]) if more else self.out.append(self._exit()))
+        return result(self, op, answer) if type else None
+
+    # ---- control
+    def leave_pointer(self): pass                       # after what may come from a template
+    def next_ip(self): return Int(self, Const(self._number(self.op.after, AFTER), self.op.after), 64)
+
+    def goto(self, address): self.ends = address.raw
+
+    def target(self, address):
+        """The interpreter has those that are no address that code can have."""
+        below = address.raw + w.i64(1) + w.OP["i64.sub"]                   # 0 too is none
+        self._exit_if(below + w.i64(0xFFFFFFFF) + w.OP["i64.ge_u"])
+
+    def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
+    def system_call(self): pass
+
+    def when(self, condition, body):
+        raw = condition.raw
+        if type(raw) is Const:
+            if raw.value:
+                body()
+            return
+        self.inside += 1
+        self._if(raw, body)
+        self.inside -= 1
+
+    def choose(self, condition, yes, no):
+        raw = condition.raw
+        if type(raw) is Const:
+            return yes() if raw.value else no()
+        self.depth += 1
+        answer = super().choose(condition, yes, no)
+        self.depth -= 1
+        return answer
+
+    def call(self, routine, *values):
+        if routine.inline:
+            return super().call(routine, *values)
+        self.ordinary = False                              # modules import what they call
+        raw = b"".join(v.raw for v in values) + w.call(self.imports.routines[routine.name])
+        return self.value(routine.result, self.let(routine.result, raw))
+
+    def trap_if(self, condition, vector): self._exit_unless_known(condition)
+    def slow_if(self, condition): self._exit_unless_known(condition)
+
+    def _exit_unless_known(self, condition):
+        if type(condition.raw) is not Const or condition.raw.value:
+            self._exit_if(condition.raw)
+
+    def divide_wide(self, high, low, divisor, signed):
+        if not signed:
+            self.trap_if(~high.lt_u(divisor), "DE")
+            call = high.raw + low.raw + divisor.raw + w.call(self.imports.divide)
+            q = Int(self, self.let("i64", call), 64)
+            return q, low - q * divisor
+        self.slow_if((high != low.sar(63)) | (divisor == -1))
+        return low.div_s(divisor), low.rem_s(divisor)
+
+    # ---- flags
+    def _set_lazy(self, kind, a: bytes, b: bytes, bits: int):
+        if not self.op.flags_live & self.insn.effects.flags_touched:
+            return
+        code = kind | 64 - bits << 8 | _FLAGS_SET
+        self.out.append(a + b + w.put(self.flag_b) + w.put(self.flag_a) + w.i32(code) + w.put(self.flag_kind))
+        self.kind = MIXED if self.inside else (kind, bits)
+
+    def flags_sub(self, x, y): self._set_lazy(flags.SUB, x.raw, y.raw, x.bits)
+    def flags_add(self, x, y): self._set_lazy(flags.ADD, x.raw, y.raw, x.bits)
+    def flags_logic(self, r): self._set_lazy(flags.SUB, r.raw, w.i64(0), r.bits)
+
+    def _count_flags(self, kind, r):
+        live = self.op.flags_live
+        if live & self.insn.effects.flags_touched:
+            self._set_lazy(kind, r.raw, self.cf.int(64).raw if live & 1 << CF else w.i64(0), r.bits)
+
+    def flags_inc(self, r): self._count_flags(flags.INC, r)
+    def flags_dec(self, r): self._count_flags(flags.DEC, r)
+
+    def flags_result(self, r, cf, of, af=None):
+        live = self.op.flags_live
+        if live & ARITHMETIC:
+            b = flags.pack(self, cf, of, af).raw if live & (1 << CF | 1 << OF | 1 << AF) else w.i64(0)
+            self._set_lazy(flags.RESULT, r.raw, b, r.bits)
+
+    def flags_set(self, **bits):
+        live, named = self.op.flags_live, self.insn.effects.flags_touched
+        if not live & named:
+            return
+        if live & ~named:
+            super().flags_set(**bits)
+            return
+        packed = self.int(0, 32)
+        for name, bit in bits.items():
+            packed = packed | (bit.int(32) << _NUMBER[name])
+        self.set_arithmetic_flags(packed)
+
+    def set_arithmetic_flags(self, packed): self._set_lazy(flags.EXPLICIT, w.i64(0), packed.raw, 64)
+
+    def _lazy(self) -> tuple[int, Int, Int]:
+        kind, bits = self.kind
+        return kind, Int(self, w.get(self.flag_a), bits), Int(self, w.get(self.flag_b), bits if kind in (flags.SUB, flags.ADD) else 64)
+
+    def flags_compare(self, x, y):
+        if not self.options.comparisons:
+            super().flags_compare(x, y)
+        elif self.op.flags_live & self.insn.effects.flags_touched:
+            self.vectors = True
+            code = flags.COMPARE | _FLAGS_SET
+            self.out.append(x.to(64).raw + y.to(64).raw + w.put(FLAG_Y) + w.put(FLAG_X) + w.i32(code) + w.put(self.flag_kind))
+            self.kind = flags.COMPARE, 64
+
+    def arithmetic_flags(self):
+        self._to_memory()
+        return Int(self, self.let("i64", w.call(self.imports.flags) + w.OP["i64.extend_i32_u"]), 32)
+
+    def _to_memory(self):
+        """The flags are in memory too, and stay in locals as they are."""
+        if self.kind is MIXED:
+            self.out.append(self._store_mixed_flags())
+        elif self.kind is not CLEAN:
+            self.out.append(self._store_known_flags())
+
+    def condition(self, cc):
+        if isinstance(self.kind, tuple):
+            if self.kind[0] == flags.COMPARE:
+                x, y = Float(self, w.get(FLAG_X), 64), Float(self, w.get(FLAG_Y), 64)
+                return Bool(self, self.let("i32", flags.condition_after_comparison(self, cc, x, y).raw))
+            kind, a, b = self._lazy()
+            return Bool(self, self.let("i32", flags.condition_after(self, kind, cc, a, b).raw))
+        return flags.condition_of(self, cc, self.arithmetic_flags())
+
+    def _store_known_flags(self) -> bytes:
+        kind, bits = self.kind
+        if kind == flags.COMPARE:
+            return (ZERO32 + _COMPARED + w.access("i64.store", at.FLAG_B)
+                    + ZERO32 + w.i32(flags.EXPLICIT) + w.access("i32.store", at.FLAG_KIND))
+        up = w.i64(64 - bits) + w.OP["i64.shl"] if bits < 64 else b""
+        return (ZERO32 + w.get(self.flag_a) + up + w.access("i64.store", at.FLAG_A)
+                + ZERO32 + w.get(self.flag_b) + (up if kind in (flags.SUB, flags.ADD) else b"") + w.access("i64.store", at.FLAG_B)
+                + ZERO32 + w.i32(kind | 64 - bits << 8) + w.access("i32.store", at.FLAG_KIND))
+
+    def _store_mixed_flags(self) -> bytes:
+        kind = w.get(self.flag_kind)
+        shift = kind + w.i32(8) + w.OP["i32.shr_u"] + w.i32(63) + w.OP["i32.and"] + w.OP["i64.extend_i32_u"]
+        shifted = kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.ADD) + w.OP["i32.le_u"]
+        store = (ZERO32 + w.get(self.flag_a) + shift + w.OP["i64.shl"] + w.access("i64.store", at.FLAG_A)
+                 + ZERO32 + w.get(self.flag_b) + shift + w.OP["i64.shl"] + w.get(self.flag_b) + shifted + w.SELECT + w.access("i64.store", at.FLAG_B)
+                 + ZERO32 + kind + w.i32(0xFFFF) + w.OP["i32.and"] + w.access("i32.store", at.FLAG_KIND))
+        if self.graph.compares:                             # as flags packed, then
+            explicit = _COMPARED + w.put(self.flag_b) + w.i32(flags.EXPLICIT | _FLAGS_SET) + w.put(self.flag_kind)
+            store = w.if_(kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.COMPARE) + w.OP["i32.eq"], explicit) + store
+        return w.if_(kind, store)
+
+    def flags_rest(self): return Int(self, self.let("i64", ZERO32 + w.access("i64.load32_u", at.EFLAGS_REST)), 32)
+    def set_flags_rest(self, value): self.out.append(ZERO32 + value.raw + w.access("i64.store32", at.EFLAGS_REST))
+
+
+def _sort(checks: dict) -> tuple:
+    """What the code of checks depends on, but for the numbers in it."""
+    return tuple((key, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
+
+
+def _relation(x: int, op: str, y: int, flags: int) -> bytes:
+    """Those flags where it holds, else 0."""
+    return w.i32(flags) + ZERO32 + w.get(x) + w.get(y) + w.OP[op] + w.SELECT
+
+
+# The flags after a comparison of the numbers in FLAG_X and FLAG_Y, packed: i64.
+_COMPARED = (_relation(FLAG_X, "f64.lt", FLAG_Y, flags.LESS) + _relation(FLAG_X, "f64.eq", FLAG_Y, flags.EQUAL) + w.OP["i32.or"]
+             + w.i32(flags.UNORDERED) + ZERO32 + w.get(FLAG_X) + w.get(FLAG_X) + w.OP["f64.ne"] + w.get(FLAG_Y) + w.get(FLAG_Y) + w.OP["f64.ne"]
+             + w.OP["i32.or"] + w.SELECT + w.OP["i32.or"] + w.OP["i64.extend_i32_u"])
+_PATTERNS = {"f64.reinterpret_i64", "i64.reinterpret_f64", "f32.reinterpret_i32", "i32.reinterpret_f32", "i64.extend_i32_u", "i32.wrap_i64"}
+# What is computed here where all operands are known, and its type.
+_TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}
+_FOLDED = {op: "v128" if "x" in op[:4] or op[0] == "v" else "i32" if op[1] == "3" or op[4:] in _TESTS else "i64" for op in PRIM
+           if op[0] in "iv" and not op.endswith(("bitmask", "all_true", "any_true"))}
+_NUMBER = {"cf": CF, "pf": 2, "af": AF, "zf": 6, "sf": 7, "of": OF}

@@ -1,0 +1,23 @@
+"""The switches of the translator, one for each optimisation."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """A switch for each optimisation."""
+    dead_flags: bool = True     # flags that nobody reads are not computed
+    cover: bool = True          # one check for several accesses off one register
+    hoist: bool = True          # checks for many rounds of a loop at once
+    lanes: bool = True          # lowest lanes of vector registers have locals of their own
+    comparisons: bool = True    # of numbers, numbers are kept, not the flags
+    pairs: bool = True          # one look into READABLE or WRITABLE tells of most accesses that they are permitted
+    structured: bool = True     # control flow from the dominator tree, not all of it over br_table
+    direct_calls: bool = True   # calls within a module
+    links: bool = True          # calls and jumps to another module go by what is noted in LINKS
+    calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
+    resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
+    switches: bool = True       # indirect jumps within a region
+    hints: bool = True          # the engine is told which ways are unlikely
+    tables: bool = True         # also to where jump tables say
+    templates: bool = True      # what was emitted for an instruction is used again for equal ones
+    loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it

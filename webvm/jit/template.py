@@ -1,0 +1,44 @@
+"""What was emitted for an instruction, kept to be emitted again: code with holes for what differs from place to place."""
+import secrets
+
+# What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
+# followed by how many ifs of the instruction the exit is in, or the number of what it is. Random: no guest can know it.
+HOLE = secrets.token_bytes(16)
+DISP, LOW, HIGH, AFTER = range(100, 104)
+
+
+def hole_of(which: int) -> bytes: return HOLE + bytes([which])
+
+
+class Template:
+    """What was emitted for an instruction, to be emitted again where all is equal that `Instructions.instruction` looks at.
+
+    first, rest     the code: pieces with holes between them, what is in each hole with the piece after it
+    kind            the flags after it (None: as they were); ends: what the meaning has left for the block's end
+    narrow          registers known to hold 32 bits afterwards, of those it has to do with
+    vectors         whether it needs locals of that sort
+    low             forms of vector registers afterwards, of those it has to do with
+    """
+    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low")
+
+    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int):
+        self.first, *rest = code.split(HOLE)
+        self.rest = tuple((piece[0], piece[1:]) for piece in rest)
+        self.kind, self.narrow, self.ends, self.vectors, self.low = kind, narrow, ends, vectors, low
+
+
+class Templates(dict):
+    """Instruction -> key -> Template. For regions with the same options and imports."""
+
+    MOST = 30_000
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def add(self, known: dict, key, template: Template) -> None:
+        known[key] = template
+        self.count += 1
+        if self.count > self.MOST:
+            self.clear()
+            self.count = 0

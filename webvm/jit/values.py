@@ -1,0 +1,39 @@
+"""What is known of a value while code for it is emitted, beside the bytes that push it.
+
+Each is those bytes, and can be used as no more than that. Knows nothing of regions.
+"""
+from ..wasm import encoding as w
+
+REPLACE = {64: w.lane("f64x2.replace_lane", 0), 32: w.lane("f32x4.replace_lane", 0)}
+EXTRACT = {64: w.lane("f64x2.extract_lane", 0), 32: w.lane("f32x4.extract_lane", 0)}
+AS_FLOAT = {64: w.OP["f64.reinterpret_i64"], 32: w.OP["f32.reinterpret_i32"]}
+AS_INT = {64: w.OP["i64.reinterpret_f64"], 32: w.OP["i32.reinterpret_f32"]}
+ONES = (1 << 128) - 1
+
+
+class Const(bytes):
+    """The bytes that push a constant, which is known."""
+    def __new__(cls, raw, value):
+        self = super().__new__(cls, raw)
+        self.value = value
+        return self
+
+
+class Low(bytes):
+    """The bytes that push a vector; its lowest `bits` bits are the float `low`, the others those of `upper`."""
+    def __new__(cls, low, bits, upper, whole=None):
+        self = super().__new__(cls, upper + low + REPLACE[bits] if whole is None else whole)
+        self.low, self.bits, self.upper = low, bits, upper
+        return self
+
+
+class Load(bytes):
+    """The bytes that push what is in memory: to be evaluated once, where needed."""
+
+
+class Pattern(bytes):
+    """The bytes that push the `bits` bits of the number `float` as an integer, perhaps a wider one."""
+    def __new__(cls, raw, float, bits):
+        self = super().__new__(cls, raw)
+        self.float, self.bits = float, bits
+        return self
