@@ -13,7 +13,7 @@ from ..x86.ieee import CHOP, DAZ, DE, DOUBLE, DOWN, FORMATS, FTZ, IE, MASKS, NEA
 from ..x86.sse_floats import MXCSR_RC, SIGNATURES
 from . import layout as at
 from .assembler import Function, Local, X, c32, c64, invoke
-from .x87 import Kernels, give, spread_plain
+from .x87 import Kernels, give, shift_down, spread_plain
 
 _BIAS, _UNIT = 16383, 16383 + 63                # as in x87.py: m with the exponent e is worth m * 2**(e - UNIT)
 _ONE, _SIGN, _MOST = 1 << 63, 0x8000, 0x7FFF
@@ -406,12 +406,7 @@ class _Kit:
                 _flag(f, UE | PE)
                 f.ret(sign)
             shift = f.local("i64", (c32(cut + 1) - e).wide())
-            with f.if_(shift < 64):
-                f.set(low, m << (c64(64) - shift))
-                f.set(q, m >> shift)
-            with f.else_():
-                f.set(low, (shift == 64).pick(m, c64(1)))
-                f.set(q, 0)
+            shift_down(f, q, m, low, shift)
             round_up()
             f.set(q, q + up.wide())
             with f.if_(low != 0):
@@ -554,12 +549,7 @@ class _Kit:
         n, low = f.local("i64", m), f.local("i64", 0)
         rc = f.local(value=(how & MXCSR_RC).pick(_mxcsr() >> RC & 3, how & 3))
         with f.if_((shift != 0) & (m != 0)):
-            with f.if_(shift < 64):
-                f.set(low, m << (c64(64) - shift))
-                f.set(n, m >> shift)
-            with f.else_():
-                f.set(low, (shift == 64).pick(m, c64(1)))
-                f.set(n, 0)
+            shift_down(f, n, m, low, shift)
             with f.if_(low != 0):
                 negative = high >> 15
                 near = (low > _ONE) | ((low == _ONE) & n.low() & 1)

@@ -80,6 +80,25 @@ def shift_up(f, m, low, by: X):
         f.set(low, low << by)
 
 
+def shift_down(f, into, m, low, by: X):
+    """into = m down by 1 or more; low, what was cut off, shifted up: 1 where that is less than any bit of it."""
+    with f.if_(by < 64):
+        f.set(low, m << (c64(64) - by))
+        f.set(into, m >> by)
+    with f.else_():
+        f.set(low, (by == 64).pick(m, c64(1)))
+        f.set(into, 0)
+
+
+def bring_below(f, m, low, n, e):
+    """Of two significands that are to be divided, m:low becomes less than n; e is the exponent of their quotient."""
+    with f.if_(m >= n):
+        f.set(low, m << 63)
+        f.set(m, m >> 1)
+    with f.else_():
+        f.set(e, e - 1)
+
+
 def give(f, m, high, flags: X | int = 0):
     """Ends an inner function with a number."""
     f.store("i64.store", 0, m, at.X87_VALUE)
@@ -341,11 +360,7 @@ class Kernels:
         """Of two significands, the exponent of their quotient being e: its significand, and a number that is to a half as the
         rest is. Changes m and e."""
         low = f.local("i64", 0)
-        with f.if_(m >= n):
-            f.set(low, m << 63)
-            f.set(m, m >> 1)
-        with f.else_():
-            f.set(e, e - 1)
+        bring_below(f, m, low, n, e)
         q = f.local("i64", invoke(self.divide, m, low, n, type="i64"))
         f.set(low, low - q * n)                                # the remainder, compared with half of the divisor
         f.set(m, n - low)
@@ -589,12 +604,7 @@ class _Kit(Kernels):
         shift = f.local("i64", (c32(UNIT) - exponent(high)).wide())
         low, flags, up = f.local("i64", 0), f.local(value=0), f.local()
         with f.if_((m != 0) & (shift != 0)):
-            with f.if_(shift < 64):
-                f.set(low, m << (c64(64) - shift))
-                f.set(m, m >> shift)
-            with f.else_():
-                f.set(low, (shift == 64).pick(m, c64(1)))
-                f.set(m, 0)
+            shift_down(f, m, m, low, shift)
             with f.if_(low != 0):
                 sign = high >> 15
                 f.set(up, mode.is_zero().pick(even(m, low), ((mode == 1) & sign) | ((mode == 2) & (sign ^ 1))))

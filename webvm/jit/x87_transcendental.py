@@ -15,7 +15,7 @@ from ..x86.float80 import C1, C2, DE, IE, PE, UE, ZE
 from ..x86.transcendental import PI_66, W, _odd_series, ln2, pi
 from . import layout as at
 from .assembler import X, c32, c64, invoke
-from .x87 import (BIAS, INDEFINITE, MOST, ONE, SIGN, also, cell, clz, denormal, exponent, full, of_spread, plain, shift_up,
+from .x87 import (BIAS, INDEFINITE, MOST, ONE, SIGN, also, bring_below, cell, clz, denormal, exponent, full, of_spread, plain, shift_up,
                   signed, spread_out)
 
 _MASK = (1 << 64) - 1
@@ -382,11 +382,7 @@ class Transcendental:
                 # So little less than the tangent t that it matters only where t is nearly half way between two numbers, and
                 # then to the last bit: three digits of t, less t**3 / 3.
                 rest = f.local("i64", 0)
-                with f.if_(y >= x):
-                    f.set(rest, y << 63)
-                    f.set(y, y >> 1)
-                with f.else_():
-                    f.set(e, e - 1)
+                bring_below(f, y, rest, x, e)
                 digits = []
                 for _ in range(3):
                     digits.append(f.local("i64", invoke(self.kit.divide, y, rest, x, type="i64")))
