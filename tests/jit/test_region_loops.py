@@ -14,6 +14,7 @@ from tests.jit.regions import CODE, CODE_SIZE, DATA, DATA_SIZE, MIDDLE, R15, REA
 from tests.jit.test_interpreter import difference, report
 from tests.jit.test_region import ROUNDS, SEED
 from tests.x86 import machines
+from webvm.jit.cfg import COPY, OUTER
 from webvm.jit.options import Options
 from webvm.x86.ieee import EXCEPTIONS
 
@@ -113,7 +114,7 @@ def loops(rng) -> bytes:
 
     def loop(depth):
         head = len(a.code)
-        middle = rng.random() < .3
+        middle = rng.random() < .5
         a(modrm("", True, "89", INDEX, 5), modrm("", True, "81", 4, 5), struct.pack("<i", 7))                 # ebp: rounds, 1 to 8
         if rng.random() < .5:
             a(modrm("", True, "83", 0, 5), bytes([rng.randrange(40)]))
@@ -176,7 +177,7 @@ def compared(seed, interpreter, guest, hidden: int | None) -> str:
     for n in POINTERS:                                       # so that it goes further at first
         guest.space.set(n, state.gpr[n] & -16)
     guest.run(rng.choice((50, 1000)))
-    heads = [CODE, *(rip for rip in range(CODE, CODE + len(code)) if rng.random() < .2)]
+    heads = [CODE, *(rip for rip in range(CODE, CODE + len(code)) if rng.random() < .4)]
     guest.translate([rip for rip in heads if guest.space.find(rip)], rng)
     outcomes = []
     for machine, fuel in (interpreter, 1 << 16), (guest, rng.choice((50, 1 << 16))):
@@ -207,11 +208,16 @@ def interpreter(): return Guest(engine("interp"))
 
 
 @pytest.mark.parametrize("without, hidden", [
-    ("", None), ("", 0), ("", READ), ("hoist", 0), ("lanes", 0), ("comparisons", None)])
+    ("", None), ("", 0), ("", READ), ("hoist", 0), ("nests", 0), ("lanes", 0), ("comparisons", None)])
 def test_random_loops_agree_with_the_interpreter(interpreter, without, hidden):
     options = replace(Options(), **{without: False}) if without else Options()
-    guest, failures, faults, strips = Guest(engine(options=options)), [], 0, []
-    guest.translator.trace = lambda region, *_: strips.extend(b.start for b in region.graph.blocks.values() if b.strip)
+    guest, failures, faults, strips, added = Guest(engine(options=options)), [], 0, [], set()
+
+    def trace(region, *_):
+        strips.extend(b.start for b in region.graph.blocks.values() if b.strip)
+        added.update(name >> 32 for name in region.graph.blocks)
+
+    guest.translator.trace = trace
     for seed in range(1000 * SEED, 1000 * SEED + 60 * ROUNDS):
         wrong = compared(seed, interpreter, guest, hidden)
         faults += len(guest.faults)
@@ -219,4 +225,5 @@ def test_random_loops_agree_with_the_interpreter(interpreter, without, hidden):
             failures.append(f"program {seed}: {wrong}")
     assert faults > 5 and guest.in_regions > 1500, (faults, guest.in_regions)
     assert (len(strips) > 20) == options.hoist, len(strips)
+    assert added == ({0, COPY >> 32, OUTER >> 32} if options.nests else {0})
     report(failures)

@@ -228,6 +228,11 @@ class Block:
         self.reloads = end in RELOADING                     # whether its successor finds the registers in memory
 
     @property
+    def rip(self) -> int:
+        """Where its code is; `start` is a name, see Graph."""
+        return self.start & 0xFFFFFFFF
+
+    @property
     def ways_gone(self) -> list[int]:
         """The edges worth following."""
         return [t for t, gone in zip(self.edges, self.ways) if gone]
@@ -237,7 +242,11 @@ class Block:
         """Its last byte."""
         if self.end == "out":
             return self.next - 1
-        return self.ops[-1].after - 1 if self.ops else self.start
+        return self.ops[-1].after - 1 if self.ops else self.rip
+
+    def copy(self, name: int) -> "Block":
+        ops = [Op(op.rip, op.insn, op.disp) for op in self.ops]
+        return Block(name, ops, self.end, self.target, self.next, self.ways)
 
 
 class Decoder:
@@ -287,6 +296,7 @@ class Decoder:
 
 
 SWITCH = 0                                    # where the block is kept that leads on by the value of the next rip
+COPY, OUTER = 1 << 32, 2 << 32                # in the names of blocks that Graph adds
 
 
 class Graph:
@@ -297,16 +307,21 @@ class Graph:
     entry    the first block: the only entry, or SWITCH: a block without instructions that leads to the rip that is asked for.
              Indirect jumps lead to it, and edges into the middle of a loop are led over it, so that every loop has one head.
              Where there is one entry, such edges leave the region instead: seen from where they lead to, the loop has one head.
-    blocks   start -> Block
+    blocks   start -> Block; a block that was added has a name in the place of its start
     order    starts in reverse post-order; number is the inverse
     idom     start -> immediate dominator
     loops    heads of loops
     merges   blocks that need a label of their own
     detours  edges (from, to) that are led over SWITCH
     cuts     edges that leave the region although they lead to a block of it
+    instead  (from, to) -> the added block that this edge leads to
+
+    Loops are nested as the program means them, where that takes no more than another block. A loop within others that the region is
+    entered at has a head of its own, apart from that of the others (OUTER + start: a block without instructions); where it is
+    entered at its end, as gcc jumps into the middle of loops, the instructions up to there are copied (COPY + start).
     """
 
-    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None):
+    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None, nests: bool = True):
         """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH.
         targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead."""
         self.blocks, arms = self._collect(entries, fetch, most_ops, targets)
@@ -316,12 +331,16 @@ class Graph:
         self.arms = {rip for rip in arms if rip in self.blocks}.difference(self.entries)
         self.detours: set[tuple[int, int]] = set()
         self.cuts: set[tuple[int, int]] = set()
+        self.instead: dict[tuple[int, int], int] = {}
+        self.start: int | None = None
         arms = self.arms.union(self.entries)
         if not structured:
             self.detours = {(s, t) for s, block in self.blocks.items() for t in block.edges if t in self.blocks}
             arms = set(self.blocks)
         if self.entries:
             self._analyse(arms)
+            if nests and structured and self._back:
+                self._enter_loops(arms)
             while strange := [(s, t) for s, t in self._back if not self.dominates(t, s)]:
                 if self.entry == SWITCH:
                     self.detours.update(strange)
@@ -329,6 +348,8 @@ class Graph:
                 else:
                     self.cuts.update(strange)
                 self._analyse(arms)
+            if nests and structured:
+                self._part_heads(arms)
 
     def _analyse(self, arms):
         self._edges: dict[int, list[int]] = {}
@@ -336,7 +357,7 @@ class Graph:
             self.blocks[SWITCH] = Block(SWITCH, [], "switch", target=sorted(arms))
             self.entry = SWITCH
         else:
-            self.entry = self.entries[0]
+            self.entry = self.entries[0] if self.start is None else self.start
         self._order()
         self._dominate()
 
@@ -376,8 +397,72 @@ class Graph:
             else:
                 found = [SWITCH if (start, t) in self.detours else t for t in block.edges
                          if t in self.blocks and (start, t) not in self.cuts]
+            if self.instead:
+                found = [self.instead.get((start, t), t) for t in found]
             self._edges[start] = found
         return found
+
+    def _body(self, head: int, latch: int) -> set[int]:
+        """The blocks (numbers) from which control comes to `latch`, which leads to `head`, but not by way of that."""
+        found, work = {head, latch}, [latch]
+        while work:
+            k = work.pop()
+            if k != head:
+                more = [p for p in self.predecessors[k] if p not in found]
+                found.update(more)
+                work += more
+        return found
+
+    def _innermost(self, start: int) -> set[int]:
+        """Of loops that have this head in common, the one within the others, without calls: its blocks (numbers), or none. Programs
+        keep what is within beyond the beginning of what is around it."""
+        head = self.number[start]
+        bodies = [(min(blocks), body) for p in self.predecessors[head] if p >= head and self.dominates(start, self.order[p])
+                  for body in [self._body(head, p)] for blocks in [[self.blocks[self.order[k]].rip for k in body]]]
+        if not bodies:
+            return set()
+        last = max(first for first, _ in bodies)
+        found = set().union(*(body for first, body in bodies if first == last))
+        return set() if any(self.blocks[self.order[k]].reloads for k in found) or min(found) < head else found
+
+    def _enter_loops(self, arms):
+        """Where the region is entered at the end of a loop, it goes on to its head by a copy of that end."""
+        for rip in self.entries:
+            edges = self.edges(rip)
+            if len(edges) != 1 or edges[0] in (rip, SWITCH) or self.blocks[rip].reloads or self.order[0] not in (rip, SWITCH):
+                continue
+            others = [[p for p in self.predecessors[self.number[start]] if p != but] for start, but in
+                      ((rip, self.number.get(SWITCH)), (edges[0], self.number[rip]))]
+            if not all(others):
+                continue
+            name = COPY + rip
+            self.blocks[name] = self.blocks[rip].copy(name)
+            if self.entry == SWITCH:
+                self.instead[SWITCH, rip] = name
+            else:
+                self.start = name
+            self._analyse(arms)
+            if self.number[rip] not in self._innermost(edges[0]):           # it was no such loop
+                del self.blocks[name]
+                self.instead.pop((SWITCH, rip), None)
+                self.start = None
+                self._analyse(arms)
+
+    def _part_heads(self, arms):
+        """Gives a loop within others that have the same head a head of its own."""
+        for start in sorted(self.loops):
+            if start == SWITCH or sum(p >= self.number[start] for p in self.predecessors[self.number[start]]) < 2:
+                continue
+            inner = self._innermost(start)
+            outside = [p for p in self.predecessors[self.number[start]] if p not in inner]
+            if not inner or not any(p > self.number[start] for p in outside):
+                continue
+            name = OUTER + start
+            self.instead.update({(self.order[p], start): name for p in outside})
+            if self.entry == start:
+                self.start = name
+            self.blocks[name] = Block(name, [], "jump", target=start)
+            self._analyse(arms)
 
     def leaves(self, start) -> bool:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""
@@ -470,7 +555,7 @@ class Graph:
         self.loops = {t for _, t in self._back}
         self.merges = {order[t] for t, found in enumerate(preds) if len(found) > 1 and sum(p < t for p in found) > 1}
         if SWITCH in self.blocks:
-            self.merges.update(self.blocks[SWITCH].edges)
+            self.merges.update(self.edges(SWITCH))
 
     @property
     def preds(self) -> dict[int, list[int]]:

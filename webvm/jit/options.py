@@ -12,6 +12,7 @@ class Options:
     comparisons: bool = True    # of numbers, numbers are kept, not the flags
     pairs: bool = True          # one look into READABLE or WRITABLE tells of most accesses that they are permitted
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
+    nests: bool = True          # loops with one head in common, and those entered at their end, get heads of their own
     direct_calls: bool = True   # calls within a module
     links: bool = True          # calls and jumps to another module go by what is noted in LINKS
     calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it

@@ -17,7 +17,7 @@ from ..x86 import ieee
 from ..x86.meaning import ARITHMETIC
 from . import layout as at
 from . import sse
-from .cfg import SWITCH, Graph
+from .cfg import OUTER, SWITCH, Graph
 from .frame import GIVEN, LEFT, LINK, ROUNDS, SCALARS, VECTOR, VECTORS, ZERO32, both_forms, loads, lows, stores, vector_in
 from .hoist import hoist
 from .instruction import EASY, HARD, LOOSE, NONE, Imports, Instructions
@@ -182,6 +182,7 @@ class Region(Instructions):
     def _goto(self, x, y):
         """From the end of block x to the rip y."""
         graph = self.graph
+        y = graph.instead.get((x, y), y)
         if y not in graph.blocks or (x, y) in graph.cuts:
             self._spill(graph.blocks[x], graph.flags_at(y))                     # out of the region
             if 0 < y < 1 << 32:
@@ -224,9 +225,10 @@ class Region(Instructions):
         assert size == 1 << 32 - places.shift
         for k, rip in enumerate(block.edges):
             inside = len(number) - k                        # blocks of these that are still open after this END
-            depth = self.depth + inside - self.labels.index(("block", rip)) - 1
+            start = self.graph.instead.get((SWITCH, rip), rip)
+            depth = self.depth + inside - self.labels.index(("block", start)) - 1
             found = target + w.i32(rip) + w.OP["i32.eq"] + w.LIKELY
-            convert = self.nested(lambda: self._convert(rip))
+            convert = self.nested(lambda: self._convert(start))
             found += w.br_if(depth) if not convert else b"\x04\x40" + convert + w.br(depth + 1) + w.END
             self.out.append(w.END + found + w.br(inside - 1))
         self.out.append(w.END)
@@ -236,10 +238,10 @@ class Region(Instructions):
     def _block(self, x):
         block = self.graph.blocks[x]
         self.kind, self.narrow, self.low = block.kind_in or MIXED, 0, block.low_in
-        self.rip = x
+        self.rip = block.rip
         if block.ops:
             self._spend(len(block.ops))
-        if x in self.graph.loops and not block.strip:
+        if x in self.graph.loops and not block.strip and x < OUTER:
             self._exit_if(w.get(LEFT) + ZERO32 + w.OP["i32.lt_s"], block.saved)
         self.ends = None
         for op in block.ops:
@@ -249,7 +251,7 @@ class Region(Instructions):
     def _strip(self, block):
         """Before the head of a loop, finds how many rounds may follow the next one without this."""
         mask = block.saved
-        self.rip, self.low = block.start, block.low_in
+        self.rip, self.low = block.rip, block.low_in
         self.out.append(w.get(LEFT) + w.put(ROUNDS))
         self._exit_if(w.get(ROUNDS) + ZERO32 + w.OP["i32.lt_s"], mask)
         self.out.append(w.get(ROUNDS) + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))

@@ -374,7 +374,7 @@ class Translator:
                 code.put_off.add(rip)
                 put_off.append(rip)
                 continue
-            graph = Graph([rip], fetch, MOST_OPS, self.options.structured, targets)
+            graph = Graph([rip], fetch, MOST_OPS, self.options.structured, targets, self.options.nests)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(map(_has_choice, graph.blocks.values())):
@@ -404,7 +404,7 @@ class Translator:
             code.jumping.add(rip)
             return None
         code.jumping.difference_update(near)
-        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured, targets)
+        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured, targets, self.options.nests)
 
     def module(self, graphs, read, floats: str = LOOSE) -> tuple[bytes, list[Compiled]]:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `floats`: see Region."""
@@ -471,7 +471,7 @@ def _has_choice(block) -> bool:
 def _ranges(graph) -> list[tuple[int, int]]:
     """The bytes (first, last) of the code that a region was made from, those close together as one."""
     merged: list[list[int]] = []
-    for first, last in sorted((block.start, block.last) for block in chain(graph.blocks.values(), graph.looked.values()) if block.start != SWITCH):
+    for first, last in sorted((block.rip, block.last) for block in chain(graph.blocks.values(), graph.looked.values()) if block.start != SWITCH):
         if merged and first <= merged[-1][1] + 1:
             merged[-1][1] = max(merged[-1][1], last)
         else:

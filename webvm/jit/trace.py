@@ -8,6 +8,7 @@ from ..wasm import encoding as w
 from ..wasm import text
 from ..x86.decode import decode
 from ..x86.insn import Reg
+from .cfg import COPY, OUTER
 from .frame import DOUBLE, SINGLE
 
 KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
@@ -33,7 +34,7 @@ def assembly(graph, read) -> list[str]:
     for start in graph.order:
         block = graph.blocks[start]
         marks = ["loop"] * (start in graph.loops) + [f"from {_list(graph.preds[start])}"] * bool(graph.preds[start])
-        out.append(f" {start:#x}:" + (f"  ({', '.join(marks)})" if marks else ""))
+        out.append(f" {_name(start)}:" + (f"  ({', '.join(marks)})" if marks else ""))
         for op in block.ops:
             out.append(f"  {op.rip:8x}  {decode(read(op.rip, op.rip + op.length - 1), op.rip)}")
         out.append("  " + " " * 8 + f"  -> {_way_out(graph, block)}")
@@ -50,7 +51,10 @@ def _way_out(graph, block) -> str:
     return " ".join([block.end.replace("_", " "), *ways])
 
 
-def _list(addresses) -> str: return " ".join(map(hex, addresses))
+def _name(start) -> str: return f"{start & 0xFFFFFFFF:#x}" + (" (copy)" if start & COPY else "") + (" (outer)" if start & OUTER else "")
+
+
+def _list(starts) -> str: return " ".join(map(_name, starts))
 
 
 def wat(region, body: bytes) -> list[str]:
