@@ -6,7 +6,7 @@ where registers, operands and flags live is for the subclasses to say.
 from ..wasm import encoding as w
 from ..x86.meaning import Bool, Int, Machine, Vec
 
-_SHORT = 10        # bytes that may be pushed twice rather than kept in a local
+SHORT = 10        # bytes that may be pushed twice rather than kept in a local
 _TYPES = {Bool: "i32", Int: "i64", Vec: "v128"}
 _CONST = {"i32": w.i32, "i64": w.i64, "v128": w.v128}
 
@@ -23,7 +23,7 @@ class Emitter(Machine):
     def lane(self, op, index, *raws): return b"".join(raws) + w.lane(op, index)
     def shuffle(self, a, b, indices): return a + b + w.shuffle(indices)
     def const(self, type, n): return _CONST[type](n)
-    def keep(self, type, raw): return raw if len(raw) <= _SHORT else self.let(type, raw)
+    def keep(self, type, raw): return raw if len(raw) <= SHORT else self.let(type, raw)
 
     def let(self, type, raw):
         """Evaluates raw here; the answer is the local that holds it."""

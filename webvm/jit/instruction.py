@@ -16,7 +16,7 @@ from ..x86.x87_state import execute
 from . import layout as at
 from . import sse
 from .cfg import SWITCH, Op
-from .emit import Emitter
+from .emit import SHORT, Emitter
 from .frame import (
     DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, NEXT, SCALARS, SINGLE, TEMPORARY, VECTOR,
     VECTORS, ZERO32, both_forms, lows, vector_in
@@ -25,7 +25,7 @@ from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
 from .template import AFTER, DISP, HIGH, HOLE, LOW, Template, Templates, hole_of
-from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Pattern
+from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
@@ -108,9 +108,17 @@ class Instructions(Emitter):
             return raw if raw.low.__class__ is Load else Low(self.keep(f"f{raw.bits}", raw.low), raw.bits, self.keep("v128", raw.upper))
         if kind is Load:
             return self.let(type_, raw)
+        if kind is Wide and len(raw) > SHORT:
+            return _wide(self.let(type_, raw))
         return super().keep(type_, raw)
 
     def prim(self, op, *raws):
+        if op in _HALVES and self.options.halves:
+            half = self._half(op, *raws)
+            if half is not None:
+                return half
+        if raws[0].__class__ is Signed and op == f"i64.extend{raws[0].bits}_s":
+            return bytes(raws[0])
         if op in _PATTERNS and raws[0].__class__ is not Const:
             return self._pattern(op, raws[0])
         if op == "v128.xor":
@@ -128,15 +136,41 @@ class Instructions(Emitter):
                 return self.const(_FOLDED[op], value)
         return b"".join(raws) + w.OP[op]
 
+    def _half(self, op, *raws):
+        """An operation of 64 bits of which one of 32 bits gives the lower half, or all; None where there is no such thing."""
+        narrow = [raw.narrow if raw.__class__ in (Wide, Whole) else self.const("i32", raw.value & 0xFFFFFFFF) if raw.__class__ is Const else None
+                  for raw in raws]
+        known = raws[-1].value if raws[-1].__class__ is Const else None
+        if None in narrow or raws[0].__class__ is Const and known is not None or known is not None and op[4:7] in ("shl", "shr") and known > 31:
+            return None
+        code = b"".join(narrow) + w.OP["i32" + op[3:]] if op != "i64.extend32_s" else narrow[0]
+        wide = all(raw.__class__ is Wide or raw.__class__ is Const and raw.value >> 32 == 0 for raw in raws)
+        match op:
+            case "i64.extend32_s":
+                return Whole(code + w.OP["i64.extend_i32_s"], code)
+            case "i64.and" | "i64.or" | "i64.xor":
+                return Wide(code + w.OP["i64.extend_i32_u"], code) if wide else None
+            case "i64.shr_u":
+                return Wide(code + w.OP["i64.extend_i32_u"], code) if wide and known is not None else None
+            case "i64.shr_s":
+                return Whole(b"".join(raws) + w.OP[op], code) if raws[0].__class__ is Whole and known is not None else None
+            case "i64.shl":
+                return Whole(b"".join(raws) + w.OP[op], code) if wide and known is not None else None
+        return Whole(b"".join(raws) + w.OP[op], code) if wide else None
+
     def _pattern(self, op, raw):
         """Between numbers and integers, without going there and back."""
+        if op == "i32.wrap_i64" and raw.__class__ in (Wide, Whole):
+            return raw.narrow
         code, bits = raw + w.OP[op], raw.bits if raw.__class__ is Pattern else None
         match op:
             case "i64.reinterpret_f64": return Pattern(code, raw, 64)
             case "i32.reinterpret_f32": return Pattern(code, raw, 32)
             case "f64.reinterpret_i64": return raw.float if bits == 64 else code
             case "f32.reinterpret_i32": return raw.float if bits == 32 else code
-        return Pattern(code, raw.float, 32) if bits == 32 else code             # i64.extend_i32_u, i32.wrap_i64
+        if bits == 32:                                                          # i64.extend_i32_u, i32.wrap_i64
+            return Pattern(code, raw.float, 32)
+        return Wide(code, raw) if op == "i64.extend_i32_u" else code
 
     def lane(self, op, index, *raws):
         vector = raw = raws[0]
@@ -167,6 +201,8 @@ class Instructions(Emitter):
             return raw
         if type(raw) is Const:
             return self.const("i64", raw.value & (1 << bits) - 1)
+        if bits == 32 and raw.__class__ in (Wide, Whole):
+            return raw if raw.__class__ is Wide else Wide(raw.narrow + w.OP["i64.extend_i32_u"], raw.narrow)
         return raw + _TO32 if bits == 32 else raw + w.i64((1 << bits) - 1) + w.OP["i64.and"]
 
     def known(self, n): return n if isinstance(n, int) else n.raw.value if type(n.raw) is Const else None
@@ -288,6 +324,10 @@ class Instructions(Emitter):
     # ---- registers
     def _general(self, n: int, bits: int, high: bool = False) -> bytes:
         raw = w.get(self.local[n])
+        if bits == 32 and self.options.halves:
+            if not self.narrow >> n & 1:
+                raw = Wide(raw + _TO32, raw + w.OP["i32.wrap_i64"])
+            return _wide(self.let("i64", raw)) if self.insn.writes >> n & 1 else raw if raw.__class__ is Wide else _wide(raw)
         if high:
             raw += w.i64(8) + w.OP["i64.shr_u"]
         if bits < 64 and not (bits == 32 and self.narrow >> n & 1):
@@ -348,6 +388,11 @@ class Instructions(Emitter):
         kind = self.kinds[k]
         if kind == "i":
             return self.const("i64", self.insn.imm & (1 << bits) - 1)
+        if kind == "m" and self.options.halves:
+            if bits < 64 and self.insn.shape.meaning == "movsx":
+                return Signed(self.let("i64", self.addresses[k] + w.access(f"i64.load{bits}_s", at.BIAS)), bits)
+            raw = self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
+            return _wide(raw) if bits == 32 else raw
         if kind == "m":
             return self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
         where = self._where(k)
@@ -726,6 +771,9 @@ class Instructions(Emitter):
     def set_flags_rest(self, value): self.out.append(ZERO32 + value.raw + w.access("i64.store32", at.EFLAGS_REST))
 
 
+def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
+
+
 def _sort(checks: dict) -> tuple:
     """What the code of checks depends on, but for the numbers in it."""
     return tuple((key, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
@@ -745,4 +793,5 @@ _PATTERNS = {"f64.reinterpret_i64", "i64.reinterpret_f64", "f32.reinterpret_i32"
 _TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}
 _FOLDED = {op: "v128" if "x" in op[:4] or op[0] == "v" else "i32" if op[1] == "3" or op[4:] in _TESTS else "i64" for op in PRIM
            if op[0] in "iv" and not op.endswith(("bitmask", "all_true", "any_true"))}
+_HALVES = {f"i64.{op}" for op in ("add", "sub", "mul", "and", "or", "xor", "shl", "shr_u", "shr_s", "extend32_s")}
 _NUMBER = {"cf": CF, "pf": 2, "af": AF, "zf": 6, "sf": 7, "of": OF}

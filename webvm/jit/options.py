@@ -9,6 +9,7 @@ class Options:
     cover: bool = True          # one check for several accesses off one register
     hoist: bool = True          # checks for many rounds of a loop at once
     lanes: bool = True          # lowest lanes of vector registers have locals of their own
+    halves: bool = True         # what is done with 32 bits is done with i32
     comparisons: bool = True    # of numbers, numbers are kept, not the flags
     pairs: bool = True          # one look into READABLE or WRITABLE tells of most accesses that they are permitted
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table

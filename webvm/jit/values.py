@@ -37,3 +37,28 @@ class Pattern(bytes):
         self = super().__new__(cls, raw)
         self.float, self.bits = float, bits
         return self
+
+
+class Wide(bytes):
+    """The bytes that push an i64 whose upper half is zero; its lower half is the i32 `narrow`."""
+    def __new__(cls, raw, narrow):
+        self = super().__new__(cls, raw)
+        self.narrow = narrow
+        return self
+
+
+class Whole(bytes):
+    """The bytes that push the answer of an operation of 64 bits; the lower half is what `narrow` (no more than these bytes) pushes,
+    the operation of 32 bits."""
+    def __new__(cls, raw, narrow):
+        self = super().__new__(cls, raw)
+        self.narrow = narrow
+        return self
+
+
+class Signed(bytes):
+    """The bytes that push an integer of `bits` bits that is extended already, by its sign, as it is going to be."""
+    def __new__(cls, raw, bits):
+        self = super().__new__(cls, raw)
+        self.bits = bits
+        return self

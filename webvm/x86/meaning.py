@@ -129,6 +129,9 @@ class Int:
         """Rotates left by a count below `bits`."""
         if self.bits == 64:
             return self._like(self.m.prim("i64.rotl", self.raw, self._count(n)))
+        if self.bits == 32:
+            half = [self.m.prim("i32.wrap_i64", raw) for raw in (self.raw, self._count(n))]
+            return self._like(self.m.prim("i64.extend_i32_u", self.m.prim("i32.rotl", *half)))
         n = n if isinstance(n, Int) else self.m.int(n, self.bits)
         back = (self.m.int(self.bits, n.bits) - n) & (self.bits - 1)
         return (self << n) | (self >> back)
