@@ -306,6 +306,7 @@ CALM_GUARD = "4d8d7fff 4987cf e302 eb08 4987cf"
 PLAIN_ENDINGS = ("branch",) * 12 + ("through", "jump", "loop", "call")        # of blocks: nested and irreducible loops
 ENDINGS = ("branch",) * 6 + ("through",) * 3 + ("call",) * 3 + (
     "jump", "jump", "loop", "indirect call", "table", "table", "return", "odd return", "stack switch", "unwind")
+SMALL_ENDINGS = ("call",) * 16 + ("branch",) * 8 + ("through", "jump", "loop", "return", "indirect call", "odd return", "stack switch", "unwind")
 
 
 class Generator:
@@ -314,10 +315,10 @@ class Generator:
     def __init__(self, rng, pool: list[Piece]):
         self.rng, self.pool = rng, pool
 
-    def program(self, functions: int, blocks: int, longest: int = 5) -> tuple[bytes, dict]:
+    def program(self, functions: int, blocks: int, longest: int = 5, ends: tuple | None = None) -> tuple[bytes, dict]:
         """The code, which begins at CODE, and its labels: (function, block) for each block, "out" where it ends."""
         rng, self.a = self.rng, Assembly()
-        self.ends = ENDINGS if rng.random() < .6 else PLAIN_ENDINGS
+        self.ends = ends or (ENDINGS if rng.random() < .6 else PLAIN_ENDINGS)
         counts = [rng.randrange(blocks // 2, blocks + 1) for _ in range(functions)]
         self.blocks = [(f, b) for f in range(functions) for b in range(counts[f])]
         for f, b in self.blocks:
@@ -356,7 +357,7 @@ class Generator:
         rng, a, last = self.rng, self.a, b + 1 == count
         kind = rng.choice(self.ends)
         if last and kind in ("branch", "through", "loop", "call", "indirect call", "stack switch"):
-            kind = "return" if rng.random() < .7 else "jump"
+            kind = "return" if rng.random() < .7 and (f or self.ends is not SMALL_ENDINGS) else "jump"
         match kind:
             case "branch":
                 a.rel(f"0f{0x80 + rng.randrange(16):02x}", self._target(f, b, count))
@@ -366,6 +367,9 @@ class Generator:
                 target = self._target(f, b, count)
                 a(f"{rng.choice((0xE0, 0xE1, 0xE2, 0xE3)):02x}02 eb05")
                 a.rel("e9", target)
+            case "call" if self.ends is SMALL_ENDINGS and rng.random() < .9:          # so that it comes back
+                if f < self.blocks[-1][0]:
+                    a.rel("e8", (rng.randrange(f + 1, self.blocks[-1][0] + 1), 0))
             case "call":
                 self._guard()
                 a.rel("e8", rng.choice(self.blocks) if rng.random() < .2 else (rng.randrange(self.blocks[-1][0] + 1), 0))

@@ -8,13 +8,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, READ, STACK_SIZE, TOP, Generator, Guest, beginning, engine,
+from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, READ, SMALL_ENDINGS, STACK_SIZE, TOP, Generator, Guest, beginning, engine,
                                on_oracle, pieces)
 from tests.jit.test_interpreter import cases, difference, report
 from tests.x86 import machines
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import regions
+from webvm.jit.inline import address_of
 from webvm.jit.options import Options
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
@@ -86,17 +87,18 @@ def test_region_of_every_row_agrees_with_the_interpreter(interpreter):
 # ---------------------------------------------------------------------------------------------- programs
 
 
-def compared(seed, pool, interpreter, guest, exact: bool = False, hidden: int | None = None, flags: bool = False) -> str:
+def compared(seed, pool, interpreter, guest, exact: bool = False, hidden: int | None = None, flags: bool = False, small: bool = False) -> str:
     """A random program as oracle (if exact), interpreter and regions; what differs. hidden: the permission of pages before they
-    are asked for; the registers at each fault are compared then, and `flags` too."""
+    are asked for; the registers at each fault are compared then, and `flags` too. small: of more functions, smaller ones."""
     rng = random.Random(seed)
-    code, labels = Generator(rng, [p for p in pool if p.exact] if exact else pool).program(rng.randrange(1, 4), 12)
+    generator = Generator(rng, [p for p in pool if p.exact] if exact else pool)
+    code, labels = generator.program(rng.randrange(4, 9), 5, 1, SMALL_ENDINGS) if small else generator.program(rng.randrange(1, 4), 12)
     state, data, stack = beginning(rng, labels, rng.choice((5, 40, 150)))
     for machine in (interpreter, guest):
         machine.show()
         put(machine, code)
         machine.load(state, data, stack)
-    guest.run(rng.choice((5, 50, 5000)))                   # some of it is decoded, some ways are linked
+    guest.run(5000 if small else rng.choice((5, 50, 5000)))                   # some of it is decoded, some ways are linked
     guest.translate([rip for rip in rng.sample(list(labels.values()), len(labels)) if rng.random() < .6], rng)
     outcomes = []
     for machine, fuel in (interpreter, 1 << 16), (guest, rng.choice((50, 200, 1 << 16))):
@@ -192,6 +194,20 @@ def test_registers_at_faults_in_random_programs_are_exact(pool, hidden, dead_fla
         if wrong:
             failures.append(f"program {seed}: {wrong}")
     assert faults > 100 and guest.in_regions > 3000
+    report(failures)
+
+
+@pytest.mark.parametrize("inline, hidden", [(True, None), (True, 0), (True, READ), (False, None)])
+def test_programs_of_small_functions_agree(interpreter, pool, inline, hidden):
+    """Functions that return elsewhere, leave the stack for another one or are never returned to, in copies too."""
+    guest, failures, starts = Guest(engine(options=Options(inline=inline))), [], []
+    guest.translator.trace = lambda region, *_: starts.extend(region.graph.blocks)
+    for seed in range(1000 * SEED, 1000 * SEED + 100 * ROUNDS):
+        wrong = compared(seed, pool, interpreter, guest, hidden=hidden, small=True)
+        if wrong:
+            failures.append(f"program {seed}: {wrong}")
+    copied = sum(start != address_of(start) for start in starts)
+    assert guest.in_regions > 3000 and (copied > 30 if inline else copied == 0), (guest.in_regions, copied)
     report(failures)
 
 

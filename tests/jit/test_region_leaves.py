@@ -13,6 +13,7 @@ from tests.jit.regions import (CODE, DATA, DATA_SIZE, MIDDLE, R15, RAX, RBX, RCX
 from tests.jit.test_interpreter import difference
 from tests.x86 import machines
 from webvm.jit import layout as at
+from webvm.jit.inline import MOST_OPS
 from webvm.jit.options import Options
 from webvm.x86 import ieee
 
@@ -24,8 +25,10 @@ NUMBER = {"RAX": RAX, "RCX": RCX, "RDX": RDX, "RSI": RSI, "RDI": RDI, "R15": R15
 _engine = lru_cache(engine)
 
 
-@pytest.fixture
-def engines(): return _engine("interp"), _engine()
+@pytest.fixture(params=[True, False], ids=["copies", "no copies"])
+def engines(request):
+    """Functions are copied into the regions that call them, or not."""
+    return _engine("interp"), _engine(options=Options(inline=request.param))
 
 
 class Pair:
@@ -235,11 +238,11 @@ def test_region_that_rewrites_its_own_loop_executes_what_it_wrote():
 
 @pytest.mark.parametrize("where", ["callee", "caller", "after the call"])
 def test_region_that_rewrites_the_code_of_a_frame_above_or_below(where, engines):
-    """loop: mov [rdi], al ; call OTHER ; add edx, 1 ; dec ecx ; jnz loop ; syscall    OTHER: mov [rsi], al ; add edx, 0x10 ; ret
+    """loop: mov [rdi], al ; call OTHER ; add edx, 1 ; dec ecx ; jnz loop ; syscall    OTHER: mov [rsi], al ; add edx, 0x10 ; ... ; ret
 
-    AL is a new immediate of an addition, and comes to be 5 in the third round.
+    OTHER is too long to be copied. AL is a new immediate of an addition, and comes to be 5 in the third round.
     """
-    pair = Pair(engines, "8807 e8f90f0000 83c201 ffc9 75f2 0f05", other="8806 83c210 c3", writable=True,
+    pair = Pair(engines, "8807 e8f90f0000 83c201 ffc9 75f2 0f05", other="8806 83c210" + "90" * MOST_OPS + "c3", writable=True,
                 RDI=MIDDLE, RSI=MIDDLE, RCX=3, RAX=5)
     pair.warmed(CODE, OTHER)
     target, pointer = {"callee": (OTHER + 4, RDI), "caller": (CODE + 9, RSI), "after the call": (CODE + 9, RDI)}[where]

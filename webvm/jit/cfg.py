@@ -15,6 +15,7 @@ from . import layout as at
 from .decoder import Tables
 from .effects import Effects, effects
 from .handler import UNLINKED, Shape
+from .inline import address_of, inline
 
 # A record in pieces, see handler.R_*: handler, rip, what says which registers, what is linked, displacement, immediate.
 PIECES = struct.Struct("<4sI12sIq8s")
@@ -212,6 +213,7 @@ class Block:
     how it ends:
 
       jump (target)   branch (target, next)   call (target, next)   call_indirect, syscall, out (next)   jump_indirect   ret
+      return (next)   a ret that leads there as a rule, see inline
       retry (rip)     the interpreter executes what comes now
       switch (targets)   only that of a graph, see there
     """
@@ -224,13 +226,38 @@ class Block:
         self.strip: list = []                               # of the head of a loop: what is checked there, see hoist
         # where control goes inside one activation (for a call, where it returns to)
         self.edges: list[int] = ([target] if end == "jump" else [target, next] if end == "branch" else target if end == "switch"
-                                 else [next] if end in RELOADING else [])
+                                 else [next] if end in RELOADING or end == "return" else [])
         self.reloads = end in RELOADING                     # whether its successor finds the registers in memory
 
     @property
     def rip(self) -> int:
         """Where its code is; `start` is a name, see Graph."""
         return self.start & 0xFFFFFFFF
+
+    def cut(self, others) -> "Block":
+        """As much of it as there is before another of those begins."""
+        for k, op in enumerate(self.ops):
+            if k and op.rip in others:
+                return Block(self.start, self.ops[:k], "jump", target=op.rip)
+        return self
+
+    def copied(self, number: int, after: int) -> "Block":
+        """It, as part of a copy of a function that is called before the block `after`."""
+        ops = [Op(op.rip, op.insn, op.disp) for op in self.ops]
+        end, target, next = self.end, self.target, self.next
+        if end in ("jump", "branch"):
+            target |= number
+        if end == "branch" or end in RELOADING:
+            next |= number
+        if end == "ret":
+            end, next = "return", after
+        if end == "jump_indirect":                          # the function there returns for this one
+            end, next = "call_indirect", after
+        return Block(self.start | number, ops, end, target, next, self.ways)
+
+    def becomes_jump(self, target: int) -> None:
+        """Of a call: its return address is pushed, and nothing else is done."""
+        self.end, self.target, self.edges, self.reloads = "jump", target, [target], False
 
     @property
     def ways_gone(self) -> list[int]:
@@ -316,15 +343,21 @@ class Graph:
     cuts     edges that leave the region although they lead to a block of it
     instead  (from, to) -> the added block that this edge leads to
 
+    Small functions that it calls are copied into it, see inline.
+
     Loops are nested as the program means them, where that takes no more than another block. A loop within others that the region is
     entered at has a head of its own, apart from that of the others (OUTER + start: a block without instructions); where it is
     entered at its end, as gcc jumps into the middle of loops, the instructions up to there are copied (COPY + start).
     """
 
-    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None, nests: bool = True):
+    def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None, nests: bool = True,
+                 copies: bool = True):
         """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH.
-        targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead."""
+        targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead.
+        `copies`: small functions called are part of it."""
         self.blocks, arms = self._collect(entries, fetch, most_ops, targets)
+        if copies and structured:
+            inline(self.blocks, fetch, most_ops)
         self.looked: dict[int, Block] = {}                  # what flags_at has looked at: the code depends on it
         self._fetch, self._flags_at = fetch, {}
         self.entries = [rip for rip in entries if rip in self.blocks]
@@ -342,9 +375,10 @@ class Graph:
             if nests and structured and self._back:
                 self._enter_loops(arms)
             while strange := [(s, t) for s, t in self._back if not self.dominates(t, s)]:
-                if self.entry == SWITCH:
-                    self.detours.update(strange)
-                    arms |= {t for _, t in strange}
+                if self.entry == SWITCH:                    # which does not lead into copies
+                    self.detours.update((s, t) for s, t in strange if t == address_of(t))
+                    arms |= {t for _, t in strange if t == address_of(t)}
+                    self.cuts.update((s, t) for s, t in strange if t != address_of(t))
                 else:
                     self.cuts.update(strange)
                 self._analyse(arms)
@@ -380,11 +414,8 @@ class Graph:
                 some = targets(block, found.values())
                 arms += some
                 work.extend(some)
-        for block in list(found.values()):                  # where one runs into another, it ends
-            for k, op in enumerate(block.ops):
-                if k and op.rip in found:
-                    found[block.start] = Block(block.start, block.ops[:k], "jump", target=op.rip)
-                    break
+        for start, block in found.items():                  # where one runs into another, it ends
+            found[start] = block.cut(found)
         return found, arms
 
     def edges(self, start) -> list[int]:
@@ -484,6 +515,7 @@ class Graph:
 
     def flags_at(self, rip) -> int:
         """The flags that may be read from rip on, as far as few blocks tell."""
+        rip = address_of(rip)
         if not 0 < rip < 1 << 32:
             return ARITHMETIC
         if rip not in self._flags_at:
@@ -500,7 +532,7 @@ class Graph:
                         live &= ~op.insn.flags_written
                 if not live or block.end not in ("jump", "call"):
                     break
-                at_ = block.target
+                at_ = address_of(block.target)
             self._flags_at[rip] = read | live
         return self._flags_at[rip]
 

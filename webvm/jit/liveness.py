@@ -31,8 +31,9 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, compariso
         graph.touched |= block.writes | reads | block.live_in
     for block in blocks:
         _saved(block, graph.written)
-        if cover:
-            _checks(block)
+    if cover:
+        for ops in _straight(graph, blocks):
+            _checks(ops)
 
 
 def _summary(block) -> tuple[int, int, int, int]:
@@ -180,12 +181,30 @@ class Cover:
         self.version, self.low, self.high, self.uses, self.access = version, low, high, [], 0
 
 
-def _checks(block: Block):
+def _straight(graph: Graph, blocks: list[Block]) -> list[list]:
+    """The instructions of blocks, of those together that only follow each other."""
+    found = []
+    joined = set()
+    for k, block in enumerate(blocks):
+        if k in joined:
+            continue
+        ops = block.ops
+        while blocks[k].end == "jump" and len(graph.successors[k]) == 1:
+            t, = graph.successors[k]
+            if t <= k or len(graph.predecessors[t]) > 1 or blocks[t].end == "switch":
+                break
+            joined.add(t)
+            ops, k = ops + blocks[t].ops, t
+        found.append(ops)
+    return found
+
+
+def _checks(ops: list):
     version, moved = [0] * 16, [0] * 16        # of each register: what it held at first, and how far it is from that
     newest: dict[int, Cover] = {}
     covers = []
     fresh = 1
-    for op in block.ops:
+    for op in ops:
         insn = op.insn
         for key, where, offset, times, access, size in insn.accesses:
             if key in op.checks:                            # of a loop's head

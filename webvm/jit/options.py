@@ -15,6 +15,7 @@ class Options:
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     nests: bool = True          # loops with one head in common, and those entered at their end, get heads of their own
     direct_calls: bool = True   # calls within a module
+    inline: bool = True         # small functions are part of the regions that call them
     links: bool = True          # calls and jumps to another module go by what is noted in LINKS
     calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays

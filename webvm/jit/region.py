@@ -20,6 +20,7 @@ from . import sse
 from .cfg import OUTER, SWITCH, Graph
 from .frame import GIVEN, LEFT, LINK, ROUNDS, SCALARS, VECTOR, VECTORS, ZERO32, both_forms, loads, lows, stores, vector_in
 from .hoist import hoist
+from .inline import address_of
 from .instruction import EASY, HARD, LOOSE, NONE, Imports, Instructions
 from .lanes import choose_forms
 from .liveness import FLAGS, MIXED, analyse
@@ -184,6 +185,7 @@ class Region(Instructions):
         graph = self.graph
         y = graph.instead.get((x, y), y)
         if y not in graph.blocks or (x, y) in graph.cuts:
+            y = address_of(y)
             self._spill(graph.blocks[x], graph.flags_at(y))                     # out of the region
             if 0 < y < 1 << 32:
                 self.out.append(w.i32(y) + w.put(self.next) + self._jump_out())
@@ -241,7 +243,7 @@ class Region(Instructions):
         self.rip = block.rip
         if block.ops:
             self._spend(len(block.ops))
-        if x in self.graph.loops and not block.strip and x < OUTER:
+        if x in self.graph.loops and not block.strip and not x & OUTER:
             self._exit_if(w.get(LEFT) + ZERO32 + w.OP["i32.lt_s"], block.saved)
         self.ends = None
         for op in block.ops:
@@ -309,18 +311,19 @@ class Region(Instructions):
     def _callout(self, block, call: bytes):
         """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
         following = next(iter(self.graph.edges(block.start)), None)     # by way of the switch, perhaps
+        after = address_of(block.next)
         other = self._pay() + w.get(self.next) + w.RETURN
         if self.options.resume:
-            resume = w.get(self.next) + w.get(0) + w.i32(block.next) + w.call(self.imports.resume) + w.tee(self.next)
-            other = w.if_(resume + w.i32(block.next) + w.OP["i32.ne"], other)
-        self.out.append(w.if_(call + w.tee(self.next) + w.i32(block.next) + w.OP["i32.ne"] + w.UNLIKELY, other))
+            resume = w.get(self.next) + w.get(0) + w.i32(after) + w.call(self.imports.resume) + w.tee(self.next)
+            other = w.if_(resume + w.i32(after) + w.OP["i32.ne"], other)
+        self.out.append(w.if_(call + w.tee(self.next) + w.i32(after) + w.OP["i32.ne"] + w.UNLIKELY, other))
         if following is None:
             self.out.append(self._jump_out())
             return
         if self.floats == LOOSE:
-            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._pay() + w.i32(block.next) + w.call(self.imports.unfit) + w.RETURN))
+            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._pay() + w.i32(after) + w.call(self.imports.unfit) + w.RETURN))
         elif self.floats == EASY:
-            self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._pay() + self._leave_at(w.i64(block.next), w.i32(at.RETRY))))
+            self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._pay() + self._leave_at(w.i64(after), w.i32(at.RETRY))))
         if self.sets_flags:
             self.out.append(ZERO32 + w.put(self.flag_kind))
         self._load(self.graph.blocks[following].live_in, self.graph.blocks[following].low_in)
@@ -358,11 +361,22 @@ class Region(Instructions):
         self._target()
         self.out.append(self._pay() + w.get(self.next) + w.RETURN)
 
+    def _end_return(self, block):
+        """In a copy of a function: behind the call, if that is where it returns to."""
+        state = self.kind, self.narrow, self.low
+        self.out.append(self.ends + w.i64(address_of(block.next)) + w.OP["i64.ne"] + w.UNLIKELY + b"\x04\x40")
+        self._push(None)
+        self._end_ret(block)
+        self._pop()
+        self.out.append(w.END)
+        self.kind, self.narrow, self.low = state
+        self._goto(block.start, block.next)
+
     def _target(self): self.out.append(self.ends + w.OP["i32.wrap_i64"] + w.put(self.next))
 
     def _end_syscall(self, block):
         self._spill(block)
-        self._callout(block, w.i32(block.next) + w.call(self.imports.syscall_out))
+        self._callout(block, w.i32(address_of(block.next)) + w.call(self.imports.syscall_out))
 
     def _end_out(self, block):
         self._spend(1)                                     # a jump that is executed elsewhere may lead back here

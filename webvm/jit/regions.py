@@ -21,6 +21,7 @@ from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
+from .inline import address_of
 from .instruction import EASY, HARD, LOOSE, NONE, Imports
 from .options import Options
 from .region import Region, has_floats
@@ -374,13 +375,13 @@ class Translator:
                 code.put_off.add(rip)
                 put_off.append(rip)
                 continue
-            graph = Graph([rip], fetch, MOST_OPS, self.options.structured, targets, self.options.nests)
+            graph = Graph([rip], fetch, MOST_OPS, self.options.structured, targets, self.options.nests, self.options.inline)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(map(_has_choice, graph.blocks.values())):
                 graph = self._shared(code, rip, fetch, targets) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
-            code.inside.update(graph.order)
+            code.inside.update(start for start in graph.order if start == address_of(start))
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
         return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)], put_off
 
@@ -404,7 +405,7 @@ class Translator:
             code.jumping.add(rip)
             return None
         code.jumping.difference_update(near)
-        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured, targets, self.options.nests)
+        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured, targets, self.options.nests, self.options.inline)
 
     def module(self, graphs, read, floats: str = LOOSE) -> tuple[bytes, list[Compiled]]:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `floats`: see Region."""

@@ -10,6 +10,7 @@ from ..x86.decode import decode
 from ..x86.insn import Reg
 from .cfg import COPY, OUTER
 from .frame import DOUBLE, SINGLE
+from .inline import SHIFT
 
 KINDS = ("asm", "wat")          # the guest's code, block by block; the function's body
 LOCALS = ("exit_rip", "spent", "next", "flag_kind", "flag_a", "flag_b")      # that a region may have, beside registers
@@ -43,15 +44,18 @@ def assembly(graph, read) -> list[str]:
 
 def _way_out(graph, block) -> str:
     """How the block ends; what is no block of the region is outside."""
-    ways = [f"{t:#x}" + ("" if t in graph.blocks else " (outside)") for t in block.edges]
+    ways = [_name(t) + ("" if t in graph.blocks else " (outside)") for t in block.edges]
     match block.end:
         case "call": ways.insert(0, f"of {block.target:#x}, then")
+        case "return": ways.append("or elsewhere")
         case "call_indirect" | "syscall" | "out": ways.insert(0, "then")
         case "retry": ways = ["by the interpreter"]
     return " ".join([block.end.replace("_", " "), *ways])
 
 
-def _name(start) -> str: return f"{start & 0xFFFFFFFF:#x}" + (" (copy)" if start & COPY else "") + (" (outer)" if start & OUTER else "")
+def _name(start) -> str:
+    marks = [("copy", start & COPY), ("outer", start & OUTER), (f"inlined {start >> SHIFT}", start >> SHIFT)]
+    return f"{start & 0xFFFFFFFF:#x}" + "".join(f" ({mark})" for mark, there in marks if there)
 
 
 def _list(starts) -> str: return " ".join(map(_name, starts))
