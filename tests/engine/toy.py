@@ -59,6 +59,7 @@ WAT = f"""(module
           (i32.or (i32.const {L.CODE}) (i32.and (i32.const {0xFF - L.WRITE})
             (i32.load8_u offset={L.PERMISSIONS} (local.get $page)))))
         (i32.store (i32.const {L.ARENA_NEXT}) (i32.const {L.RECORDS + 64}))
+        (i32.store (i32.const {L.HASH_MASK}) (i32.const {16 * LINES - 8}))
         (i64.store (i32.const {L.RECORDS}) (i64.const -1))
         (i32.store (i32.const {L.BLOCK_COUNT}) (i32.add (i32.const 1) (i32.load (i32.const {L.BLOCK_COUNT}))))
         (i64.store offset={L.BLOCKS - 16} (i32.shl (i32.load (i32.const {L.BLOCK_COUNT})) (i32.const 4)) (i64.const -1))))

@@ -13,6 +13,7 @@ from webvm.engine.native import NativeEngine
 from webvm.jit import image
 from webvm.jit import layout as at
 from webvm.jit.assembler import Function, X, c32, invoke
+from webvm.jit.decoder import INDEX_LIMIT
 from webvm.wasm.module import Module
 
 PAGE = 4096
@@ -439,11 +440,25 @@ def test_emptied_arena_has_no_regions(guest):
 
 def test_full_block_index_takes_no_region_until_it_is_emptied(guest):
     guest.decoded("ffc2 0f05")
-    guest.set_cell(at.BLOCK_COUNT, 0x1FFF0)
+    guest.set_cell(at.BLOCK_COUNT, INDEX_LIMIT)
     assert guest.install(counting_region(), TARGET) == 0
     guest.run(bytes.fromhex("0f05"))
     guest.decoded("ffc2 0f05")
     assert guest.install(counting_region(), TARGET) == 1
+
+
+def test_hash_table_grows_with_what_is_decoded_and_keeps_it(guest):
+    blocks, area = 70_000, 0x800000                             # each a JMP to the next
+    guest.space.protect(area // PAGE, 2 * blocks // PAGE + 1, RWX)
+    first = guest.cell(at.HASH_MASK)
+    guest.space.write(area, bytes.fromhex("eb00") * blocks + bytes.fromhex("0f05"))
+    assert guest.run(at=area, fuel=2 * blocks) == at.LEFT
+    assert guest.cell(at.FLUSHES) == 1 and guest.cell(at.HASH_MASK) > 16 * blocks > first
+    assert all(guest.call("find", area + 2 * k) for k in range(blocks)) and not guest.call("find", area + 1)
+    assert guest.install(counting_region(), area) == 1
+    assert guest.run(at=area) == at.LEFT and guest.space.get(RAX) == 1
+    guest.call("forget", area // PAGE, 16)
+    assert not guest.call("find", area) and not guest.call("find", area + 16 * PAGE - 2) and guest.call("find", area + 16 * PAGE)
 
 
 # ---------------------------------------------------------------------------------------------- what regions call

@@ -36,7 +36,7 @@ WASM_STACK = 4 << 20           # for regions that call each other; less where th
 MIN_STACK = 1 << 20
 INSTANCES = 1 << 20            # of region modules, ever linked to a space; wasmtime's default is 10,000
 WORN = 512                     # region modules linked to a space, after which it is not used again
-MEMORY_GUARD = 128 << 20       # covers the offset immediates of loads and stores (BIAS), so that no bounds are checked
+MEMORY_GUARD = 160 << 20       # covers the offset immediates of loads and stores (BIAS), so that no bounds are checked
 
 I32, F64 = "i32", "f64"
 IMPORTS = {                    # parameters, results

@@ -73,6 +73,8 @@ class Layout(Protocol):
     READABLE: int
     WRITABLE: int
     HASH: int
+    HASH_MASK: int
+    LINKS: int
     DECODE: int
     BLOCKS: int
     RECORDS: int

@@ -609,9 +609,8 @@ class Space(ABC):
             engine.released(self)
         used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
-        blocks, arena_end = self._u32[layout.BLOCK_COUNT >> 2], self._u32[layout.ARENA_NEXT >> 2]
-        tables = arena_end - layout.HASH if arena_end > layout.RECORDS else 0
-        if not engine._take_back(self, sum(n for _, n in used) + tables) or self._worn():
+        tables = self._tables()
+        if not engine._take_back(self, sum(n for _, n in used) + sum(n for _, n in tables)) or self._worn():
             self._destroy()
             return
         for addr, n in used:
@@ -620,12 +619,19 @@ class Space(ABC):
         for table in (self._permissions, layout.READABLE, layout.WRITABLE):
             self.blank(table, len(self._pages), 0)
         self._pages = bytearray()
-        if tables:
-            self.blank(layout.HASH, layout.BLOCKS - layout.HASH, 0)
-            self.blank(layout.BLOCKS, 16 * blocks, 0)
-            self.blank(layout.RECORDS, arena_end - layout.RECORDS, 0)
+        for addr, n in tables:
+            self.blank(addr, n, 0)
         self.poke(0, engine.fresh)
         engine._kept.append(self)
+
+    def _tables(self) -> list[tuple[int, int]]:
+        """Where the interpreter keeps what it has decoded, as far as it has used that: wasm addresses and lengths."""
+        layout, u32 = self._layout, self._u32
+        arena_end = u32[layout.ARENA_NEXT >> 2]
+        if not arena_end:
+            return []
+        return [(layout.HASH, u32[layout.HASH_MASK >> 2] + 8), (layout.LINKS, layout.BLOCKS - layout.LINKS),
+                (layout.BLOCKS, 16 * u32[layout.BLOCK_COUNT >> 2]), (layout.RECORDS, arena_end - layout.RECORDS)]
 
     def _absent(self) -> list[tuple[int, int]]:
         """The strays that no permission byte accounts for even now."""

@@ -237,10 +237,10 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
     return Shape(row.meaning, size, tuple(kinds), tuple(bits), row.cc)
 
 
-INDEX_LIMIT = 0x1FFF0          # entries of the block index in use, from which on it is full
+INDEX_LIMIT = 0x7FFF0          # entries of the block index in use, from which on it is full
 
 
-def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import: int, flush: int) -> None:
+def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import: int, flush: int, spread: int) -> None:
     """Defines function `index`: (rip i32) -> the first record of the block decoded there, or 0 (STOP and RIP set).
 
     The first record counts arrivals; those of the instructions follow it, and where the block was cut short a GOTO.
@@ -255,6 +255,8 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
     with f.if_((c32(0).load("i32.load", at.ARENA_NEXT) > at.BIAS - (BLOCK_LIMIT + 3) * RECORD)
                | (c32(0).load("i32.load", at.BLOCK_COUNT) >= INDEX_LIMIT) | c32(0).load("i32.load", at.ARENA_NEXT).is_zero()):
         f.call(flush)
+    with f.if_((c32(0).load("i32.load", at.BLOCK_COUNT) << 4) > c32(0).load("i32.load", at.HASH_MASK)):
+        f.call(spread)                                      # half full, at the latest
 
     first = L(value=c32(0).load("i32.load", at.ARENA_NEXT))
     rec, ip, page, count = L(value=first + RECORD), L(value=rip), L(value=-1), L(value=0)
@@ -511,14 +513,19 @@ def _vex(f, b, p, guest8, rex, osz, rep, lock, map_, cls, vvvv, vex):
 def _index_block(f, first, rec, rip, ip):
     """Enters a block into the block index and the hash table."""
     index_code(f, rip, ip - 1, first, X("i32", (rec - first).raw))
+    hash_block(f, rip, first)
+
+
+def hash_block(f, rip: X, record: X) -> None:
+    """Adds a block, which is not there, to the hash table."""
     slot = f.local(value=hash_slot(rip))
     with f.loop() as probe:
         with f.if_((slot.load("i32.load", at.HASH + 4) != 0) | ((slot.load("i32.load", at.HASH) != 0)
                                                               & (slot.load("i32.load", at.HASH) != rip))):
-            f.set(slot, (slot + 8) & HASH_MASK)
+            f.set(slot, next_slot(slot))
             f.br(probe)
     f.store("i32.store", slot, rip, at.HASH)
-    f.store("i32.store", slot, first, at.HASH + 4)
+    f.store("i32.store", slot, record, at.HASH + 4)
 
 
 def index_code(f, first: X, last: X, record: X, size: X | int) -> None:
@@ -532,10 +539,12 @@ def index_code(f, first: X, last: X, record: X, size: X | int) -> None:
     f.store("i32.store", entry, size, 12)
 
 
-HASH_BITS = 18
-HASH_MASK = (1 << HASH_BITS + 3) - 1
+def hash_mask() -> X: return c32(0).load("i32.load", at.HASH_MASK)
 
 
 def hash_slot(rip: X) -> X:
     """The byte offset in HASH where the search for rip begins."""
-    return ((rip * 0x9E3779B1) >> (32 - HASH_BITS)) << 3
+    return ((rip * 0x9E3779B1) >> 9) & hash_mask()
+
+
+def next_slot(slot: X) -> X: return (slot + 8) & hash_mask()

@@ -13,13 +13,14 @@ from . import decoder
 from . import layout as at
 from . import sse, x87
 from .assembler import Function, X, c32, c64, invoke, invoke_indirect
-from .decoder import HASH_MASK, INDEX_LIMIT, Tables, hash_slot, index_code
+from .decoder import INDEX_LIMIT, Tables, hash_block, hash_mask, hash_slot, index_code, next_slot
 from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
                       UNLINKED, Handler, Runtime, Shape, generate)
 
 BASELINE = CPUS[DEFAULT]               # CPUID features beyond x86-64 with SSE2 that the guest is shown
 REGION_SHARE = 3                       # regions may spend fuel << this in a run
 MOST_REGION_FUEL = 1 << 30
+LEAST_HASH_MASK, MOST_HASH_MASK = (8 << 14) - 8, (8 << 20) - 8
 
 
 def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
@@ -72,7 +73,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     ask_escape = m.import_function("env", "escape", "", "i32")
     clock = m.import_function("env", "clock", "", "f64")
 
-    flush = m.declare("flush", "")
+    flush, spread = m.declare("flush", ""), m.declare("spread", "")
     decode, lookup = m.declare("decode", "i32", "i32"), m.declare("lookup", "i64", "i32")
     runtime = Runtime(fault=m.declare("fault", "i64 i32 i32 i32", "i32"), link=m.declare("link", "i32 i32", "i32"),
                       arrive=m.declare("arrive", "i64", "i32"), trap=m.declare("trap", "i32 i32", "i32"),
@@ -84,7 +85,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     forget = m.declare("forget", "i32 i32", "", export=True)
 
     _flush(m, flush)
-    decoder.emit(m, decode, tables, where, ask_fault, flush)
+    _spread(m, spread)
+    decoder.emit(m, decode, tables, where, ask_fault, flush, spread)
     _lookup(m, lookup, decode, ask_fault)
     _arrive(m, runtime.arrive, lookup)
     _link(m, runtime.link, lookup)
@@ -158,13 +160,36 @@ def _cell(op: str, offset: int) -> X: return c32(0).load(op, offset)
 
 
 def _flush(m, index):
-    """Empties the record arena, the block index, the hash table and the links."""
+    """Empties the record arena, the block index, the hash table and the links; sets them up where there are none yet."""
     f = Function(m, "flush", index=index)
+    with f.if_(_cell("i32.load", at.ARENA_NEXT)):
+        f.out.append(w.i32(at.HASH) + w.i32(0) + (hash_mask() + 8).raw + w.OP["memory.fill"])
+        f.out.append(w.i32(at.LINKS) + w.i32(0) + w.i32(at.BLOCKS - at.LINKS) + w.OP["memory.fill"])
+    with f.else_():
+        f.store("i32.store", 0, LEAST_HASH_MASK, at.HASH_MASK)
     f.store("i32.store", 0, at.RECORDS, at.ARENA_NEXT)
     f.store("i32.store", 0, 0, at.BLOCK_COUNT)
     f.store("i32.store", 0, _cell("i32.load", at.FLUSHES) + 1, at.FLUSHES)
-    f.out.append(w.i32(at.HASH) + w.i32(0) + w.i32(at.BLOCKS - at.HASH) + w.OP["memory.fill"])
     f.store("i32.store", 0, sse.foreign(f), at.SSE_FOREIGN)
+    f.done()
+
+
+def _spread(m, index):
+    """Makes the hash table four times as large, or as large as it may be, and enters the blocks anew."""
+    f = Function(m, "spread", index=index)
+    f.out.append(w.i32(at.HASH) + w.i32(0) + (hash_mask() + 8).raw + w.OP["memory.fill"])
+    larger = f.local(value=(hash_mask() << 2) + 24)
+    f.store("i32.store", 0, (larger > MOST_HASH_MASK).pick(MOST_HASH_MASK, larger), at.HASH_MASK)
+    entry = f.local(value=at.BLOCKS)
+    end = f.local(value=(_cell("i32.load", at.BLOCK_COUNT) << 4) + at.BLOCKS)
+    with f.block() as done:
+        with f.loop() as each:
+            f.br(done, entry >= end)
+            record = f.local(value=entry.load("i32.load", 8))
+            with f.if_((record != 0) & (entry.load("i32.load", 12) != RECORD)):             # neither forgotten nor a region
+                hash_block(f, f.local(value=record.load("i32.load", R_RIP)), record)
+            f.set(entry, entry + 16)
+            f.br(each)
     f.done()
 
 
@@ -176,7 +201,7 @@ def _search(f, rip: X, missing: int) -> X:
             f.set(key, slot.load("i32.load", at.HASH))
             f.br(missing, key.is_zero())
             f.br(found, key == rip)
-            f.set(slot, (slot + 8) & HASH_MASK)
+            f.set(slot, next_slot(slot))
             f.br(probe)
     f.set(record, slot.load("i32.load", at.HASH + 4))
     f.br(missing, record.is_zero())
@@ -348,7 +373,7 @@ def _forget(m, index):
                             with f.if_(slot.load("i32.load", at.HASH + 4) == record):
                                 f.store("i32.store", slot, 0, at.HASH + 4)
                                 f.br(unlisted)
-                            f.set(slot, (slot + 8) & HASH_MASK)
+                            f.set(slot, next_slot(slot))
                             f.br(probe)
                     # every record of the block leads back to a look-up, wherever execution stands in it
                     with f.loop() as stale:

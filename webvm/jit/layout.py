@@ -39,6 +39,7 @@ WARM         = 1052     # u32, how many counted arrivals make a new block hot (0
 REHOT        = 1056     # u32, how many more until it is reported again
 REGION_FUEL  = 1060     # i32, instructions that regions may still execute in this run
 EPOCH        = 1064     # u32, how often `forget` dropped code
+HASH_MASK    = 1068     # u32, the offset of the last entry of HASH in use, a multiple of 8 below a power of two
 REGION_INSTRUCTIONS = 1072      # u64, the part of INSTRUCTIONS that regions executed
 CHECK        = 1080     # u32, with check.py only: what happens where a region is to be entered
 CHECK_PASS   = 1084     # u32, where it is passed over once
@@ -66,11 +67,11 @@ PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
 READABLE     = 0x0200000    # 1 MiB: a byte for each 4 KiB guest page: 1 where the kernel permits reading there and on the page
                             #        after it. Kept by the engine, for regions
 WRITABLE     = 0x0300000    # 1 MiB: likewise, reading and writing, and no executing
-HASH         = 0x0400000    # 2 MiB: 2**18 x (u32 rip, u32 record), open addressing
-LINKS        = 0x0600000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
-BLOCKS       = 0x0610000    # 2 MiB: block index, 2**17 x (u32 first byte, u32 last byte, u32 record, u32 records)
-RECORDS      = 0x0810000    # record arena, up to BIAS
-BIAS         = 0x3000000    # guest address 0
+HASH         = 0x0400000    # 8 MiB: 2**20 x (u32 rip, u32 record) at most, open addressing; HASH_MASK says how many now
+LINKS        = 0x0C00000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
+BLOCKS       = 0x0C10000    # 8 MiB: block index, 2**19 x (u32 first byte, u32 last byte, u32 record, u32 records)
+RECORDS      = 0x1410000    # record arena, up to BIAS: 2.8 million of them; a C++ compiler executes a million instructions
+BIAS         = 0x8000000    # guest address 0
 
 HOT_MAX      = 4096
 EXPECTED_BYTES = 32768
