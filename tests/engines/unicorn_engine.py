@@ -131,6 +131,9 @@ class UnicornSpace:
     fs_base = _register(u.UC_X86_REG_FS_BASE)
     gs_base = _register(u.UC_X86_REG_GS_BASE)
 
+    def set_result(self, value):
+        self.set(0, value & (1 << 64) - 1)
+
     def syscall_args(self):
         return tuple(self.get(r) for r in (0, 7, 6, 2, 10, 8, 9))
 
@@ -212,6 +215,19 @@ class UnicornSpace:
 
     def perms(self, first, pages):
         return bytes(self.permissions[first:first + pages])
+
+    def _allows(self, address, length, access):
+        perms = self.perms(address // PAGE, (address + length - 1) // PAGE - address // PAGE + 1)
+        return address + length <= self.limit and all(p & access for p in perms)
+
+    def try_read(self, address, length):
+        return self.read(address, length) if self._allows(address, length, R) else None
+
+    def try_write(self, address, data):
+        if not self._allows(address, len(data), W):
+            return False
+        self.write(address, data)
+        return True
 
     def release(self):
         self.engine.spaces += 1

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 
 from webvm.fs.tmpfs import Tmpfs
-from webvm.kernel.cpu import FUEL, LEFT, PAGE, RAX, RCX, RDI, RSP, R11, W
+from webvm.kernel.cpu import FUEL, LEFT, PAGE, RAX, RCX, RDI, RSP, R11, R, W
 from webvm.kernel.filesystems import equip
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import Mounts
@@ -118,6 +118,9 @@ class ScriptedSpace:
     def set(self, reg, value):
         self.registers[reg] = value
 
+    def set_result(self, value):
+        self.set(0, value & (1 << 64) - 1)
+
     def syscall_args(self):
         return tuple(self.registers[r] for r in (0, 7, 6, 2, 10, 8, 9))
 
@@ -167,6 +170,19 @@ class ScriptedSpace:
 
     def perms(self, first, pages):
         return bytes(self.permissions[first:first + pages])
+
+    def _allows(self, address, length, access):
+        perms = self.perms(address // PAGE, (address + length - 1) // PAGE - address // PAGE + 1)
+        return address + length <= self.limit and all(p & access for p in perms)
+
+    def try_read(self, address, length):
+        return self.read(address, length) if self._allows(address, length, R) else None
+
+    def try_write(self, address, data):
+        if not self._allows(address, len(data), W):
+            return False
+        self.write(address, data)
+        return True
 
     def release(self):
         self.released = True

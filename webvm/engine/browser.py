@@ -10,11 +10,17 @@ from array import array
 
 from . import space
 from .protocol import EngineError, EngineTrap, Image, OutOfMemory, OutOfSpaces
-from .space import WASM_LIMIT, WASM_PAGE
+from .space import ARGUMENTS, WASM_LIMIT, WASM_PAGE
 
 STAGE = 65536
-_stage = bytearray(STAGE)          # bytes cross here, see web/engine.js
+HEAD = STAGE                       # behind the bytes: their wasm address and how many there are,
+CALL = STAGE + 8                   # and the registers that a system call came with
+_stage = bytearray(CALL + ARGUMENTS.size)          # see web/engine.js
 _window = memoryview(_stage)
+_head = _window[HEAD:CALL].cast("I")
+
+# What the hook tells web/engine.js: to leave; to go on, rax being right; else what is to be stored in rax, which is less.
+SMALL, LEAVE, GO_ON = 1 << 31, 1 << 31, (1 << 31) + 1
 
 
 class BrowserEngine(space.Engine):
@@ -32,6 +38,22 @@ class BrowserEngine(space.Engine):
         self.js = webvm_engine
         self.module = module or webvm_engine.compile(image.wasm)
         self.hooks = [create_proxy(hook) for hook in (self.syscall, self.fault, self.escape)]
+
+    def syscall(self) -> int:
+        space = self.running
+        space._asked, space._answer = True, None
+        try:
+            goes_on = space.on_syscall()
+        except BaseException as error:
+            self.raised = error
+            goes_on = False
+        space._asked, answer = False, space._answer
+        if answer is None:
+            return GO_ON if goes_on else LEAVE
+        if goes_on and -SMALL <= answer < SMALL:
+            return answer
+        space.set_result(answer)
+        return GO_ON if goes_on else LEAVE
 
     def _create(self) -> "BrowserSpace":
         return BrowserSpace(self)
@@ -70,9 +92,11 @@ class BrowserSpace(space.Space):
 
     def __init__(self, engine: BrowserEngine):
         super().__init__(engine)
+        self._asked = False                # a system call's hook is running, for which the registers were staged
+        self._answer = None                # what that has answered, not yet in rax
         try:
             self._js = js = engine.js.create(
-                engine.module, self._bias // WASM_PAGE + 16, WASM_LIMIT // WASM_PAGE, *engine.hooks)
+                engine.module, self._bias // WASM_PAGE + 16, WASM_LIMIT // WASM_PAGE, self._layout.GPR, *engine.hooks)
         except JsException as error:
             if error.name != "RangeError":
                 raise
@@ -82,6 +106,18 @@ class BrowserSpace(space.Space):
         self._js_peek, self._js_poke, self._js_view = js.peek, js.poke, js.view
         self._js_blank = js.blank
         self._u32 = js.words()
+
+    def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
+        if not self._asked:
+            return super().syscall_args()
+        rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS.unpack_from(_stage, CALL)
+        return rax, rdi, rsi, rdx, r10, r8, r9
+
+    def set_result(self, value: int) -> None:
+        if self._asked:
+            self._answer = value           # crosses with what the hook returns
+        else:
+            super().set_result(value)
 
     def _resize(self, wasm_pages: int) -> None:
         try:
@@ -132,7 +168,9 @@ class BrowserSpace(space.Space):
     def peek(self, address: int, n: int) -> bytes:
         if n > STAGE:
             return self._js_view(address, n).to_bytes()
-        self._js_peek(address, n)
+        _head[0] = address
+        _head[1] = n
+        self._js_peek()
         return _window[:n].tobytes()
 
     def poke(self, address: int, data) -> None:
@@ -141,7 +179,9 @@ class BrowserSpace(space.Space):
             self._js_view(address, n).assign(data)
         else:
             _window[:n] = data
-            self._js_poke(address, n)
+            _head[0] = address
+            _head[1] = n
+            self._js_poke()
 
     def blank(self, address: int, n: int, byte: int) -> None:
         self._js_blank(address, n, byte)

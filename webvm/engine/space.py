@@ -29,6 +29,7 @@ MAX_SLOTS = 1 << 14            # functions linked to a space at a time
 NEVER = 0x7FFFFFFF             # what a counter of arrivals begins with where nobody asks what is hot
 STRAYS = 256                   # how many writes to absent pages are remembered before looking which still are absent
 
+M64 = (1 << 64) - 1
 RESET_MXCSR = 0x1F80           # all exceptions masked, as after reset and in a new Linux process
 RESET_FCW = 0x037F
 RESET_RFLAGS = 0x202           # IF and the bit that is always 1
@@ -110,6 +111,8 @@ class Engine(ABC):
         layout = image.layout
         executable = bytes(b for b in range(256) if b & layout.EXECUTE)
         self.executable = re.compile(b"[" + re.escape(executable) + b"]")
+        self.may_read, self.may_write = (bytes(b for b in range(256) if b & bit) for bit in (layout.READ, layout.WRITE))
+        self.may_just_write = self.may_write.translate(None, executable)        # no code was decoded there
         self.stored = bytes(                   # the kernel's view of a permission byte -> the byte stored
             b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE | layout.MAY_WRITE if b & layout.WRITE else 0)
             for b in range(256))
@@ -451,6 +454,10 @@ class Space(ABC):
         u32[address >> 2] = value & 0xFFFFFFFF
         u32[(address >> 2) + 1] = value >> 32 & 0xFFFFFFFF
 
+    def set_result(self, value: int) -> None:
+        """rax, signed, as a system call returns it. The hook does nothing after that but tell whether to go on."""
+        self.set(0, value & M64)
+
     def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
         """rax and the six arguments of a system call: rdi rsi rdx r10 r8 r9."""
         rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS.unpack(self.peek(self._layout.GPR, ARGUMENTS.size))
@@ -526,6 +533,27 @@ class Space(ABC):
         if addr + n > self._backed:
             self._back(addr + n)
         return self.peek(self._bias + addr, n)
+
+    def try_read(self, addr: int, n: int) -> bytes | None:
+        """What `read` answers for n > 0 bytes; None unless the kernel permits reading all of them."""
+        pages, first, last = self._pages, addr >> 12, addr + n - 1 >> 12
+        if last >= len(pages) or pages[first:last + 1].translate(None, self.engine.may_read):
+            return None
+        return self.peek(self._bias + addr, n)
+
+    def try_write(self, addr: int, data) -> bool:
+        """What `write` does with data that is not empty; False, and nothing, unless the kernel permits writing there."""
+        pages, first, last = self._pages, addr >> 12, addr + len(data) - 1 >> 12
+        if last >= len(pages):
+            return False
+        perms = pages[first:last + 1]
+        if not perms.translate(None, self.engine.may_just_write):
+            self.poke(self._bias + addr, data)
+            return True
+        if perms.translate(None, self.engine.may_write):
+            return False
+        self.write(addr, data)
+        return True
 
     def write(self, addr: int, data) -> None:
         self._written(addr, len(data))
@@ -642,10 +670,9 @@ class Space(ABC):
         """Before the kernel writes: the range is backed, its code forgotten, and release will find it."""
         if addr + n > self._backed:
             self._back(addr + n)
-        first, end = addr // PAGE, (addr + n + PAGE - 1) // PAGE
+        pages, first, end = self._pages, addr >> 12, addr + n + PAGE - 1 >> 12
         if self._executable(first, end):
             self._call("forget", first, end - first)
-        pages = self._pages
         if end > len(pages) or pages.find(0, first, end) >= 0:
             self._strays.append((addr, n))
             if len(self._strays) >= self._strays_limit:

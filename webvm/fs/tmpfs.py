@@ -357,10 +357,16 @@ class MemFile(MemInode):
     # Reading
 
     async def read(self, offset, n):
-        end = min(offset + n, self.size)
+        end = offset + n
+        if end > self.size:
+            end = self.size
         if offset >= end:
             return b""
         pages = self.pages
+        first = offset // PAGE
+        page, start = pages.get(first), first * PAGE
+        if page is not None and end - start <= len(page):
+            return bytes(page[offset - start : end - start])
         if not pages:
             return await self._below(offset, end - offset)
         parts = []
@@ -404,7 +410,15 @@ class MemFile(MemInode):
             raise Errno(EFBIG)
         index, start = divmod(offset, PAGE)
         if start + n <= PAGE:
-            await self._write_page(index, start, data)
+            page = self.pages.get(index)
+            if n == PAGE:
+                if page is None:
+                    self._charge(index)
+                self.pages[index] = bytes(data)
+            elif page.__class__ is bytearray and start <= len(page):
+                page[start : start + n] = data
+            else:
+                await self._write_page(index, start, data)
             end = offset + n
         else:
             end = await self._write_pages(offset, memoryview(data))

@@ -46,6 +46,7 @@ class Space(Protocol):
     def get(self, reg: int) -> int: ...
     def set(self, reg: int, value: int) -> None: ...
     def syscall_args(self) -> tuple[int, int, int, int, int, int, int]: ...     # rax rdi rsi rdx r10 r8 r9
+    def set_result(self, value: int) -> None: ...   # rax, signed; on_syscall does it last
     def fxsave(self) -> bytes: ...              # 512 bytes
     def reset_floats(self) -> None: ...         # as a new program finds them
     def fxrstor(self, image: bytes) -> None: ...
@@ -61,6 +62,8 @@ class Space(Protocol):
     def protect(self, first_page: int, pages: int, permissions: int) -> None: ...
     def adopt(self, other: "Space", first_page: int, permissions: bytes) -> None: ...   # fork into a fresh space
     def perms(self, first_page: int, pages: int) -> bytes: ...
+    def try_read(self, address: int, length: int) -> bytes | None: ...          # None: not all of it has R. LENGTH > 0, here and
+    def try_write(self, address: int, data) -> bool: ...                        # here; False: not all of it has W
     def release(self) -> None: ...              # zero what was present, give the space back
 
 

@@ -4,7 +4,7 @@ An owner is whatever the lock belongs to: a FileTable for record locks (they go 
 a File for the other two. Record and OFD locks see each other; flock is a world of its own.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from webvm.fs.wait import WaitQueue
@@ -14,8 +14,7 @@ from webvm.linux.fcntl import F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_NB, LOCK_
 TO_END = 1 << 63
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(NamedTuple):
     """Bytes start to end (excluded) of a file."""
 
     type: int

@@ -32,7 +32,6 @@ FAULTS_PER_LOOK = 128           # page faults between two looks at how much memo
 ACCESS = R | W | X
 
 _PRESENT_RUN = re.compile(rb"[\x20-\x27]+")
-_WITH = {bit: bytes(p for p in range(256) if p & bit) for bit in (R, W, X)}
 
 
 class GuestFault(Exception):
@@ -548,17 +547,17 @@ class AddressSpace:
     async def read(self, address, length):
         """LENGTH bytes at ADDRESS; EFAULT unless all are readable."""
         if length > 0:
-            if not self._allows(address, length, R):
-                await self.touch(address, length, R)
+            data = self.space.try_read(address, length)
+            if data is not None:
+                return data
+            await self.touch(address, length, R)
             return self.space.read(address, length)
         return b""
 
     async def write(self, address, data):
         """Store DATA at ADDRESS; EFAULT unless all of it is writable."""
-        length = len(data)
-        if length:
-            if not self._allows(address, length, W):
-                await self.touch(address, length, W)
+        if data and not self.space.try_write(address, data):
+            await self.touch(address, len(data), W)
             self.space.write(address, data)
 
     async def cstring(self, address, limit=PAGE):
@@ -567,9 +566,7 @@ class AddressSpace:
         step = 128
         while limit > 0:
             step = min(step, PAGE - address % PAGE, limit)
-            if not self._allows(address, step, R):
-                await self.touch(address, step, R)
-            data = self.space.read(address, step)
+            data = await self.read(address, step)
             end = data.find(0)
             if end >= 0:
                 return b"".join(parts) + data[:end] if parts else data[:end]
@@ -578,14 +575,6 @@ class AddressSpace:
             limit -= step
             step = PAGE
         return b"".join(parts)
-
-    def _allows(self, address, length, access):
-        """Whether all of [address, address+length) is accessible as it is."""
-        if address + length > self.space.limit:
-            return False
-        first = address >> 12
-        perms = self.space.perms(first, (address + length - 1 >> 12) - first + 1)
-        return not perms.translate(None, _WITH[access])
 
     async def touch(self, address, length, access):
         """Make [address, address+length) accessible, or EFAULT."""

@@ -8,6 +8,7 @@ Knows tasks and spaces; what system calls do is in the table, what signals do is
 import asyncio
 import struct
 import traceback
+import types
 from collections import deque
 from time import perf_counter_ns
 
@@ -66,6 +67,8 @@ class Scheduler:
         self.busy_ns = 0                # time spent in slices
         self.slices = self.faults = 0
         self.instructions = 0           # executed by all tasks
+        self.parked = 0                 # system calls that had to wait
+        self._new_driver()
         self.sampler = None             # called after each run: (AddressSpace, its space, nanoseconds, instructions)
 
     # -- the loop -------------------------------------------------------------------------------------------------------
@@ -217,31 +220,35 @@ class Scheduler:
     # -- hooks: called by the engine from inside run ---------------------------------------------------------------------
 
     def on_syscall(self):
-        task = self.task
-        space = task.mem.space
+        task, kernel = self.task, self.kernel
+        mem = task.mem
+        space = mem.space
         number, a, b, c, d, e, f = space.syscall_args()
-        if task.mem.dirty:
-            task.mem.sync_shared()
-        self.kernel.syscalls += 1
+        if mem.dirty:
+            mem.sync_shared()
+        kernel.syscalls += 1
         entry = SYSCALLS.get(number)
-        if self.kernel.strace is not None:
-            task.trace = Trace(task.mem, number, (a, b, c, d, e, f))
+        if kernel.strace is not None:
+            task.trace = Trace(mem, number, (a, b, c, d, e, f))
         if entry is None:
-            self.kernel.unknown_syscall(task, number)
+            kernel.unknown_syscall(task, number)
             if task.trace is not None:
                 self._finish_trace(task, -ENOSYS)
-            space.set(RAX, -ENOSYS & MASK64)
+            space.set_result(-ENOSYS)
             return not task.attention
         try:
             result = entry.call(task, a, b, c, d, e, f)
             if type(result) is not int and result is not KEEP_REGISTERS:
                 try:
-                    waiting = result.send(None)
-                except StopIteration as stop:
-                    result = stop.value
-                else:
+                    result = self.drive(result)
+                except BaseException:
+                    self._new_driver()
+                    raise
+                if type(result) is not int and result is not KEEP_REGISTERS:
                     task.waits_in = number, a, b, c, d, e, f, space.get(cpu.RSP), space.rip
-                    self._park(task, result, waiting, entry)
+                    self._park(task, self.driver, result, entry)
+                    self.parked += 1
+                    self._new_driver()
                     return False
         except Errno as error:
             result = -error.number
@@ -255,12 +262,13 @@ class Scheduler:
             return False
         if task.trace is not None:
             self._finish_trace(task, result)
+        mem = task.mem
         if result is not KEEP_REGISTERS:
-            task.mem.space.set(RAX, result & MASK64)
-        if task.attention or task.dead or task.mem.space is not space:
+            mem.space.set_result(result)
+        if task.attention or task.dead or mem.space is not space:
             return False
-        if task.mem.shared_files:
-            task.mem.refresh_shared()
+        if mem.shared_files:
+            mem.refresh_shared()
         self.calls -= 1
         if self.calls <= 0:
             self.calls = CALLS_PER_LOOK
@@ -305,6 +313,11 @@ class Scheduler:
         signals.force(self.kernel, task, signo, siginfo.fault(signo, fault.code, fault.address))
 
     # -- waiting ----------------------------------------------------------------------------------------------------------
+
+    def _new_driver(self):
+        self.driver = driver = _driver(self)
+        driver.send(None)
+        self.drive = driver.send
 
     def _park(self, task, coroutine, waiting, entry):
         """TASK waits in COROUTINE until WAITING is done."""
@@ -475,6 +488,25 @@ class Scheduler:
         self.kernel.log(f"kernel bug in {task.name.decode(errors='replace')}[{task.tid}]:\n{traceback.format_exc()}")
         task.trace = None
         life.end_group(task.group, wait.killed(SIGSYS))
+
+
+@types.coroutine
+def _driver(scheduler):
+    """Runs coroutines that are sent to it, one after the other, and yields what each returns, as a number where that is an
+    Errno; catching StopIteration from each would take longer than most of them. It also yields what a coroutine waits on. Then
+    the scheduler parks the driver as if it were that coroutine, which it is from there on, and takes a new one for others."""
+    parked = scheduler.parked
+    result = None
+    while True:
+        coroutine = yield result
+        try:
+            result = yield from coroutine
+        except Errno as error:
+            if scheduler.parked != parked:
+                raise
+            result = -error.number
+        if scheduler.parked != parked:
+            return result
 
 
 def _signed(value):

@@ -79,6 +79,7 @@ from webvm.linux.stat import S_ISGID, S_ISUID
 
 IOV_MAX = 1024
 SETTABLE = O_APPEND | O_DIRECT | O_NOATIME | O_NONBLOCK  # by F_SETFL
+LOCKS = frozenset((F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW))
 RWF_NOAPPEND_MASK = 0x1F  # HIPRI DSYNC SYNC NOWAIT APPEND: accepted, nothing to do
 
 
@@ -101,9 +102,12 @@ def writable(task, fd) -> File:
 
 def positioned(task, fd, reading) -> File:
     """For pread and pwrite: ESPIPE comes before EBADF."""
-    if not task.files.get(fd).seekable:
+    file = task.files.get(fd)
+    if not file.seekable:
         raise Errno(ESPIPE)
-    return readable(task, fd) if reading else writable(task, fd)
+    if not (file.readable if reading else file.writable):
+        raise Errno(EBADF)
+    return file
 
 
 async def read_some(task, file: File, count: int) -> bytes:
@@ -180,7 +184,7 @@ async def pwrite64(task, fd: Fd, buf: In, count: Size, offset: Long):
     file = positioned(task, fd, False)
     data = await task.mem.read(buf, min(count, MAX_RW_COUNT))
     written = await file.pwrite(within_limit(task, file, data, offset), offset)
-    if written:
+    if written and file.inode.mode & (S_ISUID | S_ISGID):
         await drop_privileges(task, file.inode)
     return written
 
@@ -350,7 +354,7 @@ async def fcntl(task, fd: Fd, cmd: Enum("F_", "fcntl"), arg: Size):
     if cmd == F_SETFL:
         file.flags = file.flags & ~SETTABLE | arg & SETTABLE
         return 0
-    if cmd in (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW):
+    if cmd in LOCKS:
         return await _record_lock(task, file, cmd, arg)
     if cmd in (F_SETPIPE_SZ, F_GETPIPE_SZ):
         if not isinstance(file, PipeFile):
