@@ -18,6 +18,7 @@ BUILDS = (
     ("integer", "integer.c", ("-O2",)),
     ("scalar",  "floats.c",  ("-O2", "-fno-tree-vectorize", "-fno-math-errno")),
     ("vector",  "floats.c",  ("-O3", "-fno-math-errno")),
+    ("calls",   "calls.c",   ("-O2",)),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .inputs import PIECES
 
 FOLDER = "/tmp/bench"                   # where the inputs are, everywhere
-TIMED = ("integer", "scalar", "vector") # groups that are C programs; each is told a load and prints "result nanoseconds"
+TIMED = ("integer", "scalar", "vector", "calls")        # groups that are C programs; each is told a load and prints "result nanoseconds"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Line:
         return re.findall(r"/usr/bin/[\w.+-]+", self.command)
 
 
-# Amounts give 0.3 seconds of native work or more for the C programs, 2 or more for the others.
+# Amounts give 0.3 seconds of native work or more for the C programs, 2 or more for the others; of calls, less: they are that many.
 LINES = tuple(Line(*row) for row in (
     #group       line                   amount   command
     ("integer",  "fib",                   2400),
@@ -64,6 +64,21 @@ LINES = tuple(Line(*row) for row in (
     ("vector",   "mandelbrot",             550),
     ("vector",   "nbody",                 2000),
     ("vector",   "spectral",              2000),
+
+    ("calls",    "getpid",              200000),
+    ("calls",    "lseek",               200000),
+    ("calls",    "pread 8",             200000),
+    ("calls",    "pread 4096",          200000),
+    ("calls",    "pwrite 4096",         200000),
+    ("calls",    "read 1",              200000),
+    ("calls",    "write 1",             200000),
+    ("calls",    "read 65536",           20000),
+    ("calls",    "write 65536",          20000),
+    ("calls",    "fstat",               200000),
+    ("calls",    "lock and unlock",     100000),
+    ("calls",    "clock",               200000),
+    ("calls",    "through a pipe",      100000),
+    ("calls",    "no such file",        100000),
 
     ("programs", "gzip -9",                 10,  "/usr/bin/gzip -9 -c {text} {mixed} >{out}"),
     ("programs", "bzip2",                   14,  "/usr/bin/bzip2 -c {text} {mixed} >{out}"),

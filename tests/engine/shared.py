@@ -105,6 +105,45 @@ def test_a_system_call_leaves_when_the_hook_says(make):
     assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 1)
 
 
+def test_the_result_of_a_system_call_is_in_rax_once_the_hook_is_over(make):
+    """Whatever its size, whether the guest goes on or not; and the arguments are there in the hook."""
+    small = [0, 7, -1, -38, (1 << 31) - 1, -(1 << 31)]
+    for value in [*small, 1 << 31, (1 << 31) + 1, (1 << 32) - 1, -(1 << 31) - 1, 0x123456789ABCDEF0, (1 << 63) - 1, -(1 << 63)]:
+        for goes_on in (True, False):
+            space = program(make, (SYSCALL,), (ADDI, RBX, 0, 1), (INT3,))
+            for i in range(16):
+                space.set(i, 1 << 63 | i)
+            space.set(RBX, 0)
+            seen = []
+
+            def on_syscall():
+                seen.append(space.syscall_args())
+                space.set_result(value)
+                return goes_on
+            space.on_syscall = on_syscall
+            assert space.run(100) == (L.BREAKPOINT if goes_on else L.LEFT)
+            assert seen == [tuple(1 << 63 | i for i in (0, 7, 6, 2, 10, 8, 9))]
+            assert (space.get(RAX), space.get(RBX)) == (value & (1 << 64) - 1, goes_on)
+            space.release()
+    space = program(make)
+    space.set_result(-5)
+    assert space.get(RAX) == (1 << 64) - 5
+
+
+def test_a_hook_that_fails_keeps_no_result_for_the_next(make):
+    space = program(make, (SYSCALL,), (SYSCALL,), (INT3,))
+
+    def fails():
+        space.set_result(9)
+        raise KeyError
+    space.on_syscall = fails
+    with raises(KeyError):
+        space.run(100)
+    space.set(RAX, 3)
+    space.on_syscall = lambda: True
+    assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 3)
+
+
 def test_a_fault_is_answered_and_the_access_retried(make):
     space = program(make, (LOAD, RAX, RBX, 0), (ADDI, RAX, 0, 1), (STORE, RAX, RBX, 8), (INT3,))
     space.set(RBX, 0x9000FF0)
@@ -296,6 +335,32 @@ def test_permissions_are_what_the_kernel_set(make):
         assert space.perms(0x900, 1) == bytes([perm | PRESENT])
     space.protect(0x900, 3, 0)
     assert space.perms(0x900, 3) == bytes(3)
+
+
+def test_memory_is_read_and_written_where_the_kernel_permits_it(make):
+    """Data of a page, of several, across a border; nothing happens unless all of it is permitted."""
+    space = program(make, (INT3,))
+    first, border = 0x900 << 12, 0x901 << 12
+    space.protect(0x900, 4, R | W | PRESENT)
+    for perm in [*range(8), *(p | PRESENT for p in range(8))]:
+        for page in (0x900, 0x901, 0x903):
+            space.protect(page, 1, perm)
+            for addr, n in ((first, 1), (first + 9, 4000), (border - 1, 2), (border - 8, 8), (first, 4 << 12), (border, 8192)):
+                data = bytes([perm + 1]) * n
+                touched = addr >> 12 <= page <= addr + n - 1 >> 12
+                before = space.read(addr, n)
+                assert space.try_read(addr, n) == (before if perm & R or not touched else None)
+                assert space.try_write(addr, data) == bool(perm & W or not touched)
+                assert space.read(addr, n) == (data if perm & W or not touched else before)
+            space.protect(page, 1, R | W | PRESENT)
+    for addr in (0x904 << 12, (0x904 << 12) - 1, space.limit - 1, (1 << 64) - 1):
+        assert (space.try_read(addr, 2), space.try_write(addr, b"ab")) == (None, False)
+
+
+def test_what_is_written_where_the_kernel_permits_it_is_no_code_any_more(make):
+    space = stale(make)
+    assert space.try_write(TEXT, code((ADDI, RAX, 0, 10)))
+    assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 11)
 
 
 def test_code_pages_keep_the_kernels_permissions(make):

@@ -248,6 +248,7 @@ class Space(ABC):
         # the module adds marks of its own.
         self._pages = bytearray()
         self._rip = layout.RIP >> 2
+        self._may_read, self._may_write, self._may_just_write = engine.may_read, engine.may_write, engine.may_just_write
         self._strays: list[tuple[int, int]] = []   # guest ranges written while a page of them was absent
         self._strays_limit = STRAYS
         self._linked: set[int] = set()   # slots of the table that hold a function of a region module
@@ -537,7 +538,7 @@ class Space(ABC):
     def try_read(self, addr: int, n: int) -> bytes | None:
         """What `read` answers for n > 0 bytes; None unless the kernel permits reading all of them."""
         pages, first, last = self._pages, addr >> 12, addr + n - 1 >> 12
-        if last >= len(pages) or pages[first:last + 1].translate(None, self.engine.may_read):
+        if last >= len(pages) or pages[first:last + 1].strip(self._may_read):
             return None
         return self.peek(self._bias + addr, n)
 
@@ -547,10 +548,10 @@ class Space(ABC):
         if last >= len(pages):
             return False
         perms = pages[first:last + 1]
-        if not perms.translate(None, self.engine.may_just_write):
+        if not perms.strip(self._may_just_write):
             self.poke(self._bias + addr, data)
             return True
-        if perms.translate(None, self.engine.may_write):
+        if perms.strip(self._may_write):
             return False
         self.write(addr, data)
         return True

@@ -98,8 +98,8 @@ class MemInode(Inode):
         self.fs.changed(self)
 
     def accessed(self):
-        time = now()
-        if self.atime <= self.mtime or self.atime <= self.ctime or time - self.atime >= RELATIME_LIMIT:
+        time, last = now(), self.atime
+        if last <= self.mtime or last <= self.ctime or time - last >= RELATIME_LIMIT:
             self.atime = time
             self.fs.changed(self)
 
@@ -366,7 +366,8 @@ class MemFile(MemInode):
         first = offset // PAGE
         page, start = pages.get(first), first * PAGE
         if page is not None and end - start <= len(page):
-            return bytes(page[offset - start : end - start])
+            part = page[offset - start : end - start]
+            return part if part.__class__ is bytes else bytes(part)
         if not pages:
             return await self._below(offset, end - offset)
         parts = []

@@ -48,7 +48,7 @@ class Arg:
 
 
 class _Int(Arg):
-    expr = "(({0} & 0xffffffff) ^ 0x80000000) - 0x80000000"
+    expr = "{0} if {0} < 0x80000000 else (({0} & 0xffffffff) ^ 0x80000000) - 0x80000000"
 
 
 class _UInt(Arg):
@@ -56,7 +56,7 @@ class _UInt(Arg):
 
 
 class _Long(Arg):
-    expr = "({0} ^ 0x8000000000000000) - 0x8000000000000000"
+    expr = "{0} if {0} < 0x8000000000000000 else {0} - 0x10000000000000000"
 
 
 class _Ptr(Arg):
