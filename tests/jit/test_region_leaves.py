@@ -15,6 +15,7 @@ from tests.x86 import machines
 from webvm.jit import layout as at
 from webvm.jit.inline import MOST_OPS
 from webvm.jit.options import Options
+from webvm.wasm import encoding as w
 from webvm.x86 import ieee
 
 PAGE = 4096
@@ -503,3 +504,25 @@ def test_modules_are_evicted_and_their_code_goes_on():
         translator._evict()
         assert len(translator._batches) == 1 and not guest.is_region(loops[1 - turn % 2])
     assert translator.counters.evicted == 5
+
+
+# mov rax, [rdi] ; mov rdx, [rdi + 8] ; test rax, rax ; jne 1f ; inc ecx ; 1: add rax, [rdi + 8] ; jne 1f ; inc ecx ; 1: mov [rdi + 8], rax ; syscall
+BRANCHES = "488b07 488b5708 4885c0 7502 ffc1 48034708 7502 ffc1 48894708 0f05"
+
+
+@pytest.mark.parametrize("beyond, direct", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("address", [MIDDLE, DATA + DATA_SIZE - 8, DATA + DATA_SIZE - 12, (1 << 64) - 8, (1 << 32) - 8, DATA - 8])
+def test_a_check_is_for_the_blocks_that_follow(address, beyond, direct, engines):
+    """Reads need no second check there; the first write has one. A displacement is part of an access only where the register is
+    an address itself."""
+    pair = Pair((engines[0], _engine(options=Options(beyond=beyond, direct=direct))), BRANCHES, RDI=MIDDLE)
+    bodies = []
+    pair.guest.translator.trace = lambda region, body, _: bodies.append(body)
+    pair.warmed()
+    body = max(bodies, key=len)
+    assert body.count(w.access("i64.load8_u", at.READABLE)) == (1 if beyond else 2) and body.count(w.access("i64.load8_u", at.WRITABLE)) == 1
+    assert (w.access("i64.load", at.BIAS + 8) in body) == direct
+    for machine in pair.both:
+        machine.space.set(RDI, address)
+    found = pair.agree(flags=False)
+    assert found.end == "syscall" if address == MIDDLE else found.end.startswith("fault")

@@ -188,13 +188,14 @@ class Vectors:
 
 class Op:
     """An instruction at its place, and what `liveness` finds out there."""
-    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "saved", "whole")
+    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "direct", "saved", "whole")
 
     def __init__(self, rip: int, insn: Instruction, disp: int):
         self.rip, self.insn, self.disp = rip, insn, disp
         self.flags_live = -1
         self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before; False: alignment too), or
                                                             # the range to check here
+        self.direct: frozenset = _NONE                      # those beyond where their base register points, which is known to be an address
         self.saved = 0                                      # registers to store should the instruction fault
         self.whole = True                                   # a vector register it writes is to be kept whole, see lanes
 
@@ -206,6 +207,7 @@ class Op:
 
 
 _NO_CHECKS: dict = {}
+_NONE: frozenset = frozenset()
 
 
 class Block:
@@ -433,7 +435,7 @@ class Graph:
             self._edges[start] = found
         return found
 
-    def _body(self, head: int, latch: int) -> set[int]:
+    def body(self, head: int, latch: int) -> set[int]:
         """The blocks (numbers) from which control comes to `latch`, which leads to `head`, but not by way of that."""
         found, work = {head, latch}, [latch]
         while work:
@@ -449,7 +451,7 @@ class Graph:
         keep what is within beyond the beginning of what is around it."""
         head = self.number[start]
         bodies = [(min(blocks), body) for p in self.predecessors[head] if p >= head and self.dominates(start, self.order[p])
-                  for body in [self._body(head, p)] for blocks in [[self.blocks[self.order[k]].rip for k in body]]]
+                  for body in [self.body(head, p)] for blocks in [[self.blocks[self.order[k]].rip for k in body]]]
         if not bodies:
             return set()
         last = max(first for first, _ in bodies)

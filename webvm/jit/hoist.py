@@ -129,9 +129,11 @@ class _Loop:
                     count += 1
                 group.add(low, high, access)
                 sixteenth = length == 16 and op.insn.shape.aligned and key[0] == "m"
-                chosen.append((op, key, False if sixteenth and group.align(low, wanted) else None))
-        for op, key, done in chosen:
+                chosen.append((op, key, False if sixteenth and group.align(low, wanted) else None, group, low))
+        for op, key, done, group, low in chosen:
             op.checks = op.checks | {key: done}
+            if group.index is None and key[0] == "m" and op.disp > 0 and group.low <= low - op.disp:
+                op.direct = op.direct | {key}
         return [group for some in groups.values() for group in some]
 
     def _uses(self) -> tuple[list, list]:

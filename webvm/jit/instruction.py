@@ -24,7 +24,7 @@ from .frame import (
 from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
-from .template import AFTER, DISP, HIGH, HOLE, LOW, Template, Templates, hole_of
+from .template import AFTER, DISP, HIGH, HOLE, LOW, OFFSET, Template, Templates, hole_of
 from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
@@ -240,7 +240,7 @@ class Instructions(Emitter):
         known = self.templates.get(insn)
         if known is None:
             known = self.templates[insn] = {}
-        key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks) if op.checks else None
+        key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks, op.direct) if op.checks else None
         if insn.compares:
             key = *key, op.flags_live != 0
         elif insn.flags:
@@ -265,6 +265,8 @@ class Instructions(Emitter):
                     out.append(leave + w.uleb(label + hole) + piece)
                 elif hole == DISP:
                     out.append(w.i64(op.disp) + piece)
+                elif hole == OFFSET:
+                    out.append(w.uleb(at.BIAS + op.disp) + piece)
                 elif hole == AFTER:
                     out.append(w.i64(op.after) + piece)
                 else:
@@ -300,12 +302,16 @@ class Instructions(Emitter):
         self.asize, self.segment = 64, None
         self.used = {}
         self.implicit = 0
-        self.addresses = {}
+        self.addresses, self.offsets = {}, {}
         if insn.effects.repeats:
             self.out.append(b"\x03\x40")
             self.depth += 1
         for k, (access, bits) in insn.effects.memory.items():
-            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), bits == 128 and shape.aligned)
+            sixteenth = bits == 128 and shape.aligned
+            if ("m", k) in op.direct and self.options.direct and bits in LOAD | LOAD_VECTOR and not (sixteenth and op.checks["m", k] is not False):
+                self.addresses[k] = self._base_of_direct(k)
+                continue
+            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), sixteenth)
         execute(self, MEANINGS[shape.meaning])
         if insn.effects.repeats:
             self._repeat()
@@ -390,11 +396,11 @@ class Instructions(Emitter):
             return self.const("i64", self.insn.imm & (1 << bits) - 1)
         if kind == "m" and self.options.halves:
             if bits < 64 and self.insn.shape.meaning == "movsx":
-                return Signed(self.let("i64", self.addresses[k] + w.access(f"i64.load{bits}_s", at.BIAS)), bits)
-            raw = self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
+                return Signed(self.let("i64", self.addresses[k] + self._access(f"i64.load{bits}_s", k)), bits)
+            raw = self.let("i64", self.addresses[k] + self._access(LOAD[bits], k))
             return _wide(raw) if bits == 32 else raw
         if kind == "m":
-            return self.let("i64", self.addresses[k] + w.access(LOAD[bits], at.BIAS))
+            return self.let("i64", self.addresses[k] + self._access(LOAD[bits], k))
         where = self._where(k)
         if kind == "r":
             return self._general(where >> 3, bits, where & 7)
@@ -406,9 +412,9 @@ class Instructions(Emitter):
         kind = self.kinds[k]
         if kind == "m":
             if value.raw.__class__ is Pattern and value.raw.bits == value.bits:
-                self.out.append(self.addresses[k] + value.raw.float + w.access(f"f{value.bits}.store", at.BIAS))
+                self.out.append(self.addresses[k] + value.raw.float + self._access(f"f{value.bits}.store", k))
             else:
-                self.out.append(self.addresses[k] + value.raw + w.access(STORE[value.bits], at.BIAS))
+                self.out.append(self.addresses[k] + value.raw + self._access(STORE[value.bits], k))
             return
         where = self._where(k)
         if kind == "r":
@@ -423,9 +429,9 @@ class Instructions(Emitter):
         if kind == "m":
             bits, address = self.bits[k], self.addresses[k]
             if bits in (32, 64):
-                return Low(Load(address + w.access(f"f{bits}.load", at.BIAS)), bits, self.const("v128", 0),
-                           address + w.access(LOAD_VECTOR[bits], at.BIAS))
-            return self.let("v128", address + w.access(LOAD_VECTOR[bits], at.BIAS))
+                return Low(Load(address + self._access(f"f{bits}.load", k)), bits, self.const("v128", 0),
+                           address + self._access(LOAD_VECTOR[bits], k))
+            return self.let("v128", address + self._access(LOAD_VECTOR[bits], k))
         where = self._where(k)
         if kind == "x":
             return self._vector(where - at.VECTOR >> 5)
@@ -438,7 +444,7 @@ class Instructions(Emitter):
         elif self.bits[k] < 128:
             self.write(k, value.int(0, self.bits[k]))
         elif kind == "m":
-            self.out.append(self.addresses[k] + value.raw + w.access("v128.store", at.BIAS))
+            self.out.append(self.addresses[k] + value.raw + self._access("v128.store", k))
         else:
             self.out.append(ZERO32 + value.raw + w.access("v128.store", self._where(k)))
 
@@ -454,6 +460,22 @@ class Instructions(Emitter):
         return w.i64(n)
 
     # ---- memory
+    def _base_of_direct(self, k) -> bytes:
+        """Of an access whose address needs no 64 bits: the base register as i32; the displacement is part of the access itself."""
+        cover = self.op.checks["m", k]
+        if cover:
+            register, *rest = cover
+            self._check_range(w.get(self.local[register]), *rest)
+        self.offsets[k] = hole_of(OFFSET) if self.recording else w.uleb(at.BIAS + self.op.disp)
+        base = self.insn.base >> 3
+        raw = w.get(self.local[base]) + w.OP["i32.wrap_i64"]
+        return self.let("i32", raw) if self.insn.writes >> base & 1 else raw
+
+    def _access(self, name: str, k: int) -> bytes:
+        """A load or store of memory operand k, to follow addresses[k]."""
+        offset = self.offsets.get(k)
+        return w.access(name, at.BIAS) if offset is None else w.access(name)[:-1] + offset
+
     def _effective_address(self, k, segment, plus=None):
         op = self.insn
         raw = b""
@@ -774,9 +796,9 @@ class Instructions(Emitter):
 def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
 
 
-def _sort(checks: dict) -> tuple:
+def _sort(checks: dict, direct) -> tuple:
     """What the code of checks depends on, but for the numbers in it."""
-    return tuple((key, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
+    return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
 
 
 def _relation(x: int, op: str, y: int, flags: int) -> bytes:

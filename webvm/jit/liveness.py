@@ -4,7 +4,7 @@ memory are covered by one check.
 Works on the graph and the effects of its instructions; emits nothing.
 """
 from ..x86 import flags
-from ..x86.meaning import ARITHMETIC
+from ..x86.meaning import ARITHMETIC, RSP
 from .cfg import Block, Graph
 
 EVERYTHING = (1 << 32) - 1
@@ -14,10 +14,10 @@ REACH = 4096 - 64          # bytes that one check of two pages may cover
 
 
 def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, comparisons: bool = True,
-            calls_flags: bool = True) -> None:
+            calls_flags: bool = True, beyond: bool = True) -> None:
     """Fills in the fields of blocks and ops, and of the graph: `touched` and `written`, masks of registers, and whether
     anything sets flags that somebody needs. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
-    several accesses off one register; `comparisons`, of numbers: these are kept, not the flags;
+    several accesses off one register (`beyond`: in several blocks); `comparisons`, of numbers: these are kept, not the flags;
     `calls_flags`, look where control leaves for whether the flags are read there."""
     blocks = [graph.blocks[start] for start in graph.order]
     needs = [_summary(block) for block in blocks]
@@ -32,8 +32,7 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, compariso
     for block in blocks:
         _saved(block, graph.written)
     if cover:
-        for ops in _straight(graph, blocks):
-            _checks(ops)
+        _checks(graph, blocks, beyond)
 
 
 def _summary(block) -> tuple[int, int, int, int]:
@@ -175,62 +174,82 @@ def _kinds(graph, blocks, lasts, loops):
 
 class Cover:
     """Accesses off one register, at known distances from what it held at some point: low to high, less than two pages."""
-    __slots__ = ("version", "low", "high", "uses", "access")
+    __slots__ = ("block", "low", "high", "uses", "access")
 
-    def __init__(self, version, low, high):
-        self.version, self.low, self.high, self.uses, self.access = version, low, high, [], 0
+    def __init__(self, block: int, low: int, high: int):
+        """block: with the instructions of that block, and those that only follow it, all of it is accessed."""
+        self.block, self.low, self.high, self.uses, self.access = block, low, high, [], 0
+
+    def takes(self, block: int, where: int, low: int, high: int, access: int) -> bool:
+        """Whether its check may be for this access too. What is in another block is perhaps not executed after the check, and
+        must make no difference to that; but who can access a stack can access all of it."""
+        if max(self.high, high) - min(self.low, low) > REACH:
+            return False
+        return block == self.block or where == RSP or self.low <= low and high <= self.high and not access & ~self.access
 
 
-def _straight(graph: Graph, blocks: list[Block]) -> list[list]:
-    """The instructions of blocks, of those together that only follow each other."""
-    found = []
-    joined = set()
+def _checks(graph: Graph, blocks: list[Block], beyond: bool) -> None:
+    """Of each access whether a check that was made before is for it too. beyond: the check may be in any block that control came by;
+    no call is between."""
+    covers: list[Cover] = []
+    out: list[dict[int, tuple[Cover, int]]] = []      # of registers, at the end of each block: a cover, how far it has moved since
+    straight: list[int] = []                          # of each block, the first of those that only follow each other
     for k, block in enumerate(blocks):
-        if k in joined:
-            continue
-        ops = block.ops
-        while blocks[k].end == "jump" and len(graph.successors[k]) == 1:
-            t, = graph.successors[k]
-            if t <= k or len(graph.predecessors[t]) > 1 or blocks[t].end == "switch":
-                break
-            joined.add(t)
-            ops, k = ops + blocks[t].ops, t
-        found.append(ops)
-    return found
-
-
-def _checks(ops: list):
-    version, moved = [0] * 16, [0] * 16        # of each register: what it held at first, and how far it is from that
-    newest: dict[int, Cover] = {}
-    covers = []
-    fresh = 1
-    for op in ops:
-        insn = op.insn
-        for key, where, offset, times, access, size in insn.accesses:
-            if key in op.checks:                            # of a loop's head
-                continue
-            low = moved[where] + offset + times * op.disp
-            high = low + size
-            it = newest.get(where)
-            if it is None or it.version != version[where] or max(it.high, high) - min(it.low, low) > REACH:
-                it = newest[where] = Cover(version[where], low, high)
-                covers.append(it)
-            else:
-                it.low, it.high = min(it.low, low), max(it.high, high)
-            it.access |= access
-            it.uses.append((op, key, where, moved[where]))
-        for n, more, distance in insn.changes:
-            if more:
-                moved[n] += distance
-            else:
-                version[n], moved[n] = fresh, 0
-                fresh += 1
+        first, before = k, graph.predecessors[k]
+        if len(before) == 1 and before[0] < k and blocks[before[0]].end == "jump" and len(graph.successors[before[0]]) == 1:
+            first = straight[before[0]]
+        straight.append(first)
+        newest = _known_before(graph, blocks, out, k) if first < k or beyond and k else {}
+        for op in block.ops:
+            insn = op.insn
+            for key, where, offset, times, access, size in insn.accesses:
+                if key in op.checks:                        # of a loop's head
+                    continue
+                it, moved = newest.get(where) or (None, 0)
+                low = moved + offset + times * op.disp
+                high = low + size
+                if it is None or not it.takes(first, where, low, high, access):
+                    low, high, moved = low - moved, high - moved, 0
+                    it = Cover(first, low, high)
+                    newest[where] = it, 0
+                    covers.append(it)
+                it.low, it.high, it.access = min(it.low, low), max(it.high, high), it.access | access
+                it.uses.append((op, key, where, moved))
+            for n, more, distance in insn.changes:
+                if n in newest:
+                    if more:
+                        it, moved = newest[n]
+                        newest[n] = it, moved + distance
+                    else:
+                        del newest[n]
+        out.append(newest)
     for it in covers:                          # the first use makes the check for all
         if len(it.uses) > 1:
             op, key, where, at_that_time = it.uses[0]
             _check_of(op)[key] = where, it.low - at_that_time, it.high - at_that_time, it.access
             for op, key, *_ in it.uses[1:]:
                 _check_of(op)[key] = None
+            for op, key, _, moved in it.uses:
+                if it.low <= moved and key[0] == "m" and op.disp > 0:
+                    op.direct = op.direct | {key}
+
+
+def _known_before(graph, blocks, out, k: int) -> dict:
+    before = [p for p in graph.predecessors[k] if p < k]
+    if not before or any(blocks[p].reloads for p in before):
+        return {}
+    known = dict(out[before[0]])
+    for p in before[1:]:
+        known = {n: it for n, it in known.items() if out[p].get(n) == it}
+    if known and len(before) < len(graph.predecessors[k]):
+        body = set().union(*(graph.body(k, p) for p in graph.predecessors[k] if p >= k))
+        if any(blocks[b].reloads for b in body):
+            return {}
+        writes = 0
+        for b in body:
+            writes |= blocks[b].writes
+        known = {n: it for n, it in known.items() if not writes >> n & 1}
+    return known
 
 
 def _check_of(op) -> dict:

@@ -7,6 +7,8 @@ class Options:
     """A switch for each optimisation."""
     dead_flags: bool = True     # flags that nobody reads are not computed
     cover: bool = True          # one check for several accesses off one register
+    beyond: bool = True         # checks in one block for accesses in those that follow
+    direct: bool = True         # displacements as offsets of loads and stores, where the base register alone is an address
     hoist: bool = True          # checks for many rounds of a loop at once
     lanes: bool = True          # lowest lanes of vector registers have locals of their own
     halves: bool = True         # what is done with 32 bits is done with i32

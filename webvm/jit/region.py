@@ -59,7 +59,7 @@ class Region(Instructions):
             graph.inner = {}
             if options.hoist:
                 hoist(graph)
-            analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags)
+            analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags, options.beyond)
         super().__init__(imports, options, templates, floats if has_floats(graph) else NONE, graph.touched)
         self.graph, self.hard = graph, hard
         self.batch = batch if options.direct_calls else {}
