@@ -182,6 +182,8 @@ class _Observer(Machine):
         return Vec(self, None)
 
     def store_vec(self, address, value): self._implicit(address, at.WRITE, 128)
+    def move(self, to, source, size): pass
+    def fill(self, to, byte, size): pass
     def writable(self, address, bits): self._implicit(address, at.WRITE, bits)
     def address(self, k, segment=True, plus=None): return Int(self, None, 64)
 

@@ -5,10 +5,14 @@ where registers, operands and flags live is for the subclasses to say.
 """
 from ..wasm import encoding as w
 from ..x86.meaning import Bool, Int, Machine, Vec
+from . import layout as at
 
 SHORT = 10        # bytes that may be pushed twice rather than kept in a local
 _TYPES = {Bool: "i32", Int: "i64", Vec: "v128"}
 _CONST = {"i32": w.i32, "i64": w.i64, "v128": w.v128}
+
+
+def _place(address: Int) -> bytes: return address.raw + w.OP["i32.wrap_i64"] + w.i32(at.BIAS) + w.OP["i32.add"]
 
 
 class Emitter(Machine):
@@ -62,5 +66,11 @@ class Emitter(Machine):
         first, second = self.nested_value(chosen), self.nested_value(no)
         type = _TYPES[answer.__class__]
         return answer._like(self.let(type, w.if_(condition.raw, first, second, w.TYPES[type])))
+
+    def move(self, to, source, size):
+        self.out.append(_place(to) + _place(source) + size.raw + w.OP["i32.wrap_i64"] + w.OP["memory.copy"])
+
+    def fill(self, to, byte, size):
+        self.out.append(_place(to) + byte.raw + w.OP["i32.wrap_i64"] + size.raw + w.OP["i32.wrap_i64"] + w.OP["memory.fill"])
 
     def when(self, condition: Bool, body): self.out.append(w.if_(condition.raw, self.nested(body)))

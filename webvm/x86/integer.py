@@ -647,7 +647,9 @@ _write_base("gs")
 
 # ---------------------------------------------------------------------------------------------- strings
 # One element a time; under REP the instruction is executed again until the count is used up, so that it can be
-# interrupted and restarted between any two elements.
+# interrupted and restarted between any two elements. Many that are moved or stored upwards go page by page.
+
+_PAGE, _MANY = 4096, 64          # bytes
 
 
 def _segmented(m, address):
@@ -662,9 +664,9 @@ def _string(m, step, compare=False):
 
     def one():
         step()
-        m.set_reg(RCX, count - 1)
+        m.set_reg(RCX, m.reg(RCX, m.asize) - 1)
     m.when(~count.is_zero(), one)
-    more = count.gt_u(1)
+    more = count.gt_u(1) if compare else ~m.reg(RCX, m.asize).is_zero()
     m.again(more & m.condition(4 if m.rep == "rep" else 5) if compare else more)
 
 
@@ -679,10 +681,39 @@ def _advance(m, *registers):
         m.set_reg(r, m.reg(r, m.asize) + step.low(m.asize))
 
 
+def _rest(m, pointers: dict, possible, do):
+    """After an element of many was done: those after it that lie in the same pages, if `possible(bytes)`, by `do(bytes)`. The registers
+    are as they have been one element before what comes next. pointers: register -> address."""
+    if m.rep is None:
+        return
+    size = m.size // 8
+    shift = size.bit_length() - 1
+    count = m.reg(RCX, m.asize).zext(64)
+
+    def many():
+        n = count
+        for pointer in pointers.values():
+            room = (m.int(_PAGE, 64) - (pointer & _PAGE - 1)) >> shift
+            n = room.lt_u(n).select(room, n)
+        n = n.is_zero().select(n, n - 1)
+
+        def these():
+            length = n << shift
+            do(length)
+            for register in pointers:
+                m.set_reg(register, m.reg(register, m.asize) + length.low(m.asize))
+            m.set_reg(RCX, m.reg(RCX, m.asize) - n.low(m.asize))
+        m.when(possible(n + 1 << shift) & ~n.is_zero(), these)
+    m.when(~count.lt_u(_MANY // size) & m.cell("df").is_zero(), many)
+
+
 @meaning()
 def movs(m):
     def step():
-        m.store(_destination(m), m.load(_source(m), m.size))
+        source, target = _source(m), _destination(m)
+        m.store(target, m.load(source, m.size))
+        _rest(m, {RSI: source, RDI: target}, lambda length: ~(target - source).lt_u(length),       # what is read was not written before
+              lambda length: m.move(target + m.size // 8, source + m.size // 8, length))
         _advance(m, RSI, RDI)
     _string(m, step)
 
@@ -690,7 +721,11 @@ def movs(m):
 @meaning()
 def stos(m):
     def step():
-        m.store(_destination(m), m.reg(RAX, m.size))
+        target, value = _destination(m), m.reg(RAX, m.size)
+        m.store(target, value)
+        byte = value.low(8)
+        _rest(m, {RDI: target}, lambda _: value == byte.zext(m.size) * ((1 << m.size) // 255),
+              lambda length: m.fill(target + m.size // 8, byte, length))
         _advance(m, RDI)
     _string(m, step)
 

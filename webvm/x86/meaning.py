@@ -350,6 +350,12 @@ class Machine:
     def store(self, address: Int, value: Int):      raise NotImplementedError
     def load_vec(self, address: Int) -> Vec:        raise NotImplementedError
     def store_vec(self, address: Int, value: Vec):  raise NotImplementedError
+    def move(self, to: Int, source: Int, size: Int):
+        """Copies `size` bytes, as if all were read first; in pages that a load and a store were just made in."""
+        raise NotImplementedError
+    def fill(self, to: Int, byte: Int, size: Int):
+        """Stores `size` times the byte, in a page that a store was just made in."""
+        raise NotImplementedError
     def writable(self, address: Int, bits: int):
         """Faults now if a store there would."""
         raise NotImplementedError

@@ -258,6 +258,8 @@ class Oracle(Machine):
     def store(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(value.bits // 8, "little"))
     def load_vec(self, address): return Vec(self, self._load(address.raw, 128))
     def store_vec(self, address, value): self.memory.write(address.raw, value.raw.to_bytes(16, "little"))
+    def move(self, to, source, size): self.memory.write(to.raw, self.memory.read(source.raw, size.raw))
+    def fill(self, to, byte, size): self.memory.write(to.raw, bytes([byte.raw]) * size.raw)
     def writable(self, address, bits): self.memory.check_write(address.raw, bits // 8)
     def features(self): return self._features
     def time_stamp(self): return Int(self, time.perf_counter_ns(), 64)
