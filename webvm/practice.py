@@ -131,7 +131,7 @@ async def practise(image: Path, say: Say = lambda line: None, rows: Iterable[tup
     kept, device = Memory(), FileDevice(image)
     try:
         machine = await Machine.boot(device=device, code_cache=kept, log=lambda line: None)
-        machine.image.warm = WARM
+        machine.image.warm, machine.image.translator.share = WARM, 0
         try:
             await _rehearse(machine, rows, seconds, say)
         finally:

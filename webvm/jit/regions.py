@@ -111,6 +111,7 @@ class Translator:
         self.broken = False                             # translation failed, and is given up
         self.strict = False                             # let it fail loudly, as tests want
         self.beside = True                              # modules are compiled while the guest goes on
+        self.share = SHARE                              # 0: translation never pauses
         self.trace = None                               # hears of each region made, see trace.tracer
         self.most_modules, self.most_bytes = MOST_MODULES, MOST_BYTES
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
@@ -167,7 +168,7 @@ class Translator:
                 watched.pop(rip, None)
             watched.update(dict.fromkeys(put_off, 0))
             now = perf_counter()
-        self._pause_until = now + SHARE * (now - start)
+        self._pause_until = now + self.share * (now - start)
 
     def _watch_floats(self, space, code) -> None:
         """Where the program has loaded MXCSR, regions that are loose with it go."""
