@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, READ, SMALL_ENDINGS, STACK_SIZE, TOP, Generator, Guest, beginning, engine,
-                               on_oracle, pieces)
+from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, RCX, READ, SMALL_ENDINGS, STACK_SIZE, TOP, Generator, Guest, beginning,
+                               engine, on_oracle, pieces)
 from tests.jit.test_interpreter import cases, difference, report
 from tests.x86 import machines
 from webvm.engine.native import NativeEngine
@@ -272,3 +272,28 @@ def test_repeated_comparison_ends_although_its_flags_are_dead(interpreter):
         return bytes(0x1000) + b"123\x55567".ljust(0x1000, b"\0")
     found = same("b914000000 4889df f2ae 29d2 0f05", interpreter, Guest(engine()), prepare)
     assert found.state.gpr[7] == MIDDLE + 4
+
+
+def test_what_cannot_be_translated_is_left_to_the_interpreter_and_the_rest_is_not(monkeypatch, caplog):
+    """Two loops, one after the other; a bug of ours concerns the first."""
+    monkeypatch.setattr(regions, "SLICE", 1)
+    monkeypatch.setattr(regions, "SHARE", 0)
+    image = machine_image.Image(machines.FEATURES)
+    image.warm, image.rehot, image.translator.beside = 2, 3, False
+    guest, module = Guest(NativeEngine(image)), image.translator.module
+    first, second = CODE + 5, CODE + 14
+
+    def broken(graphs, *more):
+        assert all(first not in graph.entries for graph in graphs), "a bug"
+        return module(graphs, *more)
+    monkeypatch.setattr(image.translator, "module", broken)
+    # mov ecx, 50 ; first: dec ecx ; jnz first ; mov ecx, 50 ; second: dec ecx ; jnz second ; syscall
+    guest.space.write(CODE, bytes.fromhex("b932000000 ffc9 75fc b932000000 ffc9 75fc 0f05"))
+    for _ in range(3):
+        guest.space.rip = CODE
+        while (end := guest.run(40)) == "fuel":
+            pass
+        assert end == "syscall" and guest.space.get(RCX) == CODE + 20
+    entries = image.translator._code[guest.space].entries
+    assert not image.translator.broken and second in entries and first not in entries and guest.in_regions > 30
+    assert [record.getMessage() for record in caplog.records] == [f"the code at {first:x} could not be translated"]

@@ -40,6 +40,7 @@ MOST_MODULES = 600              # that are kept at a time; those whose regions w
 MOST_BYTES = 24 << 20           # and of their Wasm together
 BATCH = 24                      # regions in a module at most
 SLICE = 0.008                   # seconds of translation at a time
+MOST_FAILURES = 20              # entries that could not be translated; after that translation is given up
 
 
 _UNLINKED = struct.pack("<II", UNLINKED, UNLINKED)      # both ways out of a branch, see handler.R_TARGET and R_NEXT
@@ -88,6 +89,7 @@ class _Code:
         self.inside: set[int] = set()                   # blocks in the middle of regions
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
+        self.failed: set[int] = set()                   # entries that can't be translated
         self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EASY
 
 
@@ -108,7 +110,8 @@ class Translator:
         self._made_with = features, fuse
         self.options = options
         self.counters = Counters()
-        self.broken = False                             # translation failed, and is given up
+        self.broken = False                             # translation failed too often, and is given up
+        self._failures = 0
         self.strict = False                             # let it fail loudly, as tests want
         self.beside = True                              # modules are compiled while the guest goes on
         self.share = SHARE                              # 0: translation never pauses
@@ -148,7 +151,7 @@ class Translator:
         self._watch_floats(space, code)
         watched = code.watched
         for rip in dict.fromkeys(space.hot()):
-            if rip in code.busy:
+            if rip in code.busy or rip in code.failed:
                 continue
             if self._install_known(space, rip):
                 watched.pop(rip, None)
@@ -163,7 +166,7 @@ class Translator:
         hot = sorted((rip for rip, reports in watched.items() if reports), key=watched.get)
         while hot and now - start < SLICE:
             batch = [hot.pop() for _ in range(min(BATCH, len(hot)))]
-            put_off = self._translate(space, sorted(batch, key=lambda rip: (rip not in code.called, watched[rip])), patient=True)
+            put_off = self._try_to_translate(space, sorted(batch, key=lambda rip: (rip not in code.called, watched[rip])))
             for rip in batch:
                 watched.pop(rip, None)
             watched.update(dict.fromkeys(put_off, 0))
@@ -326,6 +329,20 @@ class Translator:
             space.poke(at.LINKS + at.link_place(rip), bytes(8))
 
     # ---- new ones
+
+    def _try_to_translate(self, space, entries) -> list[int]:
+        """As _translate, patiently. An entry for which that fails, by a bug of ours, is left to the interpreter."""
+        try:
+            return self._translate(space, entries, patient=True)
+        except Exception:
+            self._failures += 1
+            if self.strict or self._failures > MOST_FAILURES:
+                raise
+            if len(entries) == 1:
+                log.exception("the code at %x could not be translated", *entries)
+                self._code[space].failed.update(entries)
+                return []
+        return [rip for entry in entries for rip in self._try_to_translate(space, [entry])]
 
     def _translate(self, space, entries, patient=False) -> list[int]:
         """Makes regions at those entries; at which not, if it is patient: what lies in the middle of a region may be reached by
