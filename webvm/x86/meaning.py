@@ -159,7 +159,13 @@ class Int:
         shifted = self.m.prim("i64.shr_u", self.raw, self._count(n)) if not isinstance(n, int) or n else self.raw
         return Bool(self.m, self.m.prim("i32.and", self.m.prim("i32.wrap_i64", shifted), self.m.const("i32", 1)))
 
-    def msb(self): return self.bit(self.bits - 1)
+    def msb(self):
+        """The sign bit, as a Bool."""
+        if self.bits == 64:
+            return Bool(self.m, self.m.prim("i64.lt_s", self.raw, self.m.const("i64", 0)))
+        if self.bits == 32:
+            return Bool(self.m, self.m.prim("i32.lt_s", self.m.prim("i32.wrap_i64", self.raw), self.m.const("i32", 0)))
+        return self.bit(self.bits - 1)
 
     # width
     def zext(self, bits): return Int(self.m, self.raw, bits)
