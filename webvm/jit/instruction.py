@@ -110,6 +110,9 @@ class Instructions(Emitter):
             return self.let(type_, raw)
         if kind is Wide and len(raw) > SHORT:
             return _wide(self.let(type_, raw))
+        if kind is Pattern and len(raw) > SHORT:
+            number = self.let(f"f{raw.bits}", raw.float)
+            return Pattern(number + AS_INT[raw.bits] + (w.OP["i64.extend_i32_u"] if type_ == "i64" and raw.bits == 32 else b""), number, raw.bits)
         return super().keep(type_, raw)
 
     def prim(self, op, *raws):
