@@ -50,7 +50,7 @@ export class WebVM extends EventTarget {
      * disk     address of an image: a folder of chunk files ("/" at its end), their manifest, or a file served with ranges;
      *          without it the disk published with the page
      * element  where the terminal goes; without it the machine has a terminal that nobody sees
-     * cpu      the processor that programs see: "x86-64", "x86-64-v2", "max"; without it the usual one
+     * cpu      the processor that programs see: "x86-64", "x86-64-v2", "x86-64-v3", "max"; without it the usual one
      * tier     "jit", or "interp" to have no code translated
      * jitOff   optimisations of translated code to go without: "dead-flags", "cover", ... (a name that is none is told, with all)
      * codeCache whether translated code is kept in the browser for the next visit, and used if there is some

@@ -110,6 +110,7 @@ class Machine:
         machine = cls(_make_engine(image, interpreter, code_cache), image, root or Tmpfs(mode=0o755), output, yield_, log)
         machine.tty.resize(rows, columns)
         machine.kernel.processor = Processor(hwcap=leaves(image.features)[1, None][3], hwcap2=HWCAP2_FSGSBASE * ("fsgsbase" in image.features),
+                                             xsave="xsave" in image.features,
                                              flags=" ".join(linux_flags(image.features)).encode())
         await mount_standard(machine.kernel)
         for path, fs, read_only in mounts:

@@ -223,7 +223,7 @@ class Assembly:
 KEPT = {RBX, RSP, RSI, R15}                  # what addresses and loops depend on
 CONTROL = {"jmp", "jmp_indirect", "jcc", "call", "call_indirect", "ret", "loop", "loope", "loopne", "jrcxz", "syscall"}
 LEFT_OUT = CONTROL | {"push", "pop", "pushf", "popf", "enter", "leave", "std", "fxsave", "fxrstor", "cmpxchg8b", "maskmovq", "maskmovdqu",
-                      "xlat", "int3", "hlt", "cpuid"}
+                      "vmaskmovq", "vgather", "xsave", "xrstor", "xgetbv", "xlat", "int3", "hlt", "cpuid"}
 FLOATING = ("ps", "pd", "ss", "sd")
 
 
@@ -248,7 +248,7 @@ def pieces() -> list[Piece]:
         written = operands if row.meaning in ("xchg", "xadd") else operands[:1]
         if any(isinstance(o, Reg) and o.kind == "g" and o.number in KEPT and not (o.high and o.number != 3) for o in written):
             continue
-        found.append(Piece(code, not (row.meaning.endswith(FLOATING) or row.meaning.startswith("cvt"))))
+        found.append(Piece(code, not (row.meaning.endswith(FLOATING) or row.meaning.startswith(("cvt", "vcvt")))))
     # string instructions, as compilers set them up: the direction flag may be either
     for rep in ("", "f3", "f2"):
         for op in ("a4", "a5", "48a5", "66a5", "aa", "ab", "48ab", "a6", "a7", "48a7", "ae", "48af", "ac", "48ad"):

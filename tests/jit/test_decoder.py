@@ -19,6 +19,7 @@ from webvm.jit.decoder import BLOCK_LIMIT, TERMINATORS, Tables
 from webvm.x86.decode import Truncated, Undefined, decode
 from webvm.x86.insn import Imm, Reg, Rel
 from webvm.x86.meaning import MEANINGS
+from webvm.x86.opcodes import SIZE_Y, VEX
 
 CODE, PAGE = 0x400000, 4096
 SEED = int(os.environ.get("WEBVM_SEED", 1))
@@ -76,6 +77,7 @@ def wrong(decoder: Decoder, fields, insn) -> str:
     if handler == Tables.ESCAPE:
         odd = insn.asize == 4 or insn.segment
         known = insn.meaning in MEANINGS and not (insn.row.cpl0 or insn.row.iopl)
+        known &= insn.row.map < VEX or insn.row.lz or SIZE_Y not in {o.size for o in insn.row.operands}       # with VEX.L
         return "left to the oracle" if known and not odd else ""
     shape = decoder.tables.shapes[handler - Tables.RESERVED]
     strings = insn.row.rep or insn.row.repz
@@ -85,10 +87,13 @@ def wrong(decoder: Decoder, fields, insn) -> str:
         return "" if shape.size == insn.size * 8 else f"shape {shape}"
     if len(shape.kinds) != len(insn.operands):
         return f"shape {shape}"
+    places = d, s
+    if shape.more:
+        places, imm = (d, s, imm >> 32 & 0xFFFF, imm >> 48), imm & 0xFF
     for k, (kind, bits, operand) in enumerate(zip(shape.kinds, shape.bits, insn.operands)):
         if isinstance(operand, Reg):
             number = kind[1:]
-            found = Reg(kind[0], int(number), bits // 8) if number else register((d, s)[k], bits)
+            found = Reg(kind[0], int(number), bits // 8) if number else register(places[k], bits)
             if kind[0] == "g" and number:
                 found = Reg("g", int(number), bits // 8)
             if kind == "f":

@@ -13,6 +13,7 @@ from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg
 from webvm.x86.meaning import CF, MEANINGS, OF, PF, RAX, SF, ZF
+from webvm.x86.opcodes import VEX
 from webvm.x86.oracle import PYTHON_MEANINGS
 from webvm.x86.undefined import undefined_flags
 
@@ -69,6 +70,9 @@ def difference(a, b, flags=_ALL, x87=80) -> str:
     for n, (x, y) in enumerate(zip(a.state.xmm, b.state.xmm)):
         if x != y:
             found.append(f"xmm{n}: {x:#034x} / {y:#034x}")
+    for n, (x, y) in enumerate(zip(a.state.upper, b.state.upper)):
+        if x != y:
+            found.append(f"upper half of ymm{n}: {x:#034x} / {y:#034x}")
     for n, (x, y) in enumerate(zip(a.state.x87, b.state.x87)):
         if (x ^ y) & (1 << x87) - 1:
             found.append(f"x87 register {n}: {x:#x} / {y:#x}")
@@ -104,6 +108,8 @@ def test_interpreter_agrees_with_oracle_on_every_row(interpreter):
 def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
     failures = []
     for row, code, state, data in cases(1):
+        if row.map >= VEX and row.feature[:3] != "bmi" or row.feature == "xsave":
+            continue                                     # it takes AVX for SSE; the processor judges these (test_forms)
         if row.meaning in NOT_JUDGED or row.meaning in PYTHON_MEANINGS or row.meaning == "test" and row.reg == 1:      # unicorn lacks F6 /1
             continue
         insn = decode(code, machines.CODE, features=machines.FEATURES)
@@ -137,6 +143,7 @@ def test_oracle_agrees_with_unicorn_on_every_row(unicorn):
         elif row.meaning == "cmpxchg" and insn.size == 4 and isinstance(insn.operands[0], Reg):
             n = insn.operands[0].number
             b.state.gpr[n] = a.state.gpr[n]              # and of the other where not
+        b.state.upper = a.state.upper                    # of AVX, which it has not: some leave anything there
         b.state.mxcsr |= a.state.mxcsr & ieee.EXCEPTIONS     # which unicorn tells STMXCSR only (test_mxcsr asks the processor)
         count = shift_count(insn, state) if insn.operands else 0
         wrong = difference(a, b, _ALL & ~undefined_flags(row.meaning, 8 * insn.size, count), x87=64 * any(o.place in "PQN" for o in row.operands))

@@ -9,7 +9,18 @@ _MODS = {"mem": (0, 1, 2), "reg": (3,), None: (0, 1, 2, 3)}
 
 
 def encode(row, random):
-    """An encoding of a row (VEX: one of BMI's): any prefixes it allows, any registers and addresses, random bytes behind."""
+    """An encoding of a row: any prefixes it allows, any registers and addresses, random bytes behind."""
+    while True:
+        code = _encode(row, random)
+        if not (row.vsibd or row.vsibq):
+            return code
+        at = code.index(0xC4)
+        registers = (code[at + 4] >> 3 & 7 | ~code[at + 1] >> 4 & 8, ~code[at + 2] >> 3 & 15, code[at + 5] >> 3 & 7 | ~code[at + 1] >> 3 & 8)
+        if len(set(registers)) == 3:                     # as they must be
+            return code
+
+
+def _encode(row, random):
     prefixes = [_CLASS_BYTES[random.choice(row.classes)]]
     if random.random() < .1:
         prefixes.append(random.choice((b"\x64", b"\x65")))
@@ -25,13 +36,14 @@ def encode(row, random):
     if row.map >= VEX:
         vvvv = 15 if row.v1111 else random.randrange(16)
         code = bytes([0xC4, random.randrange(0, 256, 32) | row.map & 3,
-                      random.choice((0, 0x80)) | vvvv << 3 | row.classes[0]])
+                      (0x80 if row.w1 else 0 if row.w0 else random.choice((0, 0x80))) | vvvv << 3
+                      | (4 if row.l1 else 0 if row.lz else random.choice((0, 4))) | row.classes[0]])
     else:
         code = b"".join(prefixes) + rex + _MAPS[row.map]
     code += bytes([random.choice(row.opcodes)])
     if row.has_modrm:
         reg = random.randrange(8) if row.reg is None else row.reg
-        rm = random.randrange(8) if row.rm is None else row.rm
+        rm = 4 if row.vsibd or row.vsibq else random.randrange(8) if row.rm is None else row.rm
         code += bytes([mod << 6 | reg << 3 | rm])
     return code + random.randbytes(15)
 

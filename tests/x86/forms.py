@@ -13,7 +13,7 @@ from tests.x86.machines import BOUNDARY, CODE, DATA, DATA_SIZE, MIDDLE, TEXT, of
 from webvm.x86 import opcodes
 from webvm.x86.decode import Undefined, decode
 from webvm.x86.insn import Imm, Insn, Mem, Reg
-from webvm.x86.opcodes import NP, P66, PF2, PF3, SIZE_V, SIZE_X, SIZE_Y, SIZE_YY, SIZE_Z, VEX, Row
+from webvm.x86.opcodes import BEHIND, NP, P66, PF2, PF3, SIZE_V, SIZE_X, SIZE_Y, SIZE_YY, SIZE_Z, VEX, Row
 from webvm.x86.oracle import State
 from webvm.x86.primitives import M64
 
@@ -26,13 +26,14 @@ LENGTHS = {None: 0, "b": 1, "w": 2, "d": 4, "wb": 3}
 
 @dataclass(frozen=True)
 class Form:
-    """prefixes: of "67", "fs", "gs", "lock", "rep", "repne", and "null" (segment overrides that do nothing)."""
+    """long: VEX.L; prefixes: of "67", "fs", "gs", "lock", "rep", "repne", and "null" (segment overrides that do nothing)."""
     row: Row
     size: int
     memory: bool
     prefixes: tuple[str, ...]
+    long: bool = False
 
-    def __str__(self): return f"{self.row} {8 * self.size} bits{' memory' if self.memory else ''} {' '.join(self.prefixes)}".rstrip()
+    def __str__(self): return f"{self.row} {8 * self.size} bits{' L' if self.long else ''}{' memory' if self.memory else ''} {' '.join(self.prefixes)}".rstrip()
 
 
 @dataclass
@@ -49,7 +50,7 @@ def rows(features: frozenset[str]) -> list[Row]:
     seen = {}
     for entry in opcodes.view(features):
         for row in entry if isinstance(entry, tuple) else (entry,):
-            for one in (row, row and row.with_rexb):
+            for one in (row, row and row.with_rexb, row and row.with_w):
                 if one is not None and one.feature not in ("vex", "evex"):
                     seen[one.index] = one
     return [seen[index] for index in sorted(seen)]
@@ -62,7 +63,7 @@ def reachable(row: Row, size: int, memory: bool, features) -> bool:
     """Whether there is a ModRM byte of that kind for which no more particular row holds."""
     modrms = range(0xC0) if memory else range(0xC0, 0x100)
     prefix = P66 if size == 2 and P66 in row.classes else row.classes[0]
-    return row in _REXB or any(opcodes.lookup(row.map, row.opcode, prefix, modrm, features) is row for modrm in modrms)
+    return row in BEHIND or any(opcodes.lookup(row.map, row.opcode, prefix, modrm, features) is row for modrm in modrms)
 
 
 def forms_of(row: Row, features: frozenset[str]) -> list[Form]:
@@ -71,7 +72,7 @@ def forms_of(row: Row, features: frozenset[str]) -> list[Form]:
     sized = not {o.size for o in row.operands}.isdisjoint(_SIZED) or not row.operands or not places.isdisjoint("XY")
     sizes = [4, 8]
     if row.map >= VEX:
-        sizes = [4, 8] if sized else [4]
+        sizes = [8] if row.w1 else [4] if row.w0 or not sized else [4, 8]
     elif row.classes in ((NP, P66, PF3, PF2), (NP, P66)) or sized and row.classes in ((PF3,), (PF2,)):
         sizes = [2, 4, 8]
     if row.f64 and 2 in sizes:
@@ -82,7 +83,7 @@ def forms_of(row: Row, features: frozenset[str]) -> list[Form]:
             continue
         if row.has_modrm and not reachable(row, size, memory, features):
             continue
-        addressed = memory or not places.isdisjoint("XYO") or row.meaning in ("xlat", "maskmovq")
+        addressed = memory or not places.isdisjoint("XYO") or row.meaning in ("xlat", "maskmovq", "vmaskmovq")
         some = [(), *([("67",), ("fs",), ("gs",), ("67", "fs")] if addressed else [("null",)])]
         if row.meaning in ("loop", "loope", "loopne", "jrcxz"):
             some.append(("67",))
@@ -90,7 +91,11 @@ def forms_of(row: Row, features: frozenset[str]) -> list[Form]:
             some.append(("lock",))
         if row.rep or row.repz:
             some = [(*p, *rep) for p in some if p != ("lock",) for rep in ((), ("rep",), ("repne",))]
-        found += [Form(row, size, memory, prefixes) for prefixes in some]
+        if row.map >= VEX and row.feature[:3] != "bmi":      # all the same with VEX: of the prefixes that do something, two
+            some = [(), ("67", "fs")] if addressed else [()]
+        for long in (False, True) if row.map >= VEX and not row.lz else (False,):
+            if long or not row.l1:
+                found += [Form(row, size, memory, prefixes, long) for prefixes in some]
     return found
 
 
@@ -100,10 +105,10 @@ def all_forms(features: frozenset[str]) -> list[Form]: return [form for row in r
 class _Address:
     """A memory operand's bytes, and the registers that make it: `registers` is what to put where."""
 
-    def __init__(self, form: Form, rng: random.Random, target: int, asize: int):
+    def __init__(self, form: Form, rng: random.Random, target: int, asize: int, vsib: bool = False):
         self.mod, self.rm, self.sib, self.disp, self.rex, self.registers = 0, 0, b"", b"", 0, {}
         self.rip = False
-        kind = rng.randrange(7)
+        kind = rng.choice((2, 5)) if vsib else rng.randrange(7)
         base, index, scale = rng.randrange(16), rng.choice([n for n in range(16) if n != RSP]), rng.randrange(4)
         if base == index:
             index = (index + 8) % 16 if index != 12 else 1
@@ -122,7 +127,8 @@ class _Address:
             self.rm, self.sib = 4, bytes([scale << 6 | (index & 7) << 3 | 5])
             self.rex = (index >> 3) << 1
             disp = target - (target >> scale << scale) + (rng.randrange(-4096, 4096) << scale)
-            self.registers[index] = (target - disp >> scale) & M64 | (wild if scale == 0 else 0)
+            if not vsib:
+                self.registers[index] = (target - disp >> scale) & M64 | (wild if scale == 0 else 0)
         elif kind in (3, 4) and base & 7 != 4:   # base + disp
             self.rm, self.rex = base & 7, base >> 3
             if size == 0 and base & 7 == 5:
@@ -134,13 +140,19 @@ class _Address:
             else:
                 self.rm, self.sib = 4, bytes([scale << 6 | (index & 7) << 3 | base & 7])
                 self.rex = (index >> 3) << 1 | base >> 3
-                self.registers[index] = amount
+                if vsib:
+                    index = None
+                else:
+                    self.registers[index] = amount
             if size == 0 and base & 7 == 5:
                 size = 1
             at = target - disp - ((amount << scale) if index is not None else 0)
             self.registers[base] = at & (0xFFFFFFFF if wild else M64) | wild
         if kind != 2:
             self.mod = {0: 0, 1: 1, 4: 2}[size]
+        if vsib and kind == 2:
+            self.disp = struct.pack("<I", target & 0xFFFFFFFF)
+            return
         self.disp = {0: b"", 1: struct.pack("<b", disp) if size == 1 else b"", 4: struct.pack("<I", disp & 0xFFFFFFFF)}[size]
 
 
@@ -169,6 +181,12 @@ def _make(form, rng, features) -> Case:
     if address:
         for register, value in address.registers.items():
             state.gpr[register] = value
+    if row.vsibd or row.vsibq:                   # indices of elements around the middle, and few elements under the mask
+        size = 8 if row.vsibq else 4
+        for n in range(16):
+            both = [b"".join((rng.randrange(-99, 99) & (1 << 8 * size) - 1).to_bytes(size, "little") for _ in range(16 // size)) for _ in range(2)]
+            if n != _vvvv(code):
+                state.xmm[n], state.upper[n] = (int.from_bytes(half, "little") for half in both)
     high = rng.getrandbits(64) >> 32 << 32 if asize == 4 else 0
     if strings:
         state.gpr[RSI] = MIDDLE + rng.randrange(-128, 128) - base | high
@@ -180,7 +198,7 @@ def _make(form, rng, features) -> Case:
         state.gpr[RCX] = rng.choice((0, 1, 2, rng.randrange(40))) | high
     elif row.meaning in ("loop", "loope", "loopne", "jrcxz"):
         state.gpr[RCX] = rng.choice((0, 1, 2, rng.getrandbits(64))) | high
-    elif row.meaning == "maskmovq":
+    elif row.meaning in ("maskmovq", "vmaskmovq"):
         state.gpr[RDI] = MIDDLE + rng.randrange(-64, 64) - base | high
     elif row.meaning == "xlat":
         state.gpr[RBX] = MIDDLE + rng.randrange(-64, 64) - base | high
@@ -207,13 +225,16 @@ def _target(form, rng) -> int:
     at = MIDDLE + rng.randrange(-64, 64)
     if rng.random() < .03:
         at = rng.choice((DATA - rng.randrange(20), DATA + DATA_SIZE - rng.randrange(20)))
-    wide = any(o.size in (16, SIZE_X, SIZE_YY) for o in form.row.operands) or form.row.meaning.startswith("fx")
-    return at & ~15 if wide and rng.random() < .9 else at
+    if form.row.meaning in ("xsave", "xrstor"):
+        return at & ~63 if rng.random() < .9 else at
+    wide = any(o.size in (16, 32, SIZE_X, SIZE_YY) for o in form.row.operands) or form.row.meaning.startswith("fx")
+    return at & ~(31 if form.long else 15) if wide and rng.random() < .9 else at
 
 
 def _encode(form, rng, target, asize, state):
     row, size = form.row, form.size
-    address = _Address(form, rng, target, asize) if form.memory else None
+    vsib = row.vsibd or row.vsibq
+    address = _Address(form, rng, target, asize, vsib) if form.memory else None
     rex = 8 if size == 8 else 0
     want = rex or rng.random() < .5              # a REX prefix, which makes spl of ah
     if want:
@@ -232,7 +253,11 @@ def _encode(form, rng, target, asize, state):
     if row.map >= VEX:
         vvvv = 15 if row.v1111 else rng.randrange(16)
         code = bytes([{"fs": 0x64, "gs": 0x65, "67": 0x67, "null": 0x3E}[p] for p in form.prefixes])
-        code += bytes([0xC4, (~rex & 7) << 5 | row.map & 7, (0x80 if size == 8 else 0) | vvvv << 3 | row.classes[0]])
+        w = size == 8 or not (row.w0 or SIZE_Y in {o.size for o in row.operands}) and rng.random() < .2
+        if not rex & 3 and not w and row.map & 3 == 1 and rng.random() < .5:
+            code += bytes([0xC5, (~rex & 4) << 5 | vvvv << 3 | form.long << 2 | row.classes[0]])
+        else:
+            code += bytes([0xC4, (~rex & 7) << 5 | row.map & 3, w << 7 | vvvv << 3 | form.long << 2 | row.classes[0]])
     else:
         some = [{"fs": b"\x64", "gs": b"\x65", "67": b"\x67", "lock": b"\xf0", "rep": b"\xf3", "repne": b"\xf2",
                  "null": bytes([rng.choice((0x26, 0x2E, 0x36, 0x3E))])}[p] for p in form.prefixes]
@@ -257,6 +282,11 @@ def _encode(form, rng, target, asize, state):
                 disp = struct.pack("<i", _signed32(target - CODE - length))
             code += bytes([address.mod << 6 | reg << 3 | rm]) + address.sib + disp
     return code + immediate, address
+
+
+def _vvvv(code) -> int:
+    """Of an instruction with a VEX prefix of three bytes."""
+    return ~code[code.index(0xC4) + 2] >> 3 & 15
 
 
 _REXB = frozenset(row.with_rexb for row in opcodes.ROWS if row.with_rexb)
@@ -292,6 +322,11 @@ def _values(insn, state, data, rng):
             if 0 <= at <= DATA_SIZE - 8:
                 value = rng.choice((*BOUNDARY, state.gpr[RAX], state.gpr[rng.randrange(16)]))
                 data[at:at + o.size] = (value & (1 << 8 * o.size) - 1).to_bytes(o.size, "little")
+    if insn.meaning == "xrstor" and rng.random() < .9:
+        at = effective(insn, insn.operands[0], state) - DATA
+        if 0 <= at <= DATA_SIZE - 576:
+            data[at + 24:at + 28] = (0x1F80 | rng.getrandbits(6)).to_bytes(4, "little")
+            data[at + 512:at + 576] = rng.randrange(8).to_bytes(64, "little")
     if insn.meaning == "cmpxchg8b" and rng.random() < .5:
         at = effective(insn, insn.operands[0], state) - DATA
         half = insn.size // 2

@@ -133,7 +133,7 @@ class Unicorn:
         uc.hook_add(unicorn.UC_HOOK_INSN, self._syscall, None, 1, 0, u.UC_X86_INS_SYSCALL)
         self.gpr = [getattr(u, f"UC_X86_REG_{n}") for n in
                     "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split()]
-        self.xmm = [getattr(u, f"UC_X86_REG_XMM{n}") for n in range(16)]
+        self.ymm = [getattr(u, f"UC_X86_REG_YMM{n}") for n in range(16)]
 
     def _interrupt(self, uc, number, _):
         self.end = {0: "DE", 3: "BP", 6: "UD", 13: "GP"}.get(number, f"interrupt {number}")
@@ -150,8 +150,8 @@ class Unicorn:
         uc.mem_write(DATA, data)
         for number, value in zip(self.gpr, state.gpr):
             uc.reg_write(number, value)
-        for number, value in zip(self.xmm, state.xmm):
-            uc.reg_write(number, value)
+        for number, low, high in zip(self.ymm, state.xmm, state.upper):
+            uc.reg_write(number, high << 128 | low)
         for n in range(8):
             uc.reg_write(u.UC_X86_REG_FP0 + n, (state.x87[n] & (1 << 64) - 1, 0xFFFF))
         uc.reg_write(u.UC_X86_REG_MXCSR, state.mxcsr)
@@ -165,7 +165,8 @@ class Unicorn:
             if self.end == "ok":
                 self.end = {unicorn.UC_ERR_INSN_INVALID: "UD"}.get(error.errno, "fault")
         eflags = uc.reg_read(u.UC_X86_REG_EFLAGS)
-        after = State(gpr=[uc.reg_read(n) for n in self.gpr], xmm=[uc.reg_read(n) for n in self.xmm],
+        ymm = [uc.reg_read(n) for n in self.ymm]
+        after = State(gpr=[uc.reg_read(n) for n in self.gpr], xmm=[x & (1 << 128) - 1 for x in ymm], upper=[x >> 128 for x in ymm],
                       rip=uc.reg_read(u.UC_X86_REG_RIP), flags=eflags & ARITHMETIC, df=eflags >> 10 & 1,
                       rest=eflags & 0x244000, fs_base=state.fs_base, mxcsr=state.mxcsr,
                       x87=[uc.reg_read(u.UC_X86_REG_FP0 + n)[0] for n in range(8)])
@@ -180,8 +181,9 @@ def rows():
     seen = {}
     for entry in opcodes.view(FEATURES):
         for row in entry if isinstance(entry, tuple) else (entry,):
-            if row is not None:
-                seen[row.index] = row
+            for one in (row, row and row.with_w):
+                if one is not None:
+                    seen[one.index] = one
     return list(seen.values())
 
 
@@ -210,7 +212,10 @@ def encode(row, rng: random.Random, size: int, memory: bool) -> bytes | None:
             rex &= ~4                  # has no effect on a processor; unicorn takes it for another opcode
     if vex:
         vvvv = 0 if row.v1111 else rng.randrange(16)
-        out = bytes([0xC4, (~rex & 7) << 5 | row.map & 3, (rex & 8) << 4 | (15 - vvvv) << 3 | row.classes[0]])
+        if row.w0 and rex & 8 or row.w1 and not rex & 8:
+            return None
+        long = row.l1 or not row.lz and rng.random() < .5
+        out = bytes([0xC4, (~rex & 7) << 5 | row.map & 3, (rex & 8) << 4 | (15 - vvvv) << 3 | long << 2 | row.classes[0]])
     else:
         out = prefix + (bytes([rex]) if rex else b"")
         out += {0: b"", 1: b"\x0f", 2: b"\x0f\x38", 3: b"\x0f\x3a"}[row.map]
@@ -273,6 +278,9 @@ def random_state(rng: random.Random, memory: bool, strings: bool) -> State:
     state = State(gpr=[integer() for _ in range(16)], xmm=[vector() for _ in range(16)], rip=CODE,
                   flags=rng.getrandbits(12) & ARITHMETIC, df=rng.randrange(2), rest=rng.choice((0, 1 << 21)),
                   fs_base=MIDDLE, x87=[rng.getrandbits(64) for _ in range(8)])
+    rng, outer = random.Random(state.xmm[0]), rng       # what comes of a seed is as it was before there was AVX
+    state.upper = [vector() for _ in range(16)]
+    rng = outer
     state.gpr[4] = MIDDLE + 8 * rng.randrange(-16, 16)
     if memory:
         state.gpr[3], state.gpr[6] = MIDDLE + rng.randrange(-64, 64), rng.randrange(64)

@@ -31,6 +31,7 @@
 struct state {                                  /* before, then after */
     uint64_t gpr[16], rip, flags, fs, gs;
     uint8_t fx[512];                            /* FXSAVE's image */
+    uint8_t upper[256];                         /* bits 128 to 255 of the vector registers */
     uint8_t code[16];
     uint32_t mode;
     uint32_t signo, si_code, trapno, error, pad;
@@ -46,7 +47,7 @@ struct shared {
 
 static struct shared *all;
 static uint64_t own_fs, own_gs;
-static int running;
+static int running, has_upper;                 /* the offset in the context is that of every processor with AVX */
 static gregset_t own_registers;
 static uint64_t own_fp[128];
 
@@ -76,6 +77,10 @@ static void put(ucontext_t *context, struct state *s)
     registers[REG_EFL] = (s->flags & ~TF) | 0x202 | (s->mode == STEP ? TF : 0);
     copy(fp, s->fx, 464);                       /* the rest of the 512 is the kernel's */
     *(uint64_t *)(fp + 512) |= 3;               /* XSTATE_BV: x87 and SSE are there */
+    if (has_upper) {
+        *(uint64_t *)(fp + 512) |= 4;
+        copy(fp + 576, s->upper, 256);
+    }
     copy(CODE, s->code, 16);
     copy(DATA, s->data, DATA_SIZE);
     call(SYS_arch_prctl, ARCH_SET_FS, s->fs);
@@ -90,6 +95,12 @@ static void take(ucontext_t *context, const siginfo_t *info, struct state *s)
     s->rip = registers[REG_RIP];
     s->flags = registers[REG_EFL];
     copy(s->fx, context->uc_mcontext.fpregs, 464);
+    const uint8_t *fp = (const uint8_t *)context->uc_mcontext.fpregs;
+    if (has_upper && *(const uint64_t *)(fp + 512) & 4)
+        copy(s->upper, fp + 576, 256);
+    else
+        for (volatile int i = 0; i < 256; i++)
+            s->upper[i] = 0;
     s->signo = info->si_signo;
     s->si_code = info->si_code;
     s->address = (uint64_t)info->si_addr;
@@ -141,6 +152,7 @@ int main(int argc, char **argv)
     all = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (argc != 2 || file < 0 || all == MAP_FAILED)
         return 1;
+    has_upper = __builtin_cpu_supports("avx");
     map(CODE, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
     map(DATA, DATA_SIZE, PROT_READ | PROT_WRITE);
     for (int i = 0; i < CODE_SIZE; i++)

@@ -34,7 +34,9 @@ STEP, BREAK = 0, 1
 _REGISTERS = struct.Struct("<20Q")              # gpr, rip, flags, fs, gs
 _END = struct.Struct("<6I2Q")                   # mode, signo, si_code, trapno, error, -, si_addr, cr2
 _FX = struct.Struct("<HHBx2x16xI")              # fcw, fsw, ftw, mxcsr
-_CODE, _ENDING, _DATA = 160 + 512, 160 + 512 + 16, 160 + 512 + 16 + 40
+_UPPER = 160 + 512
+_CODE = _UPPER + 256
+_ENDING, _DATA = _CODE + 16, _CODE + 16 + 40
 CASE = _DATA + DATA_SIZE
 HEADER = 4096
 TRAPS = {0: "DE", 1: "DB", 3: "BP", 4: "OF", 6: "UD", 12: "SS", 13: "GP", 16: "MF", 17: "AC", 19: "XM"}
@@ -45,7 +47,7 @@ UNSTEPPED = {"pushf", "int1", "mov_to_seg", "pop_seg", "ins", "outs",
 
 missing = "" if sys.platform == "linux" and platform.machine() == "x86_64" and shutil.which("gcc") else "x86-64 Linux with gcc"
 
-_CPUINFO = {"pni": "sse3", "sse4_1": "sse4.1", "sse4_2": "sse4.2", "abm": "lzcnt", "sha_ni": "sha", "avx": "vex", "avx512f": "evex"}
+_CPUINFO = {"pni": "sse3", "sse4_1": "sse4.1", "sse4_2": "sse4.2", "abm": "lzcnt", "sha_ni": "sha", "avx512f": "evex"}
 
 
 def _host_features() -> frozenset[str]:
@@ -144,6 +146,7 @@ class Native:
         for i, value in enumerate(state.xmm):
             fx[160 + 16 * i:176 + 16 * i] = value.to_bytes(16, "little")
         raw[at + 160:at + 160 + 512] = bytes(fx)
+        raw[at + _UPPER:at + _CODE] = b"".join(value.to_bytes(16, "little") for value in state.upper)
         raw[at + _CODE:at + _CODE + 16] = code[:16].ljust(16, b"\xcc")
         _END.pack_into(raw, at + _ENDING, mode, 0, 0, 0, 0, 0, 0, 0)
         raw[at + _DATA:at + CASE] = data
@@ -157,6 +160,7 @@ class Native:
         for i in range(8):
             x87[top + i & 7] = int.from_bytes(fx[32 + 16 * i:42 + 16 * i], "little")
         xmm = [int.from_bytes(fx[160 + 16 * i:176 + 16 * i], "little") for i in range(16)]
+        upper = [int.from_bytes(raw[at + _UPPER + 16 * i:at + _UPPER + 16 * i + 16], "little") for i in range(16)]
         _, signo, si_code, trapno, error, _, si_addr, cr2 = _END.unpack_from(raw, at + _ENDING)
         end = TRAPS.get(trapno, f"trap {trapno}")
         if trapno == 14:
@@ -165,7 +169,7 @@ class Native:
             end = "ok"
         elif trapno == 3 and mode == BREAK and code[:1] != b"\xcc":
             rip, end = rip - 1, "ok"
-        state = State(gpr=gpr, xmm=xmm, rip=rip, flags=flags & ARITHMETIC, df=flags >> DF & 1,
+        state = State(gpr=gpr, xmm=xmm, upper=upper, rip=rip, flags=flags & ARITHMETIC, df=flags >> DF & 1,
                       rest=flags & REST | before.rest & ~REST, fs_base=fs, gs_base=gs, mxcsr=mxcsr, fcw=fcw, fsw=fsw, ftw=ftw, x87=x87)
         return Result(state, raw[at + _DATA:at + CASE], end, signal=(signo, si_code, si_addr))
 

@@ -10,6 +10,7 @@ from capstone.x86_const import (X86_GRP_3DNOW, X86_GRP_FMA4, X86_GRP_SSE4A, X86_
 
 from webvm.x86.decode import Undefined, decode
 from webvm.x86.insn import Imm, Reg, Rel
+from webvm.x86.opcodes import SIZE_Y, VEX
 
 ADDRESS = 0x7F00_4000_0000
 
@@ -25,9 +26,14 @@ ALIASES = {
 }
 
 # Comparisons whose predicate capstone writes into the mnemonic.
+_MORE = ("eq_uq", "nge", "ngt", "false", "neq_oq", "ge", "gt", "true", "eq_os", "lt_oq", "le_oq", "unord_s", "neq_us", "nlt_uq",
+         "nle_uq", "ord_s", "eq_us", "nge_uq", "ngt_uq", "false_os", "neq_os", "ge_oq", "gt_oq", "true_us")
 _PREDICATES = ("eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord")
 _COMPARISONS = {f"cmp{predicate}{kind}": (f"cmp{kind}", number)
                 for number, predicate in enumerate(_PREDICATES) for kind in ("ps", "pd", "ss", "sd")}
+
+_COMPARISONS |= {f"vcmp{predicate}{kind}": (f"vcmp{kind}", number)
+                 for number, predicate in enumerate(_PREDICATES + _MORE) for kind in ("ps", "pd", "ss", "sd")}
 
 # Instructions whose operands are not compared: capstone adds fixed registers (SVM, MONITOR), or there are none
 # in our rows because no processor in sale executes them (MPX).
@@ -61,6 +67,11 @@ def forgiven(code, insn, other):
         return disagreement(_without(prefixes, _NULL_SEGMENTS) + rest) is None
     if 0x67 in prefixes and 0x66 not in prefixes and other and other.mnemonic in ("clflushopt", "tpause", "movdir64b"):
         return True                         # capstone takes 67 for a 66
+    if other is None and insn.row.map >= VEX and not (insn.row.w0 or insn.row.w1) and code[len(prefixes)] == 0xC4 and code[len(prefixes) + 2] & 0x80:
+        # Capstone does not know that W means nothing there, as it does to processors.
+        plain = bytearray(code)
+        plain[len(prefixes) + 2] &= 0x7F
+        return SIZE_Y not in {o.size for o in insn.row.operands} and disagreement(bytes(plain)) is None
     if insn is None:
         return _only_capstone(prefixes, rest, other)
     if other is None:
@@ -72,6 +83,8 @@ def _only_capstone(prefixes, rest, other):
     name = other.mnemonic.split()[-1]
     if not _LEFT_OUT.isdisjoint(other.groups) or name.startswith(_LEFT_OUT_NAMES):
         return True
+    if "gather" in name and len({name[1:] for name in (*map(_register_of, other.operands[::2]), _names[other.operands[1].mem.index])}) < 3:
+        return True                         # #UD, by the manuals
     # LOCK stands only before what SDM 8.1.2.2 lists; MOV to CS is #UD; so is VEX after 66, F2, F3 or REX.
     if 0xF0 in prefixes or other.opcode[0] == 0x8E and name == "mov":
         return True
@@ -89,8 +102,11 @@ def _only_decode(insn):
             or insn.mnemonic == "movsxd" and insn.size < 8 or insn.mnemonic in ("bsf", "bsr", "pause"))
 
 
+def _register_of(operand): return _names[operand.reg]
+
+
 def _both(prefixes, insn, other):
-    if insn.mnemonic in ("vex", "evex", "vzero"):
+    if insn.mnemonic in ("vex", "evex"):
         return insn.length == other.size    # so far the tables only measure these
     # UD0 and UD1 have a ModRM byte (SDM; binutils agrees). F3 90 is PAUSE unless REX.B makes it name r8.
     # CLDEMOTE allows no prefix. In the others the address size is that of a register operand.
@@ -178,8 +194,10 @@ def _our_operand(operand):
     if isinstance(operand, Rel):
         return operand.target
     names = _GENERAL[operand.asize]
-    return (operand.segment, None if operand.base is None else names[operand.base],
-            None if operand.index is None else names[operand.index], operand.scale, operand.disp & _M64)
+    index = None if operand.index is None else names[operand.index]
+    if operand.vsib:
+        index = str(Reg("x", operand.index, operand.vsib))
+    return (operand.segment, None if operand.base is None else names[operand.base], index, operand.scale, operand.disp & _M64)
 
 
 _GENERAL = {size: [str(Reg("g", number, size)) for number in range(16)] for size in (4, 8)}

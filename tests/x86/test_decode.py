@@ -90,8 +90,16 @@ def at(text, address=0x1000, **more):
     ("db 28",                   "fld tbyte ptr [rax]"),
     ("c8 10 00 01",             "enter 0x10, 0x1"),
     ("0f 01 d0",                "xgetbv"),
-    ("c5 f8 77",                "vzero"),
-    ("c5 f9 70 05 00 00 00 00 e4", "vex 0xe4"),                     # an address that no operand names
+    ("c5 f8 77",                "vzeroupper"),
+    ("c5 fc 77",                "vzeroall"),
+    ("c5 f9 70 05 00 00 00 00 e4", "vpshufd xmm0, xmmword ptr [0x1009], 0xe4"),
+    ("c5 7d 6f 01",             "vmovdqa ymm8, ymmword ptr [rcx]"),
+    ("c4 e2 f5 b8 c2",          "vfmadd231pd ymm0, ymm1, ymm2"),    # W chooses the row
+    ("c4 e2 75 b8 c2",          "vfmadd231ps ymm0, ymm1, ymm2"),
+    ("c4 e3 75 4a c2 30",       "vblendvps ymm0, ymm1, ymm2, ymm3"),
+    ("c4 e2 ed 92 2c b5 04 00 00 00", "vgatherdpd ymm5, qword ptr [xmm6*4 + 0x4], ymm2"),
+    ("c4 e2 6d 91 2c 25 04 00 00 00", "vpgatherqd xmm5, dword ptr [ymm4 + 0x4], xmm2"),
+    ("c5 f8 41 05 00 00 00 00", "vex"),                             # an address that no operand names
 ])
 def test_decodes(code, text):
     insn = at(code)
@@ -133,6 +141,8 @@ def test_operands_have_the_size_they_are_used_with(code, operands, size):
     "f0 8b 00",             # LOCK without a memory destination
     "f0 90", "f0 39 00", "f3 0f 54 c0", "66 c5 f8 77", "48 c5 f8 77", "f3 c5 f8 77", "c4 e0 78 77", "8d c0",
     "c4 e2 7c f2 c0",       # ANDN with VEX.L
+    "c4 e2 79 5a 00", "c4 e2 fd 18 00", "c5 f1 6f c8",      # L, W and vvvv as they must not be
+    "c4 e2 ed 92 2c ad 04 00 00 00", "c4 e2 ed 92 28",      # a gather with one register twice; without a vector of indices
 ])
 def test_undefined(code):
     with pytest.raises(Undefined) as caught:

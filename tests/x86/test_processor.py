@@ -15,6 +15,8 @@ CPUID, RAX, RCX, RDX, RBX = b"\x0f\xa2", 0, 1, 2, 3
 ASKED = [*product((0, 1, 2, 4, 7, 13, 0x80000000, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000008, 0x80000009), (0, 1))]
 V2 = {"cx16", "lahf_lm", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"}                # the psABI's x86-64-v2
 
+V3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "osxsave"}
+
 
 class Judge(machines.Interpreter):
     """The interpreter for one processor."""
@@ -37,7 +39,7 @@ def test_cpuid_is_the_same_in_interpreter_and_oracle(cpu, monkeypatch):
 
 @pytest.mark.parametrize("cpu", CPUS)
 def test_every_instruction_of_a_feature_has_a_meaning(cpu):
-    lacking = [row for row in opcodes.ROWS if row.feature in CPUS[cpu] and row.meaning not in MEANINGS and row.meaning not in PYTHON_MEANINGS]
+    lacking = [row for row in opcodes.ROWS if row.feature in CPUS[cpu] and not row.cpl0 and row.meaning not in MEANINGS and row.meaning not in PYTHON_MEANINGS]
     assert lacking == []
 
 
@@ -45,26 +47,28 @@ def test_every_instruction_of_a_feature_has_a_meaning(cpu):
 def test_cpuid_shows_each_feature_and_no_other(cpu):
     shown, known = set(), processor.leaves(CPUS[cpu])
     for table, leaf, register in ((processor.LEAF_1_EDX, (1, None), 3), (processor.LEAF_1_ECX, (1, None), 2), (processor.LEAF_7_EBX, (7, 0), 1),
-                                  (processor.EXTENDED_ECX, (0x80000001, None), 2), (processor.EXTENDED_EDX, (0x80000001, None), 3)):
+                                  (processor.LEAF_7_ECX, (7, 0), 2), (processor.EXTENDED_ECX, (0x80000001, None), 2), (processor.EXTENDED_EDX, (0x80000001, None), 3)):
         bits = known[leaf][register]
         names = {name for name, bit in table.items() if bits >> bit & 1}
         assert sum(1 << table[name] for name in names) == bits
         shown |= names
     assert shown == processor.BASE | CPUS[cpu]
-    assert {processor.LINUX_NAMES.get(name, name) for name in shown} == set(processor.linux_flags(CPUS[cpu]))
+    assert {processor.LINUX_NAMES.get(name, name) for name in shown} == set(processor.linux_flags(CPUS[cpu])) | shown & {"osxsave"}
 
 
 def test_levels_have_what_the_abi_asks_for():
-    assert CPUS["x86-64"] < CPUS["x86-64-v2"] < CPUS["max"]
+    assert CPUS["x86-64"] < CPUS["x86-64-v2"] < CPUS["x86-64-v3"] < CPUS["max"]
+    assert V2 | V3 <= processor.BASE | CPUS["x86-64-v3"]
     assert V2 <= processor.BASE | CPUS["x86-64-v2"] and not V2 <= processor.BASE | CPUS["x86-64"]
-    assert CPUS["max"] <= opcodes.FEATURES
+    assert CPUS["max"] - {"osxsave"} <= opcodes.FEATURES
 
 
 @pytest.mark.parametrize("code, first", [
-    ("660f3800c1", "x86-64-v2"), ("660f3a63c102", "x86-64-v2"), ("f20f38f1c1", "x86-64-v2"), ("660f38dcc1", "max"), ("c4e278f2c1", "max"),
-    ("c4e2fbf6c1", "max"), ("0f38f003", "max")])
+    ("660f3800c1", "x86-64-v2"), ("660f3a63c102", "x86-64-v2"), ("f20f38f1c1", "x86-64-v2"), ("660f38dcc1", "max"), ("c4e278f2c1", "x86-64-v3"),
+    ("c4e2fbf6c1", "x86-64-v3"), ("0f38f003", "x86-64-v3"), ("c5fc58c1", "x86-64-v3"), ("c5fdfcc1", "x86-64-v3"), ("c4e275b8c2", "x86-64-v3"),
+    ("c4e27d13c1", "x86-64-v3"), ("c4e275dcc2", "max"), ("0f01d0", "x86-64-v3")])
 def test_an_instruction_is_undefined_where_its_feature_is_not(code, first, monkeypatch):
-    """PSHUFB, PCMPISTRI, CRC32, AESENC, ANDN, MULX, MOVBE."""
+    """PSHUFB, PCMPISTRI, CRC32, AESENC, ANDN, MULX, MOVBE, VADDPS, VPADDB, VFMADD231PS, VCVTPH2PS, VAESENC, XGETBV."""
     there = False
     for cpu in CPUS:
         there |= cpu == first
@@ -77,9 +81,11 @@ def test_an_instruction_is_undefined_where_its_feature_is_not(code, first, monke
 @pytest.mark.parametrize("code, end", [
     ("c4e278f2c1", "ok"), ("c4e37bf0c101", "ok"), ("c462f8f7d8", "ok"), ("c4e278f203", "ok"), ("67c4e278f203", "ok"), ("2ec4e278f2c1", "ok"),
     ("c4e27cf2c1", "UD"), ("c4e373f0c101", "UD"), ("66c4e278f2c1", "UD"), ("f3c4e278f2c1", "UD"), ("f2c4e278f2c1", "UD"),
-    ("40c4e278f2c1", "UD"), ("f0c4e278f203", "UD"), ("c4e078f2c1", "UD"), ("c4ff78f2c1", "UD"), ("62f27d0858c1", "UD"), ("c5f877", "UD")])
+    ("40c4e278f2c1", "UD"), ("f0c4e278f203", "UD"), ("c4e078f2c1", "UD"), ("c4ff78f2c1", "UD"), ("62f27d0858c1", "UD"), ("c5f877", "ok"),
+    ("c5f077", "UD"), ("c4e2fd18c0", "UD"), ("c4e2791ac0", "UD"), ("c4e2791a03", "UD"), ("c4e27d1a03", "ok"), ("c4e3fd00c1e4", "ok"), ("c4e37d00c1e4", "UD"),
+    ("c4e1fdfcc1", "ok"), ("c4e2f5b8c2", "ok"), ("c4e375f8c2", "UD")])
 def test_vex_is_decoded_alike(code, end, monkeypatch):
-    """With L, with vvvv where none may be, after other prefixes, in maps that are empty; EVEX, AVX."""
+    """With L, W, vvvv where none may be, or where they must be, after other prefixes, in maps that are empty; EVEX."""
     state, code = machines.State(rip=machines.CODE, gpr=[3 * n for n in range(16)]), bytes.fromhex(code)
     state.gpr[RBX] = machines.DATA
     found = Judge("max", monkeypatch).run(code, state, bytes(machines.DATA_SIZE))
@@ -92,5 +98,5 @@ def test_vex_is_decoded_alike(code, end, monkeypatch):
 
 
 def test_a_processor_that_is_none_is_refused():
-    with pytest.raises(image.NoSuchOption, match="no such processor: 486 .there are x86-64, x86-64-v2, max."):
+    with pytest.raises(image.NoSuchOption, match="no such processor: 486 .there are x86-64, x86-64-v2, x86-64-v3, max."):
         image.processor("486")

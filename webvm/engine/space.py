@@ -505,6 +505,17 @@ class Space(ABC):
             state[register:register + 16] = image[FX_XMM + 16 * i:FX_XMM + 16 * i + 16]
         self.poke(0, state)
 
+    def uppers(self) -> bytes:
+        """Bits 128 to 255 of the 16 vector registers: what XSAVE stores of AVX."""
+        state = self.context()
+        return b"".join([state[register + 16:register + 32] for register in self._xmm()])
+
+    def load_uppers(self, image: bytes) -> None:
+        state = bytearray(self.context())
+        for i, register in enumerate(self._xmm()):
+            state[register + 16:register + 32] = image[16 * i:16 * i + 16]
+        self.poke(0, state)
+
     def reset_floats(self) -> None:
         """x87, MMX and SSE registers as a new program finds them."""
         layout = self._layout
@@ -517,7 +528,7 @@ class Space(ABC):
         return [self._layout.X87 + 16 * (top + i & 7) for i in range(8)]
 
     def _xmm(self) -> range:
-        """Where xmm0 .. xmm15 lie, in the lower halves of 32 bytes each."""
+        """Where xmm0 .. xmm15 lie, in the lower halves of 32 bytes each; the upper halves are AVX's."""
         return range(self._layout.VECTOR, self._layout.VECTOR + 16 * 32, 32)
 
     def reset_registers(self) -> None:

@@ -22,6 +22,7 @@ PIECES = struct.Struct("<4sI12sIq8s")
 MIDDLE = struct.Struct("<HHHHBBBB")
 ALL_GENERAL = 0xFFFF
 ZEROING = frozenset({"xor", "sub", "pxor", "xorps", "xorpd"})          # where both operands are one register
+ZEROING_VEX = frozenset({"vpxor", "vxorps", "vxorpd"})                  # where both sources are
 MOST_LOOKED = 4                               # blocks that flags_at looks at
 MOST_OPS = 600                                # instructions in a region
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
@@ -32,7 +33,7 @@ RELOADING = frozenset({"call", "call_indirect", "syscall", "out"})     # ends af
 
 class Form:
     """What all instructions of a shape have in common."""
-    __slots__ = ("shape", "effects", "kinds", "end", "linked", "third", "address", "shift")
+    __slots__ = ("shape", "effects", "kinds", "end", "linked", "more", "address", "shift")
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -42,7 +43,7 @@ class Form:
         if self.end in ("jump", "call") and shape.kinds != ("j",):
             self.end += "_indirect"
         self.linked = shape.kinds == ("j",)                 # records remember where they lead, and say the target
-        self.third = shape.kinds[2:] == ("r",)              # operand 2 is a register, of the record's field T
+        self.more = shape.more                              # the record has fields T and U
         self.address = "m" in self.kinds                    # has one, to be accessed or not
         e = self.effects
         self.shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
@@ -63,6 +64,7 @@ class Instruction:
     reads, writes           masks of registers, as in `effects`
     short                   general registers of which it may matter whether they are known to hold 32 bits
     flags                   whether it has to do with the arithmetic flags; compares: it sets them all from two operands
+    uppers                  whether it has to do with upper halves of vector registers
     zeroes                  whether it sets a register to zero, whatever that holds
     absolute                whether its memory operand is at the displacement alone
     accesses                (key, register, offset, times the displacement more, access, bytes) of each memory access off one
@@ -71,20 +73,27 @@ class Instruction:
     """
     __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "imm",
                  "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places", "vectors",
-                 "zeroes")
+                 "zeroes", "uppers")
 
     def __init__(self, form: Form, fields: tuple, imm: int):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
-        self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s, imm if form.third else at.ZERO), imm
+        more = (imm >> 32 & 0xFFFF, imm >> 48 & 0xFFFF) if form.more else (at.ZERO, at.ZERO)        # see handler.R_T
+        imm = imm & 0xFF if form.more else imm
+        self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s, *more), imm
         e = form.effects
         reads, writes = e.reads, e.writes
         for k in e.operand_reads | e.operand_partial:
             reads |= _mask(self.operands[k])
         for k in e.operand_writes:
             writes |= _mask(self.operands[k])
+        for k in e.operand_upper_reads:
+            reads |= _mask(self.operands[k]) << 16
+        for k in e.operand_upper_writes:
+            writes |= _mask(self.operands[k]) << 16
         if form.address:
             reads |= _mask(self.base) | _mask(self.index)
         self.zeroes = form.shape.meaning in ZEROING and form.shape.size >= 32 and form.kinds in (("r", "r"), ("x", "x")) and d == s
+        self.zeroes |= form.shape.meaning in ZEROING_VEX and form.kinds == ("x", "x", "x") and s == more[0]
         if self.zeroes:
             reads = 0
         self.reads, self.writes = reads, writes
@@ -101,6 +110,7 @@ class Instruction:
         self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
                              for source, distance in [moves.get(n, (None, 0))])
         self._places = None
+        self.uppers = bool((self.reads | self.writes) >> 32)
         self.vectors = Vectors(self) if self.reads | self.writes > ALL_GENERAL else None
 
     def places(self) -> tuple:
@@ -159,7 +169,7 @@ class Instruction:
 
 
 class Vectors:
-    """What an instruction does with vector registers; masks of their numbers.
+    """What an instruction does with the lower halves of vector registers; masks of their numbers.
 
     used      all it reads; of these double, single: their lowest 64 or 32 bits, whole: (also) others
     written   with `bits` lowest bits new beside what was there, or 0: whole; copied: set to what that register is
@@ -167,7 +177,7 @@ class Vectors:
     __slots__ = ("used", "double", "single", "whole", "written", "bits", "copied", "both")
 
     def __init__(self, insn: Instruction):
-        self.used, self.written, uses = insn.reads >> 16, insn.writes >> 16, {}
+        self.used, self.written, uses = insn.reads >> 16 & 0xFFFF, insn.writes >> 16 & 0xFFFF, {}
         for k, use in insn.effects.vector_uses.items() if not insn.zeroes else ():
             where = _mask(insn.operands[k]) >> 16 if len(insn.shape.kinds[k]) == 1 else 0
             uses[where] = uses.get(where, 0) | use

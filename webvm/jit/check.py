@@ -34,7 +34,7 @@ _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _WITHHELD = at.WRITE | at.MAY_WRITE
 _WITHHOLD = bytes(b & ~_WITHHELD for b in range(256))
 _GENERAL = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
-_PARTS = ([(name, at.GPR + 8 * n, 8) for n, name in enumerate(_GENERAL)] + [(f"xmm{n}", at.VECTOR + 32 * n, 16) for n in range(16)]
+_PARTS = ([(name, at.GPR + 8 * n, 8) for n, name in enumerate(_GENERAL)] + [(f"ymm{n}", at.VECTOR + 32 * n, 32) for n in range(16)]
           + [(f"x87 register {n}", at.X87 + 16 * n, 10) for n in range(8)]
           + [("fs base", at.FS_BASE, 8), ("gs base", at.GS_BASE, 8), ("df", at.DF, 4), ("mxcsr", at.MXCSR, 4), ("fcw", at.FCW, 2),
              ("fsw", at.FSW, 2), ("ftw", at.FTW, 1), ("fop", at.FOP, 2), ("fip", at.FIP, 8), ("fdp", at.FDP, 8)])

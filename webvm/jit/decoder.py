@@ -11,7 +11,7 @@ from ..x86.meaning import MEANINGS
 from . import layout as at
 from .assembler import Function, X, c32, c64, invoke
 from .handler import (R_A32, R_BASE, R_COUNT, R_D, R_DISP, R_HANDLER, R_IMM, R_INDEX, R_LENGTH, R_NEXT, R_RIP, R_S, R_SCALE,
-                      R_SEGMENT, R_TARGET, RECORD, UNLINKED, Shape)
+                      R_SEGMENT, R_TARGET, R_T, R_U, RECORD, UNLINKED, Shape)
 
 MAPS = 8                       # one byte, 0F, 0F38, 0F3A, and with VEX 0F, 0F38, 0F3A; EVEX encodings are #UD here
 BLOCK_LIMIT = 64               # instructions in a block
@@ -26,18 +26,20 @@ O_D       = 2      # u8   register file << 4 | source, of operand 0
 O_S       = 3      # u8   of operand 1
 O_DFIXED  = 4      # u8   register number for SOURCE_FIXED
 O_SFIXED  = 5      # u8
-O_HANDLER = 6      # u16  first of nine handler indices in the handler table: operand size 2 4 8 x form
+O_HANDLER = 6      # u16  first of nine handler indices in the handler table: operand size 2 4 8 x form; with VEX.L, that of 2
 O_REXB    = 8      # u16  the row that holds under REX.B, 0 for none
-O_T       = 10     # u8   of operand 2, a general register: its source, SOURCE_NONE where it is none
-O_VEX     = 11     # u8   V_*
-V_LZ, V_1111 = 1, 2
+O_T       = 10     # u8   of operand 2, as in O_D
+O_VEX     = 11     # u8   V_*: what must not be
+O_W       = 12     # u16  the row that holds under VEX.W, 0 for none
+O_U       = 14     # u8   of operand 3, as in O_D
+V_L, V_VVVV, V_NO_L, V_W, V_NO_W = 1, 2, 4, 8, 16          # VEX.L is set; vvvv names a register; L is not set; W is; W is not
 JCC = 16           # O_DFIXED of a Jcc is JCC + its condition
 FUSED = ("cmp", "test")            # are joined with a Jcc that follows
-SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED, SOURCE_VVVV = range(6)
+SOURCE_NONE, SOURCE_REG, SOURCE_RM, SOURCE_OPCODE, SOURCE_FIXED, SOURCE_VVVV, SOURCE_IMM = range(7)
 FILE_GPR, FILE_GPR8, FILE_VECTOR, FILE_MMX, FILE_STACK = range(5)
 IMMEDIATES = {None: 0, "b": 1, "w": 2, "d": 3, "z": 4, "v": 5, "o": 6, "wb": 7}
 IMM_B, IMM_W, IMM_D, IMM_Z, IMM_V, IMM_O, IMM_WB, IMM_BS, IMM_ONE, IMM_JB, IMM_JD, IMM_IMPLIED = range(1, 13)
-IMPLIED = {"xlat", "maskmovq"}     # have a memory operand that is not among their operands, and no immediate
+IMPLIED = {"xlat", "maskmovq", "vmaskmovq"}     # have a memory operand that is not among their operands, and no immediate
 
 # ---- prefix classes of a byte
 P_NONE, P_66, P_67, P_F3, P_F2, P_LOCK, P_FS, P_GS, P_IGNORED, P_REX = range(10)
@@ -46,13 +48,18 @@ SIZES = (16, 32, 64)
 
 
 def operand_bits(size: int, osize: int) -> int:
-    """An operand's width in bits from its size in the table (bytes or SIZE_*) and the operand size in bits."""
+    """An operand's width in bits from its size in the table (bytes or SIZE_*) and the operand size in bits; 16 is VEX.L."""
+    long = osize == 16
     match size:
         case opcodes.SIZE_V: return osize
         case opcodes.SIZE_Y: return max(osize, 32)
         case opcodes.SIZE_Z: return min(osize, 32)
         case opcodes.SIZE_P: return osize + 16
-        case opcodes.SIZE_X: return 128
+        case opcodes.SIZE_X: return 128 << long
+        case opcodes.SIZE_H: return 64 << long
+        case opcodes.SIZE_K: return 32 << long
+        case opcodes.SIZE_E: return 16 << long
+        case opcodes.SIZE_U: return 256 if long else 64
         case opcodes.SIZE_YY: return max(osize, 32) * 2
     return size * 8
 
@@ -61,7 +68,7 @@ def operand_bits(size: int, osize: int) -> int:
 _PLACES = {"E": (FILE_GPR, SOURCE_RM), "R": (FILE_GPR, SOURCE_RM), "G": (FILE_GPR, SOURCE_REG), "Z": (FILE_GPR, SOURCE_OPCODE),
            "V": (FILE_VECTOR, SOURCE_REG), "W": (FILE_VECTOR, SOURCE_RM), "U": (FILE_VECTOR, SOURCE_RM),
            "P": (FILE_MMX, SOURCE_REG), "Q": (FILE_MMX, SOURCE_RM), "N": (FILE_MMX, SOURCE_RM),
-           "F": (FILE_STACK, SOURCE_RM), "B": (FILE_GPR, SOURCE_VVVV)}
+           "F": (FILE_STACK, SOURCE_RM), "B": (FILE_GPR, SOURCE_VVVV), "H": (FILE_VECTOR, SOURCE_VVVV), "L": (FILE_VECTOR, SOURCE_IMM)}
 _FILE_KIND = {FILE_GPR: "r", FILE_GPR8: "r", FILE_VECTOR: "x", FILE_MMX: "q", FILE_STACK: "f"}
 _FIXED = {"=g": FILE_GPR, "=x": FILE_VECTOR, "=f": FILE_STACK}
 _MEMORY = frozenset("EWQM")        # places that are memory when ModRM says so
@@ -131,9 +138,10 @@ class Tables:
         if row.meaning == "jcc":
             dfixed = JCC + row.cc
         rexb = self.row(row.with_rexb) if row.with_rexb else 0
-        t = _PLACES[row.operands[2].place][1] if len(row.operands) > 2 and row.operands[2].place in _PLACES else SOURCE_NONE
-        struct.pack_into("<BBBBBBHHBB", self.rows, number * ROW, flags, _immediate(row), d, s, dfixed, sfixed,
-                         self._handler_base[indices], rexb, t, V_LZ * row.lz | V_1111 * row.v1111)
+        with_w = self.row(row.with_w) if row.with_w else 0
+        vex = V_L * row.lz | V_NO_L * row.l1 | V_VVVV * row.v1111 | V_W * row.w0 | V_NO_W * row.w1
+        struct.pack_into("<BBBBBBHHBBHB", self.rows, number * ROW, flags, _immediate(row), d, s, dfixed, sfixed, self._handler_base[indices],
+                         rexb, self._source(row, 2)[0] if row.map >= opcodes.VEX else SOURCE_NONE, vex, with_w, self._source(row, 3)[0])
         return number
 
     @staticmethod
@@ -195,6 +203,10 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
     """
     if row.f64 or (row.d64 and osize == 32):
         osize = 64
+    if row.map >= opcodes.VEX and osize == 16 and (row.lz or any(o.size == opcodes.SIZE_Y for o in row.operands)):
+        return None                                         # whose W is not told
+    if row.vsibd or row.vsibq:
+        return None
     kinds, bits = [], []
     memory_operand = form > 0 and not (row.rep or row.repz)
     for k, o in enumerate(row.operands):
@@ -207,7 +219,7 @@ def shape_of(row, osize: int, form: int) -> Shape | None:
             kind = "M"
         elif place in _PLACES:
             kind = _FILE_KIND[_PLACES[place][0]]
-            if k > 2 or k == 2 and kind != "r":
+            if k > 1 and (row.map < opcodes.VEX or kind not in "rx"):
                 return None
         elif place == "=g":
             kind = "r" if k < 2 else f"g{o.number}"
@@ -334,10 +346,15 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
             f.set(row, row * ROW + where["rows"])
             with f.if_((rex & 1) & (row.load("i32.load16_u", O_REXB) != 0)):
                 f.set(row, row.load("i32.load16_u", O_REXB) * ROW + where["rows"])
-            if tables.vex:                                       # VEX.L or vvvv that must not be: #UD, which is row 0
+            if tables.vex:
+                with f.if_(((rex & 8) != 0) & (row.load("i32.load16_u", O_W) != 0)):
+                    f.set(row, row.load("i32.load16_u", O_W) * ROW + where["rows"])
+                # VEX.L, W or vvvv that must not be: #UD, which is row 0
                 f.set(row, (vex & row.load("i32.load8_u", O_VEX)).pick(where["rows"], row))
             f.set(flags, row.load("i32.load8_u", O_FLAGS))
             f.set(sizes, ((rex & 8) | (flags & F_F64)).pick(2, osz.pick(0, (flags & F_D64).pick(2, 1))))
+            if tables.vex:
+                f.set(sizes, (vex & V_L).pick(0, sizes))
             f.set(form, 0)
             f.set(disp, c64(0))
             f.set(base, at.ZERO)
@@ -458,13 +475,18 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
             f.store("i32.store8", rec, seg, R_SEGMENT)
             f.store("i32.store8", rec, length, R_LENGTH)
             f.store("i32.store", rec, UNLINKED, R_TARGET)
-            if tables.vex:
-                f.set(kind, row.load("i32.load8_u", O_T))
-                with f.if_(kind):
-                    f.set(n, (kind == SOURCE_VVVV).pick(vvvv, (modrm & 7) | ((rex & 1) << 3)))
-                    f.set(imm, (n << 3).wide())                 # see handler.R_T
             f.store("i64.store", rec, disp, R_DISP)
             f.store("i64.store", rec, imm, R_IMM)
+            if tables.vex:
+                for place, field in ((O_T, R_T), (O_U, R_U)):
+                    f.set(kind, row.load("i32.load8_u", place))
+                    with f.if_(kind):
+                        f.set(reg, kind & 15)
+                        f.set(n, vvvv)
+                        f.set(n, (reg == SOURCE_REG).pick(((modrm >> 3) & 7) | ((rex & 4) << 1), n))
+                        f.set(n, (reg == SOURCE_RM).pick((modrm & 7) | ((rex & 1) << 3), n))
+                        f.set(n, (reg == SOURCE_IMM).pick(((imm >> 4) & 15).low(), n))
+                        f.store("i32.store16", rec, ((kind >> 4) == FILE_VECTOR).pick((n << 5) + at.VECTOR, n << 3), field)
             f.set(rec, rec + RECORD)
             f.set(ip, p)
             f.set(count, count + 1)
@@ -488,8 +510,7 @@ def emit(module, index: int, tables: Tables, where: dict[str, int], fault_import
 
 
 def _vex(f, b, p, guest8, rex, osz, rep, lock, map_, cls, vvvv, vex):
-    """A VEX prefix, which begins with byte `b`: what it says, and its opcode in `b`. `vex` gets V_LZ where its L is set, V_1111
-    where its vvvv names a register. After 66, F2, F3, LOCK or REX it is none, and so C4 and C5 an opcode that does not exist."""
+    """A VEX prefix, which begins with byte `b`: what it says, and its opcode in `b`. `vex` gets the V_* that hold of it. After 66, F2, F3, LOCK or REX it is none, and so C4 and C5 an opcode that does not exist."""
     with f.if_(((b & 0xFE) == 0xC4) & (osz | rep | lock | rex).is_zero()):
         second, last = f.local(value=guest8(p)), f.local()
         with f.if_(b == 0xC5):
@@ -505,7 +526,7 @@ def _vex(f, b, p, guest8, rex, osz, rep, lock, map_, cls, vvvv, vex):
         f.set(rex, rex | 0x40)
         f.set(cls, last & 3)
         f.set(vvvv, ((last ^ 0x78) >> 3) & 15)
-        f.set(vex, ((last >> 2) & 1) | (vvvv != 0).pick(V_1111, 0))
+        f.set(vex, ((last >> 2) & 1).pick(V_L, V_NO_L) | (vvvv != 0).pick(V_VVVV, 0) | (rex & 8).pick(V_W, V_NO_W))
         f.set(b, guest8(p + 1))
         f.set(p, p + 2)
 

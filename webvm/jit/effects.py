@@ -13,7 +13,7 @@ from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RSP, SF, ZF, Boo
 from ..x86.sse_floats import result
 from ..x86.x87_state import execute
 from . import layout as at
-from .handler import CELLS, Shape
+from .handler import CELLS, WIDE, Shape
 
 M64 = (1 << 64) - 1
 CONDITION_FLAGS = [1 << OF, 1 << CF, 1 << ZF, 1 << CF | 1 << ZF, 1 << SF, 1 << PF, 1 << SF | 1 << OF, 1 << ZF | 1 << SF | 1 << OF]
@@ -22,11 +22,13 @@ _BITS = {"cf": 1 << CF, "pf": 1 << PF, "af": 1 << AF, "zf": 1 << ZF, "sf": 1 << 
 
 @dataclass
 class Effects:
-    """Register sets are masks: general register n is bit n, xmm n is bit 16 + n."""
+    """Register sets are masks: general register n is bit n, xmm n is bit 16 + n, the upper half of ymm n bit 32 + n."""
     reads: int = 0                      # fixed registers
     writes: int = 0
     operand_reads: set = field(default_factory=set)      # of register operands, by position
     operand_writes: set = field(default_factory=set)
+    operand_upper_reads: set = field(default_factory=set)        # of vector register operands, the upper halves
+    operand_upper_writes: set = field(default_factory=set)
     operand_partial: set = field(default_factory=set)    # written in part, or only under a condition: the rest must be there
     operand_short: set = field(default_factory=set)      # read with 32 bits
     partial: int = 0                    # likewise of fixed registers
@@ -94,8 +96,8 @@ class _Observer(Machine):
         return int(kind[1:]) if len(kind) > 1 else None
 
     def _memory(self, k, access, bits):
-        if self.bits[k] == 128 and self.shape.aligned:           # the processor accesses all of it
-            bits = 128
+        if self.bits[k] in WIDE:                                 # the processor accesses all of it
+            bits = self.bits[k]
         old = self.e.memory.get(k, (0, 0))
         self.e.memory[k] = old[0] | access, max(old[1], bits)
 
@@ -143,6 +145,24 @@ class _Observer(Machine):
         if self.kinds[k] == "x" and value.raw.__class__ is tuple:
             self.e.vector_result = value.raw
         self._write_operand(k, self.bits[k] if self.kinds[k] == "m" else 128, None)
+
+    def read_upper(self, k):
+        if self.kinds[k] == "m":
+            self._memory(k, at.READ, 256)
+        else:
+            self.e.operand_upper_reads.add(k)
+
+    def write_upper(self, k, value):
+        if self.kinds[k] == "m":
+            self._memory(k, at.WRITE, 256)
+        else:
+            self.e.operand_upper_writes.add(k)
+
+    def upper(self, number):
+        self.e.reads |= 1 << 32 + number
+        return Vec(self, None)
+
+    def set_upper(self, number, value): self.e.writes |= 1 << 32 + number
 
     def reg(self, number, bits):
         self.e.reads |= 1 << number
@@ -220,6 +240,8 @@ class _Observer(Machine):
         self.e.float_ops.append(op)
         self._whole(*(v.raw for v in values if isinstance(v, Vec)))
         return result(self, op, None)
+
+    def both_halves(self): self.e.traps = True
 
     # ---- control
     def leave_pointer(self): self.e.pointer = True

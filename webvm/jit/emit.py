@@ -64,7 +64,7 @@ class Emitter(Machine):
             answer = yes()
             return answer
         first, second = self.nested_value(chosen), self.nested_value(no)
-        type = _TYPES[answer.__class__]
+        type = _TYPES.get(answer.__class__) or f"f{answer.bits}"
         return answer._like(self.let(type, w.if_(condition.raw, first, second, w.TYPES[type])))
 
     def move(self, to, source, size):

@@ -22,7 +22,15 @@ SINGLE = DOUBLE + _F64
 SCALARS, VECTORS = ["i32"] * _I32 + ["i64"] * _I64, ["v128"] * _V128 + ["f64"] * _F64 + ["f32"] * _F32
 TEMPORARY = {"i32": range(FLAG_KIND + 1, 2 + _I32), "i64": range(GENERAL + 16, VECTOR), "v128": range(VECTOR + 16, VECTOR + _V128),
              "f64": range(FLAG_Y + 1, SINGLE), "f32": range(SINGLE + 16, SINGLE + _F32)}
-LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16)]       # of each register (xmm n: 16 + n)
+UPPER = SINGLE + _F32           # 16, and temporary ones for 256 bits: where a region has to do with upper halves
+UPPERS = ["v128"] * (16 + 16)
+MORE = range(UPPER + 16, UPPER + len(UPPERS))
+LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16), *range(UPPER, UPPER + 16)]       # of each register, as in `effects`
+
+
+def vector_at(n: int) -> int:
+    """The state offset of register n, a half of a vector register."""
+    return at.VECTOR + 32 * (n & 15) + (16 if n >= 32 else 0)
 
 
 def both_forms(mask: int) -> int:
@@ -42,9 +50,9 @@ def vector_in(n: int, low: int) -> bytes:
 @lru_cache(1 << 12)
 def stores(mask: int, low: int) -> bytes:
     """Registers (and whatever else) from their locals to the state."""
-    return b"".join(ZERO32 + (w.get(LOCAL[n]) if n < 16 else vector_in(n - 16, low))
-                    + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", at.VECTOR + 32 * (n - 16)))
-                    for n in range(32) if mask >> n & 1)
+    return b"".join(ZERO32 + (vector_in(n - 16, low) if 16 <= n < 32 else w.get(LOCAL[n]))
+                    + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", vector_at(n)))
+                    for n in range(mask.bit_length()) if n < 48 and mask >> n & 1)
 
 
 @lru_cache(1 << 12)
@@ -56,5 +64,5 @@ def lows(low: int) -> bytes:
 
 @lru_cache(1 << 12)
 def loads(mask: int) -> bytes:
-    return b"".join(ZERO32 + (w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", at.VECTOR + 32 * (n - 16)))
-                    + w.put(LOCAL[n]) for n in range(32) if mask >> n & 1)
+    return b"".join(ZERO32 + (w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", vector_at(n)))
+                    + w.put(LOCAL[n]) for n in range(mask.bit_length()) if n < 48 and mask >> n & 1)

@@ -11,6 +11,7 @@ from ..wasm import encoding as w
 from ..x86 import flags
 from ..x86.meaning import MEANINGS, Bool, Int, Vec
 from ..x86.opcodes import UNALIGNED
+from ..x86.ieee import EXCEPTIONS, MASKS
 from ..x86.sse_floats import SIGNATURES, result
 from ..x86.x87_state import execute
 from . import layout as at
@@ -32,7 +33,8 @@ R_TARGET  = 20     # u32  in branches: record of the target; a COUNT or ENTER wi
 R_DISP    = 24     # i64  displacement; in branches u32: record of the instruction after, UNLINKED until first reached
 R_NEXT    = 24
 R_IMM     = 32     # i64  immediate, cut to the operand's width; in branches the target address
-R_T       = 32     # u16  state offset of operand 2 where it is a register (none of these has an immediate)
+R_T       = 36     # u16  state offsets of operands 2 and 3 where they are registers; the immediate has one byte then
+R_U       = 38     # u16
 R_COUNT   = 32     # u32  in COUNT: arrivals left until the block is hot; in ENTER: 1
 R_SLOT    = 36     # u32  in ENTER: the region's place in the table of regions
 
@@ -46,7 +48,9 @@ CELLS = {"mxcsr": (at.MXCSR, 32), "fcw": (at.FCW, 16), "fsw": (at.FSW, 16), "ftw
          "fop": (at.FOP, 16), "fip": (at.FIP, 64), "fdp": (at.FDP, 64), "x87_value": (at.X87_VALUE, 64), "x87_high": (at.X87_HIGH, 32)}
 LOAD = {8: "i64.load8_u", 16: "i64.load16_u", 32: "i64.load32_u", 64: "i64.load"}
 STORE = {8: "i64.store8", 16: "i64.store16", 32: "i64.store32", 64: "i64.store"}
-LOAD_VECTOR = {32: "v128.load32_zero", 64: "v128.load64_zero", 128: "v128.load"}
+WIDE = (128, 256)                 # bits of operands that the processor accesses as a whole
+LOAD_VECTOR = {32: "v128.load32_zero", 64: "v128.load64_zero", 128: "v128.load", 256: "v128.load"}
+MASKED = EXCEPTIONS << MASKS                    # of MXCSR
 REC = w.get(0)
 
 
@@ -54,7 +58,7 @@ REC = w.get(0)
 class Shape:
     """What a handler is generated for.
 
-    kinds: "r" register by field D, S or T, "m" memory base+disp, "M" memory in full generality, "i" immediate,
+    kinds: "r" register by field D, S, T or U, "m" memory base+disp, "M" memory in full generality, "i" immediate,
     "x" vector register, "q" MMX register, "f" x87 register by its number in D or S, "j" branch target, "g<n>"
     and "x<n>" the fixed register n.
     bits: of each operand; size: of the instruction.
@@ -69,8 +73,13 @@ class Shape:
 
     @property
     def aligned(self) -> bool:
-        """Whether an operand of 16 bytes in memory has to be aligned."""
+        """Whether an operand of 16 or 32 bytes in memory has to be aligned."""
         return self.meaning not in UNALIGNED
+
+    @property
+    def more(self) -> bool:
+        """Whether operand 2 is one that a ModRM byte or VEX.vvvv names: the record has fields T and U then."""
+        return self.kinds[2:3] in (("r",), ("x",), ("m",), ("M",))
 
     def __str__(self):
         operands = " ".join(f"{k}{b}" for k, b in zip(self.kinds, self.bits))
@@ -145,7 +154,7 @@ class Handler(Emitter):
 
     # ---- registers and operands
     def _field_address(self, k):
-        return field("i32.load16_u", (R_D, R_S, R_T)[k])
+        return field("i32.load16_u", (R_D, R_S, R_T, R_U)[k])
 
     def _fixed(self, k):
         kind = self.shape.kinds[k]
@@ -153,14 +162,14 @@ class Handler(Emitter):
 
     def _saw(self, k, access, bits):
         old = self.accesses.get(k, (0, 0))
-        if self.bits[k] == 128 and self.shape.aligned:           # the processor accesses all of it
-            bits = 128
+        if self.bits[k] in WIDE:
+            bits = self.bits[k]
         self.accesses[k] = old[0] | access, max(old[1], bits)
 
     def read(self, k, bits):
         kind = self.kinds[k]
         if kind == "i":
-            return self.let("i64", field("i64.load", R_IMM))
+            return self.let("i64", field("i64.load8_u" if self.shape.more else "i64.load", R_IMM))
         if kind == "m":
             self._saw(k, at.READ, bits)
             return self.let("i64", self._operand_memory(k) + w.access(LOAD[bits], at.BIAS))
@@ -197,10 +206,26 @@ class Handler(Emitter):
             if self.bits[k] < 128:
                 self.write(k, value.int(0, self.bits[k]))
                 return
-            self._saw(k, at.WRITE, 128)
+            self._saw(k, at.WRITE, self.bits[k])
             self.out.append(self._operand_memory(k) + value.raw + w.access("v128.store", at.BIAS))
         else:
             self.out.append(self._field_address(k) + value.raw + w.access("v128.store"))
+
+    def read_upper(self, k):
+        if self.kinds[k] == "m":
+            self._saw(k, at.READ, 256)
+            return self.let("v128", self._operand_memory(k) + w.access("v128.load", at.BIAS + 16))
+        return self.let("v128", self._field_address(k) + w.access("v128.load", 16))
+
+    def write_upper(self, k, value):
+        if self.kinds[k] == "m":
+            self._saw(k, at.WRITE, 256)
+            self.out.append(self._operand_memory(k) + value.raw + w.access("v128.store", at.BIAS + 16))
+        else:
+            self.out.append(self._field_address(k) + value.raw + w.access("v128.store", 16))
+
+    def upper(self, number): return Vec(self, self.let("v128", state("v128.load", at.VECTOR + 32 * number + 16)))
+    def set_upper(self, number, value): self.out.append(w.i32(0) + value.raw + w.access("v128.store", at.VECTOR + 32 * number + 16))
 
     def reg(self, number, bits): return Int(self, self.let("i64", state(LOAD[bits], at.GPR + 8 * number)), bits)
 
@@ -234,7 +259,7 @@ class Handler(Emitter):
 
     def _check(self, address: bytes, bits: int, access: int, aligned: bool = False) -> bytes:
         """Makes sure that `access` to bits/8 bytes at the i64 `address` is permitted: exact, byte for byte. The answer
-        is the address as i32. aligned: 16 bytes have to be."""
+        is the address as i32. aligned: 16 and 32 bytes have to be."""
         address = self.let("i64", address)
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
 
@@ -242,8 +267,8 @@ class Handler(Emitter):
         denied = page + w.i32(access) + w.OP["i32.and"] + w.i32(access) + w.OP["i32.xor"]
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
         refuse = b""
-        if bits == 128 and aligned:
-            odd = low + w.i32(15) + w.OP["i32.and"]
+        if bits in WIDE and aligned:
+            odd = low + w.i32(bits // 8 - 1) + w.OP["i32.and"]
             denied += odd + w.OP["i32.or"]
             refuse = w.if_(odd, REC + w.i32(at.PROTECTION) + w.call(self.runtime.trap) + w.RETURN)
         elif bits > 8:                                       # over the page's end: `fault` looks at both pages
@@ -319,6 +344,8 @@ class Handler(Emitter):
     def call(self, routine, *values):
         raw = b"".join(v.raw for v in values) + w.call(self.runtime.routine(routine.name))
         return self.value(routine.result, self.let(routine.result, raw))
+
+    def both_halves(self): self.slow_if((self.cell("mxcsr") & MASKED) != MASKED)     # else one might be in MXCSR when the other traps
 
     def float_op(self, op, *values):
         type = SIGNATURES[op][1]

@@ -44,7 +44,8 @@ _SCALARS = {name: (struct.Struct("<" + code), where) for name, code, where in (
     ("fop",     "H", at.FOP),
     ("fip",     "Q", at.FIP),
     ("fdp",     "Q", at.FDP))}
-_VECTORS = [slice(at.VECTOR + 32 * n, at.VECTOR + 32 * n + 16) for n in range(16)]
+_VECTORS = {"xmm": [slice(at.VECTOR + 32 * n, at.VECTOR + 32 * n + 16) for n in range(16)],
+            "upper": [slice(at.VECTOR + 32 * n + 16, at.VECTOR + 32 * n + 32) for n in range(16)]}
 _ARITHMETIC = 0x8D5
 _EXECUTE, _READ, _WRITE = at.EXECUTE, at.READ, at.WRITE
 PAGE = 4096
@@ -147,8 +148,8 @@ class SpaceState:
             case "x87":
                 parts = iter(_X87.unpack_from(raw, at.X87))
                 return [low | high << 64 for low, high in zip(parts, parts)]
-            case "xmm":
-                return [int.from_bytes(raw[where], "little") for where in _VECTORS]
+            case "xmm" | "upper":
+                return [int.from_bytes(raw[where], "little") for where in _VECTORS[name]]
             case "flags":
                 return self._space.rflags & _ARITHMETIC
         raise AttributeError(name)
@@ -171,8 +172,8 @@ def _load(space, raw: bytearray, values: dict) -> None:
             _GPR.pack_into(raw, at.GPR, *value)
         elif name == "x87":
             _X87.pack_into(raw, at.X87, *[part for x in value for part in (x & M64, x >> 64)])
-        elif name == "xmm":
-            for where, x in zip(_VECTORS, value):
+        elif name in _VECTORS:
+            for where, x in zip(_VECTORS[name], value):
                 raw[where] = x.to_bytes(16, "little")
     space.load_context(raw)
 

@@ -10,7 +10,7 @@ from ..wasm import encoding as w
 from ..x86 import flags
 from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Float, Int, Vec
 from ..x86.primitives import PRIM
-from ..x86.sse_floats import SIGNATURES, plainly, result
+from ..x86.sse_floats import CALLED, SIGNATURES, fused_plainly, plainly, result
 from ..x86.x87_common import FUNCTIONS
 from ..x86.x87_state import execute
 from . import layout as at
@@ -18,13 +18,13 @@ from . import sse
 from .cfg import SWITCH, Op
 from .emit import SHORT, Emitter
 from .frame import (
-    DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, NEXT, SCALARS, SINGLE, TEMPORARY, VECTOR,
-    VECTORS, ZERO32, both_forms, lows, vector_in
+    DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, MORE, NEXT, SCALARS, SINGLE, TEMPORARY, UPPER,
+    UPPERS, VECTOR, VECTORS, ZERO32, both_forms, lows, vector_in
 )
-from .handler import CELLS, LOAD, LOAD_VECTOR, STORE, sse_operand
+from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
-from .template import AFTER, DISP, HIGH, HOLE, LOW, OFFSET, Template, Templates, hole_of
+from .template import AFTER, DISP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, Template, Templates, hole_of
 from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
@@ -62,6 +62,8 @@ class Instructions(Emitter):
         self.imports, self.options, self.floats = imports, options, floats
         self.templates = (Templates() if templates is None else templates) if options.templates else None
         self.locals, self.vectors = SCALARS, bool(touched >> 16)
+        if touched >> 32:
+            self.locals = SCALARS + VECTORS + UPPERS
         self.exit_rip, self.next, self.flag_kind, self.flag_a, self.flag_b = EXIT_RIP, NEXT, FLAG_KIND, FLAG_A, FLAG_B
         self.local = {n: local for n, local in enumerate(LOCAL) if touched >> n & 1}     # register number (xmm n: 16 + n) -> local
         self.more: dict[str, list[int]] = {}              # temporary locals beyond TEMPORARY
@@ -84,6 +86,8 @@ class Instructions(Emitter):
         pool = TEMPORARY[type]
         if type[0] != "i":
             self.vectors = True
+        if k >= len(pool) and type == "v128" and self.insn.uppers:       # which no other region has
+            k, pool = k - len(pool), MORE
         self.out.append(raw + (put := w.put(pool[k] if k < len(pool) else self._more(type, k - len(pool)))))
         return b"\x20" + put[1:]
 
@@ -247,7 +251,7 @@ class Instructions(Emitter):
         if insn.compares:
             key = *key, op.flags_live != 0
         elif insn.flags:
-            key = *key, self.kind, op.flags_live
+            key = *key, self.kind, op.flags_live, self.kind is MIXED and self.graph.compares       # see _store_mixed_flags
         both = insn.vectors.both if insn.vectors else 0
         if both:
             key = *key, self.low & both, op.whole
@@ -270,6 +274,8 @@ class Instructions(Emitter):
                     out.append(w.i64(op.disp) + piece)
                 elif hole == OFFSET:
                     out.append(w.uleb(at.BIAS + op.disp) + piece)
+                elif hole == OFFSET_UPPER:
+                    out.append(w.uleb(at.BIAS + op.disp + 16) + piece)
                 elif hole == AFTER:
                     out.append(w.i64(op.after) + piece)
                 else:
@@ -310,11 +316,11 @@ class Instructions(Emitter):
             self.out.append(b"\x03\x40")
             self.depth += 1
         for k, (access, bits) in insn.effects.memory.items():
-            sixteenth = bits == 128 and shape.aligned
-            if ("m", k) in op.direct and self.options.direct and bits in LOAD | LOAD_VECTOR and not (sixteenth and op.checks["m", k] is not False):
+            within = bits // 8 - 1 if bits in WIDE and shape.aligned else 0
+            if ("m", k) in op.direct and self.options.direct and bits in LOAD | LOAD_VECTOR and not (within and op.checks["m", k] is not False):
                 self.addresses[k] = self._base_of_direct(k)
                 continue
-            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), sixteenth)
+            self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), within)
         execute(self, MEANINGS[shape.meaning])
         if insn.effects.repeats:
             self._repeat()
@@ -363,7 +369,10 @@ class Instructions(Emitter):
         raw = vector_in(n, self.low)
         if not self.insn.writes >> 16 + n & 1:
             return raw
-        return Low(self.let(f"f{raw.bits}", raw.low), raw.bits, raw.upper) if raw.__class__ is Low else self.let("v128", raw)
+        if raw.__class__ is not Low:
+            return self.let("v128", raw)
+        upper = self.let("v128", raw.upper) if 256 in self.bits else raw.upper         # what is written after this half may need it
+        return Low(self.let(f"f{raw.bits}", raw.low), raw.bits, upper)
 
     def _set_vector(self, n: int, raw: bytes):
         self.vectors = True
@@ -378,6 +387,10 @@ class Instructions(Emitter):
                 self.out.append(lows(low << n))
             else:
                 self.low &= ~(0x10001 << n)
+
+    def _upper(self, n: int) -> bytes:
+        raw = w.get(UPPER + n)
+        return self.let("v128", raw) if self.insn.writes >> 32 + n & 1 else raw
 
     def reg(self, number, bits): return Int(self, self._general(number, bits), bits)
     def set_reg(self, number, value): self._set_general(number, value)
@@ -451,6 +464,20 @@ class Instructions(Emitter):
         else:
             self.out.append(ZERO32 + value.raw + w.access("v128.store", self._where(k)))
 
+    def read_upper(self, k):
+        if self.kinds[k] == "m":
+            return self.let("v128", self.addresses[k] + self._access("v128.load", k, True))
+        return self._upper(self._where(k) - at.VECTOR >> 5)
+
+    def write_upper(self, k, value):
+        if self.kinds[k] == "m":
+            self.out.append(self.addresses[k] + value.raw + self._access("v128.store", k, True))
+        else:
+            self.out.append(value.raw + w.put(UPPER + (self._where(k) - at.VECTOR >> 5)))
+
+    def upper(self, number): return Vec(self, self._upper(number))
+    def set_upper(self, number, value): self.out.append(value.raw + w.put(UPPER + number))
+
     def _number(self, n: int, hole: int) -> bytes: return hole_of(hole) if self.recording else w.i64(n)
 
     def _bound(self, n: int, hole: int) -> bytes:
@@ -469,15 +496,18 @@ class Instructions(Emitter):
         if cover:
             register, *rest = cover
             self._check_range(w.get(self.local[register]), *rest)
-        self.offsets[k] = hole_of(OFFSET) if self.recording else w.uleb(at.BIAS + self.op.disp)
+        if self.recording:
+            self.offsets[k] = hole_of(OFFSET), hole_of(OFFSET_UPPER)
+        else:
+            self.offsets[k] = w.uleb(at.BIAS + self.op.disp), w.uleb(at.BIAS + self.op.disp + 16)
         base = self.insn.base >> 3
         raw = w.get(self.local[base]) + w.OP["i32.wrap_i64"]
         return self.let("i32", raw) if self.insn.writes >> base & 1 else raw
 
-    def _access(self, name: str, k: int) -> bytes:
-        """A load or store of memory operand k, to follow addresses[k]."""
-        offset = self.offsets.get(k)
-        return w.access(name, at.BIAS) if offset is None else w.access(name)[:-1] + offset
+    def _access(self, name: str, k: int, upper: bool = False) -> bytes:
+        """A load or store of memory operand k, or of its upper half, to follow addresses[k]."""
+        offsets = self.offsets.get(k)
+        return w.access(name, at.BIAS + 16 * upper) if offsets is None else w.access(name)[:-1] + offsets[upper]
 
     def _effective_address(self, k, segment, plus=None):
         op = self.insn
@@ -507,9 +537,9 @@ class Instructions(Emitter):
         raw = self._effective_address(k, segment, plus)
         return Int(self, raw if type(raw) is Const else self.let("i64", raw), 64)
 
-    def _check(self, address: bytes, bits: int, access: int, key, sixteenth: bool = False) -> bytes:
+    def _check(self, address: bytes, bits: int, access: int, key, within: int = 0) -> bytes:
         """Leaves for the interpreter unless `access` to bits/8 bytes at the i64 `address` is permitted; the address as i32.
-        sixteenth: it must be a multiple of 16, too."""
+        within: bits of the address that must be zero, too."""
         checks = self.op.checks
         if key in checks:
             cover = checks[key]
@@ -517,11 +547,11 @@ class Instructions(Emitter):
                 register, *rest = cover
                 self._check_range(w.get(self.local[register]), *rest)
             low = self.let("i32", address + w.OP["i32.wrap_i64"])
-            if sixteenth and cover is not False:
-                self._exit_if(low + w.i32(15) + w.OP["i32.and"])
+            if within and cover is not False:
+                self._exit_if(low + w.i32(within) + w.OP["i32.and"])
             return low
         if type(address) is Const:
-            if sixteenth and address.value & 15:
+            if address.value & within:
                 self._exit_if(w.i32(1))
             return self._check_constant(address.value, bits // 8, access)
         address = self.let("i64", address) if len(address) > 2 else address
@@ -530,8 +560,8 @@ class Instructions(Emitter):
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
         if bits > 8:
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
-        if sixteenth:
-            self._exit_if(low + w.i32(15) + w.OP["i32.and"])
+        if within:
+            self._exit_if(low + w.i32(within) + w.OP["i32.and"])
         self._exit_if_denied(address, access, denied)
         return low
 
@@ -623,11 +653,14 @@ class Instructions(Emitter):
         return self.let("i32", w.i32(FUNCTIONS.index(name)) + a.raw + b.raw + w.call(self.imports.x87))
 
     def float_op(self, op, *values):
-        if self.floats != HARD:
+        if self.floats != HARD and op not in CALLED:
             return plainly(self, op, *values) if self.floats == LOOSE else self._easy_float_op(op, *values)
         self.ordinary = False                             # functions have other numbers in other modules
         type, function = SIGNATURES[op][1], self.imports.float_ops[op]
         raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(function)
+        if self.floats == LOOSE:                          # it is one of CALLED; all is masked
+            plain = fused_plainly(self, op, *values) if "from" not in op else None
+            return result(self, op, self.let(type, raw)) if plain is None else plain
         answer = self.let(type, raw) if type else self.out.append(raw)
         traps = ZERO32 + w.access("i32.load", at.SSE_TRAPS)
         self._if(traps + w.UNLIKELY, lambda: self.out.append(ZERO32 + ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
@@ -640,6 +673,11 @@ class Instructions(Emitter):
         first, *more = sse.unusual(op, [v if isinstance(v, int) else v.raw for v in values], answer)
         self._if(first + w.UNLIKELY, lambda: self._exit_if(more[0]) if more else self.out.append(self._exit()))
         return result(self, op, answer) if type else None
+
+    def both_halves(self):
+        """What one half raises must not be in MXCSR where the other traps: such the interpreter has."""
+        if self.floats == HARD:
+            self._exit_if(((self.cell("mxcsr") & MASKED) != MASKED).raw)
 
     # ---- control
     def leave_pointer(self): pass                       # after what may come from a template

@@ -98,7 +98,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     _flags(m, runtime.flags)
     _divide(m, runtime.divide)
     runtime.x87.update(zip(FUNCTIONS, x87.build(m, runtime.divide)))
-    runtime.sse.update(sse.build(m, runtime.divide))
+    runtime.sse.update(sse.build(m, runtime.divide, features))
     eflags = _eflags(m, runtime)
     _syscall(m, runtime.syscall, ask_syscall, lookup, eflags)
 

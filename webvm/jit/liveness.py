@@ -7,9 +7,9 @@ from ..x86 import flags
 from ..x86.meaning import ARITHMETIC, RSP
 from .cfg import Block, Graph
 
-EVERYTHING = (1 << 32) - 1
+EVERYTHING = (1 << 48) - 1
 _COMPARISON, _EXPLICIT = (flags.COMPARE, 64), (flags.EXPLICIT, 64)
-FLAGS = 1 << 32            # in a mask of what to store, beside registers: the arithmetic flags
+FLAGS = 1 << 48            # in a mask of what to store, beside registers: the arithmetic flags
 REACH = 4096 - 64          # bytes that one check of two pages may cover
 
 

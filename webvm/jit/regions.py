@@ -13,7 +13,7 @@ from time import perf_counter
 
 from ..wasm.module import Module
 from ..x86.meaning import ROUTINES
-from ..x86.sse_floats import SIGNATURES
+from ..x86.sse_floats import CALLED, SIGNATURES
 from . import build
 from . import layout as at
 from . import tables
@@ -431,7 +431,7 @@ class Translator:
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         every = [op.insn.effects for graph in graphs for block in graph.blocks.values() for op in block.ops]
         routines = dict.fromkeys(name for effects in every for name in effects.routines)
-        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats == EASY)
+        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats == EASY or name in CALLED)
         m.import_table("env", "table")
         imports = Imports(type=m.type("i32 i32", "i32"),
                           enter=m.import_function("env", "enter", "i32 i32", "i32"),

@@ -9,8 +9,8 @@ Knows MXCSR in the state, and binary32 and binary64; knows no instructions.
 """
 from ..wasm import encoding as w
 from ..wasm.encoding import OP
-from ..x86.ieee import CHOP, DAZ, DE, DOUBLE, DOWN, FORMATS, FTZ, IE, MASKS, NEAREST, OE, PE, RC, SINGLE, UE, UP, ZE
-from ..x86.sse_floats import MXCSR_RC, SIGNATURES
+from ..x86.ieee import CHOP, DAZ, DE, DOUBLE, DOWN, FORMATS, FTZ, HALF, IE, MASKS, NEAREST, OE, PE, RC, SINGLE, UE, UP, ZE
+from ..x86.sse_floats import ALTERNATING, CALLED, FUSED, MXCSR_RC, SIGNATURES, lane_of
 from . import layout as at
 from .assembler import Function, Local, X, c32, c64, invoke
 from .x87 import Kernels, give, shift_down, spread_plain
@@ -21,9 +21,9 @@ _EASY = 3 << RC | (PE | DE) << MASKS | PE       # of MXCSR
 _EASY_IS = (PE | DE) << MASKS | PE              # rounds to nearest, the precision exception is masked and there already, DE is masked
 
 
-def build(module, divide: int) -> dict[str, int]:
-    """Defines the functions; their indices. `divide` is that of the interpreter."""
-    return _Kit(module, divide).functions
+def build(module, divide: int, features: frozenset[str]) -> dict[str, int]:
+    """Defines the functions that a processor with these features needs; their indices. `divide` is that of the interpreter."""
+    return _Kit(module, divide, features).functions
 
 
 def foreign(f: Function) -> X:
@@ -164,6 +164,13 @@ def _unusual_in(format, what: str, x: list[X], r: X, denormals: bool) -> list[li
     return [[_unusual_lanes(v, format, False) for v in (r, *x)], second]
 
 
+def _far(x: X) -> X:
+    """Ones in the lanes of doubles that are neither zero nor of a middling size, so that a product of two has a rest."""
+    a = _vector("v128.and", x, _all(DOUBLE.sign - 1, 64))
+    low = _vector("v128.and", _vector("i64x2.lt_s", a, _all(DOUBLE.bias - 450 << 52, 64)), _vector("i64x2.ne", a, _all(0, 64)))
+    return _vector("v128.or", low, _vector("i64x2.ge_s", a, _all(DOUBLE.bias + 450 << 52, 64)))
+
+
 class _Keeping(Kernels):
     """The x87's arithmetic, whose results are not rounded: a lowest bit that is set stands for all that was below it."""
     label = "sse"
@@ -177,16 +184,18 @@ class _Keeping(Kernels):
 
 
 class _Kit:
-    def __init__(self, module, divide):
+    def __init__(self, module, divide, features):
         self.module = module
+        half, fused = "f16c" in features, "fma" in features
         self.kernels = _Keeping(module, divide)
         self.functions: dict[str, int] = {}
         self.settle = self._settle()
-        self.pack = {bits: self._pack(FORMATS[bits]) for bits in FORMATS}
+        self.pack = {f.bits: self._pack(f) for f in (*FORMATS.values(), *[HALF] * half)}
         self.lanes: dict[str, int] = {}                  # functions over bits in i64, that leave the exceptions in a cell
         for bits, f in FORMATS.items():
             for op in ("add", "sub", "mul", "div", "sqrt"):
                 self.lanes[f"f{bits}.{op}"] = self._arithmetic(op, f)
+            self.lanes |= {f"f{bits}.{op}": self._fused(op, f) for op in FUSED if fused}
             self.lanes[f"f{bits}.signal"] = self._signal(f)
             self.lanes[f"f{bits}.operand"] = self._operand(f)
             self.lanes[f"f{bits}.whole"] = self._whole(f)
@@ -194,8 +203,11 @@ class _Kit:
             for size in (32, 64):
                 self.lanes[f"i{size}.from_f{bits}"] = self._to_integer(f, size)
         self.lanes["f64.from_f32"], self.lanes["f32.from_f64"] = self._convert(SINGLE, DOUBLE), self._convert(DOUBLE, SINGLE)
+        if half:
+            self.lanes["f32.from_f16"], self.lanes["f16.from_f32"] = self._convert(HALF, SINGLE), self._convert(SINGLE, HALF)
         for name in SIGNATURES:
-            self.functions[name] = self._function(name)
+            if name not in CALLED or (half if "f16" in name else fused):
+                self.functions[name] = self._function(name)
 
     def _lane(self, name: str, params: str = "i64 i64", results: str = "i64") -> Function:
         return Function(self.module, f"sse {name}", params, results)
@@ -261,6 +273,11 @@ class _Kit:
                 usual = plain if x is p[0] else usual & plain
             with f.if_(usual):
                 f.ret(None if what == "signal" else p[0])
+        elif what in FUSED:
+            bits = int(shape[1:])
+            r = self._try_fused(f, bits, what, [f.local("v128", _vector(f"f{bits}x{128 // bits}.splat", x)) for x in p])
+            with f.if_(r[1]):
+                f.ret(X(t, r[0].raw + w.lane(f"f{bits}x{128 // bits}.extract_lane", 0)))
         elif shape[0] == "i":                          # an integer from a number
             x, how = p
             size, t = int(shape[1:]), x.type
@@ -314,7 +331,61 @@ class _Kit:
         elif what == "from_i32x4":
             with f.if_(self._easy()):
                 f.ret(X("v128", p[0].raw + OP["f32x4.convert_i32x4_s"]))
+        elif what in FUSED or what in ALTERNATING:
+            value, good = self._try_fused(f, int(shape[1:3]), what, p)
+            with f.if_(good):
+                f.ret(value)
         return r
+
+    def _try_fused(self, f, bits: int, what: str, p) -> tuple[X, X]:
+        """Of vectors, what x * y + z is with usual numbers and where it is easy; and whether all this holds. The numbers are
+        computed in doubles, with what the rounding of each sum leaves (S. Boldo, G. Melquiond, Emulation of FMA and correctly rounded sums,
+        2008): the last sum but one is rounded to odd, so that rounding once more does no harm."""
+        signs = [FUSED[lane_of(what, k)] for k in range(128 // bits)]
+
+        def negated(x: X, which: int) -> X:
+            pattern = sum(1 << bits * k + bits - 1 for k, sign in enumerate(signs) if sign[which])
+            return _vector("v128.xor", x, X("v128", w.v128(pattern))) if pattern else x
+        numbers = [negated(p[0], 0), p[1], negated(p[2], 1)]
+
+        def op(name, *values): return f.local("v128", _vector(f"f64x2.{name}", *values))
+
+        def two_sum(a, b):
+            s = op("add", a, b)
+            virtual = op("sub", s, a)
+            return s, op("add", op("sub", a, op("sub", s, virtual)), op("sub", b, virtual))
+
+        def odd_sum(a, b):
+            """Rounded to odd."""
+            s, rest = two_sum(a, b)
+            towards = _vector("v128.or", X("v128", _vector("v128.xor", s, rest).raw + w.i32(63) + OP["i64x2.shr_s"]), _all(1, 64))
+            even = _vector("i64x2.sub", _vector("v128.and", s, _all(1, 64)), _all(1, 64))
+            inexact = _vector("f64x2.ne", rest, _all(0, 64))
+            return f.local("v128", _vector("i64x2.add", s, _vector("v128.and", towards, _vector("v128.and", even, inexact))))
+        if bits == 32:
+            halves = []
+            for half in (0, 1):
+                parts = numbers if not half else [X("v128", x.raw * 2 + w.shuffle([*range(8, 16)] * 2)) for x in numbers]
+                x, y, z = (f.local("v128", X("v128", v.raw + OP["f64x2.promote_low_f32x4"])) for v in parts)
+                halves.append(X("v128", odd_sum(op("mul", x, y), z).raw + OP["f32x4.demote_f64x2_zero"]))
+            r = f.local("v128", X("v128", halves[0].raw + halves[1].raw + w.shuffle([*range(8), *range(16, 24)])))
+            strange = [_unusual_lanes(x, SINGLE, True) for x in p] + [_unusual_lanes(r, SINGLE, False)]
+        else:
+            x, y, z = (f.local("v128", v) for v in numbers)
+
+            def split(a):
+                far = op("mul", a, _all(0x41A0000002000000, 64))            # 2**27 + 1
+                high = op("sub", far, op("sub", far, a))
+                return high, op("sub", a, high)
+            product = op("mul", x, y)
+            (x1, x0), (y1, y0) = split(x), split(y)
+            rest = op("sub", op("mul", x1, y1), product)
+            rest = op("add", op("add", op("add", rest, op("mul", x1, y0)), op("mul", x0, y1)), op("mul", x0, y0))
+            t, t_rest = two_sum(z, rest)
+            v, v_rest = two_sum(product, t)
+            r = op("add", v, odd_sum(t_rest, v_rest))
+            strange = [_far(p[0]), _far(p[1]), _unusual_lanes(p[2], DOUBLE, True), _unusual_lanes(r, DOUBLE, False)]
+        return r, self._easy() & _any(_any_lanes(strange)).is_zero()
 
     def _each_lane(self, f, shape, what) -> None:
         """Lane by lane, into the first local."""
@@ -322,7 +393,6 @@ class _Kit:
         width = int(shape[1:].split("x")[0])
         from_ = what.removeprefix("from_") if what.startswith("from_") else shape
         source = int(from_[1:].split("x")[0])
-        lane = f"{shape[0]}{width}.{what.split('x')[0].replace('from_i32', 'from_i64')}"
         vectors = [x for x in p if x.type == "v128"]
         collected = Local("v128", len(p))
         operands_at = [[self._extract(x, k, source, from_[0] == "i") for x in vectors] for k in range(min(128 // width, 128 // source))]
@@ -330,17 +400,17 @@ class _Kit:
             f.set(collected, _all(0, 128))
         for k, operands in enumerate(operands_at):
             rest = [x for x in p if x.type != "v128"]
-            call = b"".join(o.raw for o in operands + rest) + w.call(self.lanes[lane.replace("addsub", "add" if k & 1 else "sub")])
+            call = b"".join(o.raw for o in operands + rest) + w.call(self.lanes[f"{shape[0]}{width}.{lane_of(what, k)}"])
             if what == "signal":
                 f.out.append(call + w.DROP)
                 continue
-            if width == 32:
+            if width < 64:
                 call += OP["i32.wrap_i64"]
             f.out.append(collected.raw + call + w.lane(f"i{width}x{128 // width}.replace_lane", k) + w.put(collected.index))
 
     @staticmethod
     def _extract(x: X, k: int, bits: int, signed: bool) -> X:
-        raw = x.raw + w.lane(f"i{bits}x{128 // bits}.extract_lane", k)
+        raw = x.raw + w.lane(f"i{bits}x{128 // bits}.extract_lane{'_u' if bits == 16 else ''}", k)
         return X("i64", raw + (b"" if bits == 64 else OP["i64.extend_i32_s" if signed else "i64.extend_i32_u"]))
 
     # ---- one lane, whatever it is
@@ -379,14 +449,18 @@ class _Kit:
 
     def _pack(self, format) -> int:
         """(significand, sign and exponent) rounded to the format."""
-        f = self._lane(f"round to {format.bits}", "i64 i32", "i64")
-        m, high = f.params
+        half = format is HALF
+        f = self._lane(f"round to {format.bits}", "i64 i32 i32" if half else "i64 i32", "i64")
+        m, high = f.params[:2]
         p, cut = format.precision, 64 - format.precision
         sign = f.local("i64", (high >> 15).wide() << format.bits - 1)
         with f.if_(m.is_zero()):
             f.ret(sign)
         mxcsr = f.local(value=_mxcsr())
         rc = f.local(value=mxcsr >> RC & 3)
+        if half:
+            with f.if_((f.params[2] & MXCSR_RC).is_zero()):
+                f.set(rc, f.params[2] & 3)
         e = f.local(value=(high & _MOST) - (_BIAS - format.bias))
         q, low, up = f.local("i64", m >> cut), f.local("i64", m << 64 - cut), f.local()
         away = f.local(value=((rc == DOWN) & (sign != 0)) | ((rc == UP) & sign.is_zero()))
@@ -402,9 +476,10 @@ class _Kit:
             with f.if_(tiny & (mxcsr & UE << MASKS).is_zero()):
                 _flag(f, (low != 0).pick(c32(UE | PE), c32(UE)))
                 f.ret(sign)
-            with f.if_(tiny & ((mxcsr & FTZ) != 0)):
-                _flag(f, UE | PE)
-                f.ret(sign)
+            if not half:
+                with f.if_(tiny & ((mxcsr & FTZ) != 0)):
+                    _flag(f, UE | PE)
+                    f.ret(sign)
             shift = f.local("i64", (c32(cut + 1) - e).wide())
             shift_down(f, q, m, low, shift)
             round_up()
@@ -495,6 +570,115 @@ class _Kit:
         f.done()
         return f.index
 
+    def _fused(self, op: str, format) -> int:
+        """x * y + z: the product has 128 bits, and the sum, whose lowest bit stands for all below it; then it is rounded."""
+        f = self._lane(f"f{format.bits}.{op}", "i64 i64 i64")
+        x, y, z = f.params
+        minus_product, minus_z = FUSED[op]
+        self._flush(f, format, x, y, z)
+        a, b, c = (_magnitude(f, v, format) for v in (x, y, z))
+        invalid = f.local(value=((a == format.infinity) & b.is_zero()) | ((b == format.infinity) & a.is_zero()))
+        with f.if_((a > format.infinity) | (b > format.infinity) | (c > format.infinity)):
+            with f.if_(self._signaling(x, format) | self._signaling(y, format) | self._signaling(z, format)):
+                _flag(f, IE)
+            f.ret((a > format.infinity).pick(x, (b > format.infinity).pick(y, z)) | format.quiet)
+        if minus_z:
+            f.set(z, z ^ format.sign)
+        sign = f.local("i64", (x ^ y) & format.sign)
+        if minus_product:
+            f.set(sign, sign ^ format.sign)
+        infinite = f.local(value=(a == format.infinity) | (b == format.infinity))
+        with f.if_(invalid | (infinite & (c == format.infinity) & ((z & format.sign) != sign))):
+            _flag(f, IE)
+            f.ret(c64(format.indefinite))
+        with f.if_(_is_denormal(x, format) | _is_denormal(y, format) | _is_denormal(z, format)):
+            _flag(f, DE)
+        with f.if_(infinite):
+            f.ret(sign | format.infinity)
+        with f.if_(c == format.infinity):
+            f.ret(z)
+        n, n_high = self._unpack(f, z, format)
+        with f.if_(a.is_zero() | b.is_zero()):
+            with f.if_(c.is_zero()):
+                down = ((_mxcsr() >> RC & 3) == DOWN).wide() << format.bits - 1
+                f.ret((sign == (z & format.sign)).pick(sign, down))
+            f.ret(invoke(self.pack[format.bits], n, n_high, type="i64"))
+        (m, m_high), (k, k_high) = self._unpack(f, x, format), self._unpack(f, y, format)
+        e = f.local(value=(m_high & _MOST) + (k_high & _MOST) - (_UNIT - 64))
+        low = f.local("i64", m * k)
+        f.set(m, invoke(self.kernels.mulhi, m, k, type="i64"))
+        with f.if_((m >> 63).is_zero()):
+            f.set(m, (m << 1) | (low >> 63))
+            f.set(low, low << 1)
+            f.set(e, e - 1)
+        minus = f.local(value=(sign != 0))
+        with f.if_(c != 0):
+            self._add_wide(f, m, low, e, minus, n, n_high)
+            with f.if_((m | low).is_zero()):
+                f.ret(((_mxcsr() >> RC & 3) == DOWN).wide() << format.bits - 1)
+        f.ret(invoke(self.pack[format.bits], m | (low != 0).wide(), (minus << 15) | e, type="i64"))
+        f.done()
+        return f.index
+
+    @staticmethod
+    def _add_wide(f, m, low, e, minus, n, n_high) -> None:
+        """m:low, e, minus: the sum of that number, whose top bit is set, and of n; the top bit is set unless it is 0."""
+        n_low, n_e, n_minus = f.local("i64", 0), f.local(value=n_high & _MOST), f.local(value=n_high >> 15)
+        same = f.local(value=(minus ^ n_minus).is_zero())
+        spare = f.local("i64")
+        with f.if_((e < n_e) | ((e == n_e) & (m < n))):            # the larger first
+            for x, y, t in ((m, n, "i64"), (low, n_low, "i64")):
+                f.set(spare, x)
+                f.set(x, y)
+                f.set(y, spare)
+            was = f.local(value=e)
+            f.set(e, n_e)
+            f.set(n_e, was)
+            f.set(minus, n_minus)
+        by = f.local(value=e - n_e)
+        with f.if_(by):
+            lost = f.local("i64", 0)
+            with f.if_(by >= 128):
+                f.set(lost, c64(1))
+                f.set(n, 0)
+                f.set(n_low, 0)
+            with f.else_():
+                with f.if_(by >= 64):
+                    f.set(lost, n_low)
+                    f.set(n_low, n)
+                    f.set(n, 0)
+                    f.set(by, by - 64)
+                with f.if_(by):
+                    up = c64(64) - by.wide()
+                    f.set(lost, lost | (n_low << up))
+                    f.set(n_low, (n_low >> by.wide()) | (n << up))
+                    f.set(n, n >> by.wide())
+            f.set(n_low, n_low | (lost != 0).wide())
+        with f.if_(same):
+            f.set(low, low + n_low)
+            carry = f.local("i64", (low < n_low).wide())
+            f.set(m, m + n)
+            over = f.local(value=(m < n))
+            f.set(m, m + carry)
+            f.set(over, over | (m < carry))
+            with f.if_(over):
+                f.set(low, (low >> 1) | (m << 63) | (low & 1))
+                f.set(m, (m >> 1) | _ONE)
+                f.set(e, e + 1)
+        with f.else_():
+            borrow = f.local("i64", (low < n_low).wide())
+            f.set(low, low - n_low)
+            f.set(m, m - n - borrow)
+            with f.if_(m.is_zero()):
+                f.set(m, low)
+                f.set(low, 0)
+                f.set(e, e - 64)
+            zeros = f.local("i64", _unary(m, "clz"))
+            with f.if_((zeros != 0) & (m != 0)):
+                f.set(m, (m << zeros) | (low >> (c64(64) - zeros)))
+                f.set(low, low << zeros)
+                f.set(e, e - zeros.low())
+
     @staticmethod
     def _root(f, m, high) -> tuple[X, X]:
         """The square root of a number whose significand has 53 bits at most: to the nearest of 53, and the sign of what is left
@@ -510,9 +694,10 @@ class _Kit:
         return (q << 11) + (rest != 0).wide() - (below << 1), half + _BIAS
 
     def _convert(self, format, to) -> int:
-        f = self._lane(f"f{to.bits}.from_f{format.bits}", "i64")
-        x, = f.params
-        self._flush(f, format, x)
+        f = self._lane(f"f{to.bits}.from_f{format.bits}", "i64 i32" if to is HALF else "i64")
+        x, *how = f.params
+        if format is not HALF:
+            self._flush(f, format, x)
         a = _magnitude(f, x, format)
         sign = f.local("i64", (x >> format.bits - 1) << to.bits - 1)
         up = to.precision - format.precision
@@ -523,9 +708,10 @@ class _Kit:
                 _flag(f, IE)
             payload = x & (1 << format.precision - 1) - 1
             f.ret(sign | to.infinity | to.quiet | (payload << up if up > 0 else payload >> -up))
-        with f.if_(_is_denormal(x, format)):
-            _flag(f, DE)
-        f.ret(invoke(self.pack[to.bits], *self._unpack(f, x, format), type="i64"))
+        if format is not HALF:
+            with f.if_(_is_denormal(x, format)):
+                _flag(f, DE)
+        f.ret(invoke(self.pack[to.bits], *self._unpack(f, x, format), *how, type="i64"))
         f.done()
         return f.index
 

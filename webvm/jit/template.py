@@ -4,7 +4,7 @@ import secrets
 # What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
 # followed by how many ifs of the instruction the exit is in, or the number of what it is. Random: no guest can know it.
 HOLE = secrets.token_bytes(16)
-DISP, LOW, HIGH, AFTER, OFFSET = range(100, 105)
+DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER = range(100, 106)
 
 
 def hole_of(which: int) -> bytes: return HOLE + bytes([which])

@@ -64,8 +64,8 @@ def _list(starts) -> str: return " ".join(map(_name, starts))
 def wat(region, body: bytes) -> list[str]:
     """The body of a region's function; locals are named by what they hold, functions by what they are."""
     names = {0: "depth"} | {local: name for name in LOCALS if (local := vars(region).get(name))}
-    names |= {local: str(Reg("g", n, 8) if n < 16 else Reg("x", n - 16, 16)) for n, local in region.local.items()}
-    names |= {first + n - 16: f"{names[local]}.{part}" for n, local in region.local.items() if n >= 16
+    names |= {local: str(Reg("g", n, 8) if n < 16 else Reg("x", n & 15, 16)) + ".upper" * (n >= 32) for n, local in region.local.items()}
+    names |= {first + n - 16: f"{names[local]}.{part}" for n, local in region.local.items() if 16 <= n < 32
               for first, part in ((DOUBLE, "double"), (SINGLE, "single"))}
     functions = {index: name for name, index in region.imports.names().items()}
     functions |= {index: f"{rip:#x}" for rip, index in region.batch.items()}

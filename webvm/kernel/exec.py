@@ -34,6 +34,7 @@ class Processor:
     """What programs are told of the processor other than by CPUID."""
     hwcap: int = 0x078BFBFF         # CPUID.1:EDX
     hwcap2: int = 0
+    xsave: bool = False             # signal frames have AVX's state, then
     flags: bytes = b"fpu tsc cx8 cmov clflush mmx fxsr sse sse2 syscall nx lm"      # of /proc/cpuinfo
 
 

@@ -13,8 +13,9 @@ from webvm.linux.signal import (
     SIGXFSZ, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, STACK,
 )  # fmt: skip
 from webvm.linux.ucontext import (
-    FRAME_HEAD, FRAME_SIZE, FXSAVE_SIZE, SIGCONTEXT, SIGCONTEXT_REGISTERS, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, USER_CS,
-    USER_DS,
+    FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, FP_XSTATE_MAGIC2_SIZE, FPX_SW_BYTES, FPX_SW_OFFSET, FRAME_HEAD, FRAME_SIZE, FXSAVE_SIZE,
+    SIGCONTEXT, SIGCONTEXT_REGISTERS, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UPPERS_SIZE, USER_CS, USER_DS, XFEATURE_FP,
+    XFEATURE_SSE, XFEATURE_YMM, XFEATURES, XSAVE_HEADER, XSAVE_SIZE,
 )  # fmt: skip
 
 RED_ZONE = 128
@@ -171,17 +172,20 @@ async def enter_handler(task, signo, info, action):
     entered = flags & SA_ONSTACK and altstack_flags(task, space.get(RSP)) & ~SS_AUTODISARM == 0
     if entered:
         sp = task.altstack[0] + task.altstack[2]
-    fpstate = sp - FXSAVE_SIZE & -64
+    xsave = task.kernel.processor.xsave
+    floats = _float_state(space, xsave)
+    fpstate = sp - len(floats) & -64
     frame = (fpstate - FRAME_SIZE & -16) - 8
     if not flags & SA_RESTORER:
         raise Errno(EINVAL)
     registers = [space.get(r) for r in SIGCONTEXT_REGISTERS]
-    head = FRAME_HEAD.pack(restorer, UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS, 0, task.altstack[0],
+    flags_of_frame = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | UC_FP_XSTATE * xsave
+    head = FRAME_HEAD.pack(restorer, flags_of_frame, 0, task.altstack[0],
                            _signed(altstack_flags(task, space.get(RSP))), task.altstack[2])
     context = SIGCONTEXT.pack(*registers, space.rip, space.rflags, USER_CS, 0, 0, USER_DS, task.trap_error,
                               task.trap_number, saved_mask, task.cr2, fpstate)
     await task.mem.write(frame, head + context + saved_mask.to_bytes(8, "little") + info)
-    await task.mem.write(fpstate, space.fxsave())
+    await task.mem.write(fpstate, floats)
     space.reset_floats()
     space.set(RDI, signo)
     space.set(RAX, 0)
@@ -198,6 +202,42 @@ async def enter_handler(task, signo, info, action):
         task.group.actions.table.pop(signo, None)
 
 
+def _float_state(space, xsave):
+    """What a frame has of x87, SSE and (with XSAVE) AVX."""
+    area = space.fxsave()
+    if not xsave:
+        return area
+    marks = FPX_SW_BYTES.pack(FP_XSTATE_MAGIC1, XSAVE_SIZE + FP_XSTATE_MAGIC2_SIZE, XFEATURES, XSAVE_SIZE)
+    return (area[:FPX_SW_OFFSET] + marks + XSAVE_HEADER.pack(XFEATURES, 0) + space.uppers()
+            + FP_XSTATE_MAGIC2.to_bytes(FP_XSTATE_MAGIC2_SIZE, "little"))
+
+
+async def _load_float_state(task, space, at):
+    """As Linux does: where the marks of the longer form are not there, the shorter one counts, and AVX's state is as in a new program."""
+    area = await task.mem.read(at, FXSAVE_SIZE)
+    if not task.kernel.processor.xsave:
+        space.fxrstor(area)
+        return
+    parts, uppers = XFEATURE_FP | XFEATURE_SSE, bytes(UPPERS_SIZE)
+    magic, length, wanted, size = FPX_SW_BYTES.unpack_from(area, FPX_SW_OFFSET)
+    if magic == FP_XSTATE_MAGIC1 and (size, length) == (XSAVE_SIZE, XSAVE_SIZE + FP_XSTATE_MAGIC2_SIZE):
+        more = await task.mem.read(at + FXSAVE_SIZE, length - FXSAVE_SIZE)
+        if int.from_bytes(more[-FP_XSTATE_MAGIC2_SIZE:], "little") == FP_XSTATE_MAGIC2:
+            parts = XSAVE_HEADER.unpack_from(more)[0] & wanted
+            uppers = more[XSAVE_HEADER.size:XSAVE_HEADER.size + UPPERS_SIZE]
+    space.reset_floats()
+    image = bytearray(space.fxsave())
+    if parts & XFEATURE_FP:
+        image[:24], image[32:160] = area[:24], area[32:160]
+    if parts & (XFEATURE_SSE | XFEATURE_YMM):
+        image[24:28] = area[24:28]
+    if parts & XFEATURE_SSE:
+        image[160:416] = area[160:416]
+    space.fxrstor(bytes(image))
+    if parts & XFEATURE_YMM:
+        space.load_uppers(uppers)
+
+
 async def leave_handler(task):
     """rt_sigreturn: restore what the frame (perhaps changed by the handler) says."""
     space = task.mem.space
@@ -207,7 +247,7 @@ async def leave_handler(task):
     values = SIGCONTEXT.unpack_from(data, FRAME_HEAD.size)
     fpstate = values[26]
     if fpstate:
-        space.fxrstor(await task.mem.read(fpstate, FXSAVE_SIZE))
+        await _load_float_state(task, space, fpstate)
     for register, value in zip(SIGCONTEXT_REGISTERS, values):
         space.set(register, value)
     space.rip = values[16]

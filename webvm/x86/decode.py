@@ -4,7 +4,7 @@ Knows prefixes, ModRM, SIB, displacements and immediates. Must not know what any
 """
 
 from .insn import Imm, Insn, Mem, Reg, Rel
-from .opcodes import EVEX, PF2, PF3, SIZE_P, SIZE_V, SIZE_X, SIZE_YY, SIZE_Z, VEX, view
+from .opcodes import EVEX, PF2, PF3, SIZE_E, SIZE_H, SIZE_K, SIZE_P, SIZE_U, SIZE_V, SIZE_X, SIZE_YY, SIZE_Z, VEX, view
 
 MAX_LENGTH = 15
 _M64 = (1 << 64) - 1
@@ -53,7 +53,7 @@ def _registers(kind, sizes, count=16):
 
 _GENERAL = _registers("g", (1, 2, 4, 8))
 _LEGACY8 = _GENERAL[1][:4] + tuple(Reg("g", n, 1, True) for n in range(4))     # al..bl, ah..bh: without REX
-_XMM = _registers("x", (2, 4, 8, 16, 32))
+_XMM = _registers("x", (1, 2, 4, 8, 16, 32))
 _MMX = _registers("m", (4, 8), 8)
 _X87 = _registers("f", (10,), 8)[10]
 _SEGMENT_REGISTERS = _registers("s", (2,), 6)[2]
@@ -122,15 +122,18 @@ def _decode(code, address, offset, table):
     row = table[map << 10 | opcode << 2 | prefix]
     if row.__class__ is tuple:
         row = row[code[at]]
-    if row is None or vex_l and row.lz or vvvv and row.v1111:
+    if row is not None and rex & 8 and row.with_w is not None:
+        row = row.with_w
+    if row is None or what and (row.lz if vex_l else row.l1) or vvvv and row.v1111 or (row.w0 if rex & 8 else row.w1):
         raise Undefined(bytes(code[offset:at + 1]), address)
     if rex & 1 and row.with_rexb is not None:
         row = row.with_rexb
 
-    osize = 8 if rex & 8 or row.f64 else 2 if opsize else 8 if row.d64 else 4
+    osize = 2 if vex_l else 8 if rex & 8 or row.f64 else 2 if opsize else 8 if row.d64 else 4
 
     # ModRM, SIB and displacement.
     memory = rip = False
+    vsib = 0
     address_operand = modrm = None
     if row.has_modrm:
         modrm = code[at]
@@ -138,7 +141,13 @@ def _decode(code, address, offset, table):
         reg, rm = modrm >> 3 & 7 | (rex & 4) << 1, modrm & 7 | (rex & 1) << 3
         memory = modrm < 0xC0 and not row.mod3
         if memory:
+            first = at
             base, index, scale, disp, rip, at = _address(code, at, modrm, rex)
+            if row.vsibd or row.vsibq:
+                if modrm & 7 != 4:
+                    raise Undefined(bytes(code[offset:at]), address)
+                vsib = 16 if row.vsibd and row.operands[1].size == 8 else 16 << vex_l
+                index, scale = code[first] >> 3 & 7 | (rex & 2) << 2, 1 << (code[first] >> 6)
     if lock and not (memory and row.lock):
         raise Undefined(bytes(code[offset:at]), address)
 
@@ -149,7 +158,7 @@ def _decode(code, address, offset, table):
             size = _size(size, osize, rex, vex_l)
         if place in "EWQMRUN":
             if memory:
-                value = address_operand = Mem(base, index, scale, disp, segment, size, asize, rip)
+                value = address_operand = Mem(base, index, scale, disp, segment, size, asize, rip, vsib)
             elif place in "ER":
                 value = _LEGACY8[rm] if size == 1 and not has_rex else _GENERAL[size][rm]
             elif place in "WU":
@@ -192,12 +201,17 @@ def _decode(code, address, offset, table):
             value = _SEGMENT_REGISTERS[reg & 7]
         elif place == "H":
             value = _XMM[size][vvvv]
+        elif place == "L":
+            value = _XMM[size][code[at] >> 4]
+            at += 1
         elif place == "B":
             value = _GENERAL[size][vvvv]
         else:
             value = _SYSTEM[place][reg]
         operands.append(value)
 
+    if vsib and len({operands[0].number, address_operand.index, operands[2].number}) < 3:
+        raise Undefined(bytes(code[offset:at]), address)
     length = at - offset
     if length > MAX_LENGTH:
         raise TooLong(bytes(code[offset:offset + MAX_LENGTH]), address)
@@ -257,6 +271,9 @@ def _vex(code, at):
     return map, code[at + 4], prefix, rex, code[at + 3] >> 5 & 3, vvvv, at + 5
 
 
+_BY_L = {SIZE_H: 8, SIZE_K: 4, SIZE_E: 2}
+
+
 def _size(size, osize, rex, vex_l):
     """Bytes of an operand's size, given the operand size, REX.W and VEX.L."""
     if size >= 0:
@@ -269,6 +286,10 @@ def _size(size, osize, rex, vex_l):
         return 16 << vex_l
     if size == SIZE_P:
         return 2 + osize
+    if size in _BY_L:
+        return _BY_L[size] << vex_l
+    if size == SIZE_U:
+        return 8 << 2 * vex_l
     return (8 if rex & 8 else 4) * (2 if size == SIZE_YY else 1)
 
 

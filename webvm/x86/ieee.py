@@ -31,7 +31,7 @@ class Format(NamedTuple):
     def unit(self): return self.bias + self.precision - 1    # a significand m with the exponent field e is worth m * 2**(e - unit)
 
 
-SINGLE, DOUBLE = Format(32, 24, 127), Format(64, 53, 1023)
+HALF, SINGLE, DOUBLE = Format(16, 11, 15), Format(32, 24, 127), Format(64, 53, 1023)        # of HALF there are conversions only
 FORMATS = {32: SINGLE, 64: DOUBLE}
 
 
@@ -165,6 +165,43 @@ def _sqrt(f, x, _, mxcsr):
     more = 2 * f.precision + 4 + (e & 1)
     q = isqrt(m << more)
     return rounded(f, 0, q << 1 | (q * q != m << more), (e - more) // 2 - 1, mxcsr)
+
+
+def fused(f: Format, x: int, y: int, z: int, mxcsr: int, minus_product: bool, minus_z: bool) -> tuple[int, int]:
+    """x * y + z, rounded once; the product and z may be taken negative, which no NaN notices."""
+    x, y, z = (flushed(f, v, mxcsr) for v in (x, y, z))
+    invalid = (_is_infinite(f, x) and not y & f.sign - 1) or (_is_infinite(f, y) and not x & f.sign - 1)
+    if is_nan(f, x) or is_nan(f, y) or is_nan(f, z):
+        first = next(v for v in (x, y, z) if is_nan(f, v))
+        return first | f.quiet, IE * any(is_signaling(f, v) for v in (x, y, z))
+    if invalid:
+        return f.indefinite, IE
+    sign, z = (x ^ y) & f.sign ^ f.sign * minus_product, z ^ f.sign * minus_z
+    denormal = DE * any(is_denormal(f, v) for v in (x, y, z))
+    if _is_infinite(f, x) or _is_infinite(f, y):
+        if _is_infinite(f, z) and z & f.sign != sign:
+            return f.indefinite, IE
+        return sign | f.infinity, denormal
+    if _is_infinite(f, z):
+        return z, denormal
+    (_, m, ex), (_, n, ey), (sz, a, ez) = _parts(f, x), _parts(f, y), _parts(f, z)
+    e = min(ex + ey, ez)
+    total = (-1 if sign else 1) * (m * n << ex + ey - e) + (-1 if sz else 1) * (a << ez - e)
+    if not total:
+        return (sign if sign == sz else f.sign * (mxcsr >> RC & 3 == DOWN)), denormal
+    result, flags = rounded(f, f.sign * (total < 0), abs(total), e, mxcsr)
+    return result, flags | denormal
+
+
+def from_half(x: int) -> tuple[int, int]:
+    """A half as a single, which MXCSR has no say in."""
+    result, flags = convert(HALF, SINGLE, x, RESET)
+    return result, flags & IE
+
+
+def to_half(x: int, rc: int, mxcsr: int) -> tuple[int, int]:
+    """A single as a half, rounded as `rc` says; FTZ does not matter."""
+    return convert(SINGLE, HALF, x, mxcsr & ~(3 << RC | FTZ) | rc << RC)
 
 
 def signals(f: Format, x: int, y: int, quiet_too: bool, mxcsr: int) -> int:

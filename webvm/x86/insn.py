@@ -13,7 +13,7 @@ _POINTERS = {1: "byte ptr ", 2: "word ptr ", 4: "dword ptr ", 8: "qword ptr ", 1
 
 
 class Reg:
-    """A register: kind g general, x xmm, m mmx, f x87 (number is i of ST(i)), s segment, c control, d debug.
+    """A register: kind g general, x xmm or ymm, m mmx, f x87 (number is i of ST(i)), s segment, c control, d debug.
 
     `size` is the bytes of it that the instruction reads or writes (4 for a scalar single in xmm). `high`: ah, ch,
     dh or bh, whose number is that of ax, cx, dx or bx.
@@ -36,7 +36,9 @@ class Reg:
             return _HIGH[self.number] if self.high else _BY_SIZE[self.size][self.number]
         if self.kind == "s":
             return _SEGMENTS[self.number]
-        return {"x": "xmm{}", "m": "mm{}", "f": "st({})", "c": "cr{}", "d": "dr{}"}[self.kind].format(self.number)
+        if self.kind == "x":
+            return f"{'ymm' if self.size == 32 else 'xmm'}{self.number}"
+        return {"m": "mm{}", "f": "st({})", "c": "cr{}", "d": "dr{}"}[self.kind].format(self.number)
 
     __repr__ = __str__
 
@@ -67,17 +69,19 @@ class Mem:
 
     base, index: general register numbers or None. disp: signed. segment: None, "fs" or "gs". RIP-relative operands
     have no base; their disp is the address itself, unsigned, and `rip` is True. size is 0 where only the address
-    counts or the area has no fixed size (LEA, XSAVE).
+    counts or the area has no fixed size (LEA, XSAVE). vsib: 0, or `index` is
+    a vector register of so many bytes.
     """
 
-    __slots__ = ("base", "index", "scale", "disp", "segment", "size", "asize", "rip")
+    __slots__ = ("base", "index", "scale", "disp", "segment", "size", "asize", "rip", "vsib")
 
-    def __init__(self, base, index, scale, disp, segment, size, asize=8, rip=False):
+    def __init__(self, base, index, scale, disp, segment, size, asize=8, rip=False, vsib=0):
         self.base, self.index, self.scale, self.disp = base, index, scale, disp
         self.segment, self.size, self.asize, self.rip = segment, size, asize, rip
+        self.vsib = vsib
 
     def _key(self):
-        return self.base, self.index, self.scale, self.disp, self.segment, self.size, self.asize, self.rip
+        return self.base, self.index, self.scale, self.disp, self.segment, self.size, self.asize, self.rip, self.vsib
 
     def __eq__(self, other):
         return isinstance(other, Mem) and self._key() == other._key()
@@ -89,7 +93,8 @@ class Mem:
         names = _BY_SIZE[self.asize]
         terms = [] if self.base is None else [names[self.base]]
         if self.index is not None:
-            terms.append(names[self.index] + (f"*{self.scale}" if self.scale > 1 else ""))
+            index = str(Reg("x", self.index, self.vsib)) if self.vsib else names[self.index]
+            terms.append(index + (f"*{self.scale}" if self.scale > 1 else ""))
         text = " + ".join(terms)
         if self.disp or not text:
             text += f" {'-' if self.disp < 0 else '+'} {abs(self.disp):#x}" if text else f"{self.disp:#x}"

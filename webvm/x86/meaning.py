@@ -343,11 +343,17 @@ class Machine:
     def read(self, k: int, bits: int):              raise NotImplementedError   # -> raw i64
     def write(self, k: int, value: Int):            raise NotImplementedError
     def read_vec(self, k: int):
-        """-> raw v128: of memory and MMX registers the operand's bits, zero-extended; of vector registers all."""
+        """-> raw v128: of memory and MMX registers the operand's bits, zero-extended; of vector registers the lower half."""
         raise NotImplementedError
     def write_vec(self, k: int, value: Vec):
-        """Memory and MMX registers take the operand's bits, a vector register is written whole."""
+        """Memory and MMX registers take the operand's bits (of 256, the lower half), of a vector register the lower half is written."""
         raise NotImplementedError
+    def read_upper(self, k: int):
+        """-> raw v128: the upper half of a vector register, or of 256 bits in memory."""
+        raise NotImplementedError
+    def write_upper(self, k: int, value: Vec):      raise NotImplementedError
+    def upper(self, number: int) -> Vec:            raise NotImplementedError
+    def set_upper(self, number: int, value: Vec):   raise NotImplementedError
     def reg(self, number: int, bits: int) -> Int:   raise NotImplementedError
     def set_reg(self, number: int, value: Int):     raise NotImplementedError
     def xmm(self, number: int) -> Vec:              raise NotImplementedError
@@ -436,6 +442,10 @@ class Machine:
         """What SSE does with numbers, as MXCSR says: an operation of `x86.sse_floats`, whose exceptions may trap. To be called before
         the first change of a register."""
         raise NotImplementedError
+    def both_halves(self):
+        """To be called before float_op, where more than one follow for parts of one operand: their exceptions are the instruction's
+        together, which ends with `floats_done` before it changes anything."""
+        raise NotImplementedError
     def slow_if(self, condition: Bool):
         """Where the fast form that follows is not valid; the oracle, which has none, does nothing."""
         raise NotImplementedError
@@ -458,6 +468,8 @@ class Machine:
     def set_flags_rest(self, value: Int):           raise NotImplementedError
 
     # ---- built here
+    def floats_done(self): pass
+
     def call(self, routine: Routine, *values):
         """What the routine makes of the values. Machines may do it elsewhere than here."""
         return routine.function(self, *values)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 
-from . import bmi, crypto, ieee, integer, pcmpstr, sse, sse3, sse4, sse_floats     # noqa: F401  register their meanings
+from . import avx, bmi, crypto, ieee, integer, pcmpstr, sse, sse3, sse4, sse_floats     # noqa: F401  register their meanings
 from .insn import Imm, Insn, Mem, Reg, Rel
 from .meaning import AF, ARITHMETIC, CF, MEANINGS, OF, PF, RBP, RCX, RSP, SF, ZF, Int, Machine, Vec
 from .primitives import M64, PRIM, canonical, signed
@@ -64,6 +64,7 @@ class State:
     """The registers a program sees. `flags` has the six arithmetic flags at their places in EFLAGS."""
     gpr: list[int] = field(default_factory=lambda: [0] * 16)
     xmm: list[int] = field(default_factory=lambda: [0] * 16)
+    upper: list[int] = field(default_factory=lambda: [0] * 16)     # bits 128 to 255 of the vector registers
     rip: int = 0
     flags: int = 0
     rest: int = 0
@@ -107,6 +108,7 @@ class Oracle(Machine):
         self.cc, self.rep = insn.cc, insn.rep
         self.asize, self.segment = insn.asize * 8, insn.segment
         self.next = insn.address + insn.length & M64
+        self._together: int | None = None               # exceptions since `both_halves`
         # Addresses are formed from the registers as they are before the instruction.
         self._linear = {k: self._form(o) for k, o in enumerate(insn.operands) if isinstance(o, Mem)}
 
@@ -143,7 +145,8 @@ class Oracle(Machine):
             raise Trap("GP")
         if row.map and not row.unaligned:
             for k, at in self._linear.items():
-                if at & 15 and self.insn.operands[k].size == 16:
+                size = self.insn.operands[k].size
+                if at & size - 1 and size in (16, 32):
                     raise Trap("GP")
         run = PYTHON_MEANINGS.get(row.meaning) or MEANINGS.get(row.meaning)
         if run is None:
@@ -215,17 +218,32 @@ class Oracle(Machine):
     def read_vec(self, k):
         o = self.insn.operands[k]
         if isinstance(o, Mem):
-            return self._load(self._linear[k], self.bits[k])
+            return self._load(self._linear[k], min(self.bits[k], 128))
         return self.state.xmm[o.number] if o.kind == "x" else self.state.x87[o.number] & M64
 
     def write_vec(self, k, value):
         o = self.insn.operands[k]
-        if isinstance(o, Mem) and self.bits[k] == 128:
+        if isinstance(o, Mem) and self.bits[k] >= 128:
+            self.memory.check_write(self._linear[k], self.bits[k] // 8)
             self.store_vec(self.address(k), value)
         elif isinstance(o, Mem) or o.kind == "m":
             self.write(k, value.int(0, self.bits[k]))
         else:
             self.state.xmm[o.number] = value.raw
+
+    def read_upper(self, k):
+        o = self.insn.operands[k]
+        return self._load(self._linear[k] + 16 & M64, 128) if isinstance(o, Mem) else self.state.upper[o.number]
+
+    def write_upper(self, k, value):
+        o = self.insn.operands[k]
+        if isinstance(o, Mem):
+            self.store_vec(self.address(k) + 16, value)
+        else:
+            self.state.upper[o.number] = value.raw
+
+    def upper(self, number): return Vec(self, self.state.upper[number])
+    def set_upper(self, number, value): self.state.upper[number] = value.raw
 
     def reg(self, number, bits): return Int(self, self.state.gpr[number] & (1 << bits) - 1, bits)
 
@@ -309,10 +327,23 @@ class Oracle(Machine):
 
     def float_op(self, op, *values):
         bits, exceptions = sse_floats.exactly(op, [v if isinstance(v, int) else sse_floats.raw_bits(v) for v in values], self.state.mxcsr)
+        if self._together is None:
+            self._settle(exceptions)
+        else:
+            self._together |= exceptions
+        return sse_floats.result(self, op, sse_floats.oracle_raw(op, bits))
+
+    def _settle(self, exceptions):
         self.state.mxcsr, trap = ieee.settle(self.state.mxcsr, exceptions)
         if trap:
             raise Trap("XM")
-        return sse_floats.result(self, op, sse_floats.oracle_raw(op, bits))
+
+    def both_halves(self): self._together = self._together or 0
+
+    def floats_done(self):
+        if self._together is not None:
+            self._settle(self._together)
+            self._together = None
 
     def system_call(self):
         self.state.gpr[RCX] = self.next

@@ -10,17 +10,22 @@ SIGNATURE = 0x000206C2                      # family 6, model 44 (Westmere), for
 
 # Bit numbers by feature, of those that can be had. `BASE` is what every processor here has.
 LEAF_1_EDX = {"fpu": 0, "tsc": 4, "cx8": 8, "cmov": 15, "clflush": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
-LEAF_1_ECX = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4.1": 19, "sse4.2": 20, "movbe": 22, "popcnt": 23, "aes": 25}
-LEAF_7_EBX = {"fsgsbase": 0, "bmi1": 3, "bmi2": 8, "adx": 19}
+LEAF_1_ECX = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4.1": 19, "sse4.2": 20, "movbe": 22, "popcnt": 23, "aes": 25, "xsave": 26, "osxsave": 27,
+              "avx": 28, "f16c": 29, "fma": 12}
+LEAF_7_EBX = {"fsgsbase": 0, "bmi1": 3, "avx2": 5, "bmi2": 8, "adx": 19}
+LEAF_7_ECX = {"vaes": 9, "vpclmulqdq": 10}
 EXTENDED_ECX = {"lahf_lm": 0, "lzcnt": 5}
 EXTENDED_EDX = {"syscall": 11, "nx": 20, "lm": 29}
+XCR0, XSAVE_SIZE = 7, 832                    # x87, SSE and AVX are there; bytes of an XSAVE area
 BASE = frozenset({*LEAF_1_EDX, *EXTENDED_EDX, "cx16", "lahf_lm"})
 
 V2 = frozenset({"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt"})
+V3 = V2 | {"lzcnt", "movbe", "bmi1", "bmi2", "xsave", "osxsave", "avx", "avx2", "fma", "f16c"}
 CPUS = {
     "x86-64":    frozenset({"lahf_lm"}),
     "x86-64-v2": frozenset({"lahf_lm"}) | V2,
-    "max":       frozenset({"lahf_lm", "movbe", "aes", "pclmulqdq", "lzcnt", "bmi1", "bmi2", "adx", "fsgsbase"}) | V2,
+    "x86-64-v3": frozenset({"lahf_lm"}) | V3,
+    "max":       frozenset({"lahf_lm", "aes", "pclmulqdq", "vaes", "vpclmulqdq", "adx", "fsgsbase"}) | V3,
 }
 DEFAULT = "x86-64-v2"
 
@@ -29,8 +34,8 @@ LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "sse4.1": "sse4_1", "sse4.2": "sse
 
 def linux_flags(features: Collection[str]) -> list[str]:
     """The words of /proc/cpuinfo's flags, in the order of the bits."""
-    tables = LEAF_1_EDX, EXTENDED_EDX, LEAF_1_ECX, EXTENDED_ECX, LEAF_7_EBX
-    have = BASE.union(features)
+    tables = LEAF_1_EDX, EXTENDED_EDX, LEAF_1_ECX, EXTENDED_ECX, LEAF_7_EBX, LEAF_7_ECX
+    have = BASE.union(features) - {"osxsave"}
     return [LINUX_NAMES.get(name, name) for table in tables for name in table if name in have]
 
 
@@ -44,11 +49,15 @@ def leaves(features: Collection[str]) -> dict[tuple[int, int | None], tuple[int,
     found = {
         (0, None): (7, _word(VENDOR, 0), _word(VENDOR, 8), _word(VENDOR, 4)),
         (1, None): (SIGNATURE, 0x00000800, _mask(LEAF_1_ECX, have), _mask(LEAF_1_EDX, have)),
-        (7, 0): (0, _mask(LEAF_7_EBX, have), 0, 0),
+        (7, 0): (0, _mask(LEAF_7_EBX, have), _mask(LEAF_7_ECX, have), 0),
         (0x80000000, None): (0x80000008, 0, 0, 0),
         (0x80000001, None): (0, 0, _mask(EXTENDED_ECX, have), _mask(EXTENDED_EDX, have)),
         (0x80000008, None): (32 | 48 << 8, 0, 0, 0),
     }
+    if "xsave" in have:
+        found[0, None] = (13, *found[0, None][1:])
+        found[13, 0] = (XCR0, XSAVE_SIZE, XSAVE_SIZE, 0)
+        found[13, 2] = (256, 576, 0, 0)                 # of the upper halves of vector registers: size and offset in an XSAVE area
     for k in range(3):
         found[0x80000002 + k, None] = tuple(_word(BRAND, 16 * k + at) for at in range(0, 16, 4))
     return found

@@ -7,7 +7,7 @@ Numbers are left to `sse_floats`, which knows MXCSR.
 """
 from . import vectors                                   # noqa: F401  its primitives
 from .float80 import ES
-from .meaning import RDI, Int, Vec, meaning
+from .meaning import RAX, RDI, Int, Vec, meaning
 from .sse_floats import MXCSR_RC, TRUNCATED, compared
 from .x87_state import set_control
 
@@ -260,42 +260,125 @@ def _fx_area(m) -> Int:
     return at
 
 
-@meaning("fxsave", "fxsave64")
-def fxsave(m):
-    at = _fx_area(m)
-    m.writable(at, _FX_SIZE * 8)
+def _store_x87(m, at: Int) -> None:
     pending = (m.cell("fsw") & ES) != 0
     fop, fip, fdp = (pending.select(m.cell(name).zext(64), 0) for name in ("fop", "fip", "fdp"))
     m.store(at, m.cell("fcw").zext(64) | (m.cell("fsw").zext(64) << 16) | (m.cell("ftw").zext(64) << 32) | (fop << 48))
     m.store(at + 8, fip)
     m.store(at + 16, fdp)
-    m.store(at + _FX_MXCSR, m.cell("mxcsr").zext(64) | _MXCSR_MASK << 32)
     for i in range(8):
         mantissa, exponent = m.stack_register(i)
         m.store(at + (_FX_STACK + 16 * i), mantissa)
         m.store(at + (_FX_STACK + 16 * i + 8), exponent.zext(64))
+
+
+def _store_vectors(m, at: Int) -> None:
     for i in range(16):
         m.store_vec(at + (_FX_XMM + 16 * i), m.xmm(i))
 
 
-@meaning("fxrstor", "fxrstor64")
-def fxrstor(m):
-    at = _fx_area(m)
-    control, mxcsr = m.load(at, 64), m.load(at + _FX_MXCSR, 32)
-    fip, fdp = m.load(at + 8, 32).zext(64), m.load(at + 16, 32).zext(64)
-    m.load(at + (_FX_SIZE - 8), 64)                      # the whole area must be readable
-    m.trap_if((mxcsr & (0xFFFFFFFF ^ _MXCSR_MASK)) != 0, "GP")
+def _load_x87(m, at: Int) -> None:
+    control, fip, fdp = m.load(at, 64), m.load(at + 8, 32).zext(64), m.load(at + 16, 32).zext(64)
     set_control(m, control.low(16), (control >> 16).low(16))
     m.set_cell("ftw", (control >> 32).low(8))
     m.set_cell("fop", (control >> 48).low(16) & 0x7FF)
     m.set_cell("fip", fip)
     m.set_cell("fdp", fdp)
-    m.set_cell("watched", m.cell("watched") | (mxcsr != m.cell("mxcsr")).int(32))     # the dynamic linker loads what it stored
-    m.set_cell("mxcsr", mxcsr)
     for i in range(8):
         m.set_stack_register(i, m.load(at + (_FX_STACK + 16 * i), 64), m.load(at + (_FX_STACK + 16 * i + 8), 16))
+
+
+def _load_vectors(m, at: Int) -> None:
     for i in range(16):
         m.set_xmm(i, m.load_vec(at + (_FX_XMM + 16 * i)))
+
+
+def _new_mxcsr(m, at: Int) -> Int:
+    mxcsr = m.load(at + _FX_MXCSR, 32)
+    m.trap_if((mxcsr & (0xFFFFFFFF ^ _MXCSR_MASK)) != 0, "GP")
+    return mxcsr
+
+
+def _set_mxcsr(m, mxcsr: Int) -> None:
+    m.set_cell("watched", m.cell("watched") | (mxcsr != m.cell("mxcsr")).int(32))     # the dynamic linker loads what it stored
+    m.set_cell("mxcsr", mxcsr)
+
+
+@meaning("fxsave", "fxsave64")
+def fxsave(m):
+    at = _fx_area(m)
+    m.writable(at, _FX_SIZE * 8)
+    m.store(at + _FX_MXCSR, m.cell("mxcsr").zext(64) | _MXCSR_MASK << 32)
+    _store_x87(m, at)
+    _store_vectors(m, at)
+
+
+@meaning("fxrstor", "fxrstor64")
+def fxrstor(m):
+    at = _fx_area(m)
+    m.load(at, 64)
+    mxcsr = _new_mxcsr(m, at)
+    m.load(at + (_FX_SIZE - 8), 64)                      # the whole area must be readable
+    _load_x87(m, at)
+    _set_mxcsr(m, mxcsr)
+    _load_vectors(m, at)
+
+
+# XSAVE's area (SDM volume 1, 13.4) goes on with a header, in which a bit for each part says whether that is there or as after a
+# reset, and with the upper halves of vector registers. EAX (and EDX, of parts there are not) says which parts are meant.
+_XS_HEADER, _XS_UPPER, _XS_SIZE = 512, 576, 832
+_X87, _SSE, _AVX = range(3)
+
+
+def _xs_area(m) -> tuple[Int, Int]:
+    at = m.address(0)
+    m.trap_if((at & 63) != 0, "GP")
+    return at, m.reg(RAX, 32).zext(64) & 7
+
+
+@meaning("xsave")
+def xsave(m):
+    at, asked = _xs_area(m)
+    m.writable(at, _XS_SIZE * 8)
+    there = m.load(at + _XS_HEADER, 64)
+    m.when((asked & (1 << _SSE | 1 << _AVX)) != 0, lambda: m.store(at + _FX_MXCSR, m.cell("mxcsr").zext(64) | _MXCSR_MASK << 32))
+    m.when(asked.bit(_X87), lambda: _store_x87(m, at))
+    m.when(asked.bit(_SSE), lambda: _store_vectors(m, at))
+
+    def upper():
+        for i in range(16):
+            m.store_vec(at + (_XS_UPPER + 16 * i), m.upper(i))
+    m.when(asked.bit(_AVX), upper)
+    m.store(at + _XS_HEADER, there | asked)
+
+
+@meaning("xrstor")
+def xrstor(m):
+    at, asked = _xs_area(m)
+    m.load(at, 64)
+    m.load(at + (_XS_SIZE - 8), 64)
+    there = m.load(at + _XS_HEADER, 64)
+    wrong = (there & ~7) | m.load(at + (_XS_HEADER + 8), 64) | m.load(at + (_XS_HEADER + 16), 64)
+    m.trap_if(wrong != 0, "GP")
+    vectors = (asked & (1 << _SSE | 1 << _AVX)) != 0
+    mxcsr = vectors.select(m.load(at + _FX_MXCSR, 32), m.cell("mxcsr"))
+    m.trap_if((mxcsr & (0xFFFFFFFF ^ _MXCSR_MASK)) != 0, "GP")
+    absent = asked & ~there
+    there = asked & there
+
+    def reset_x87():
+        set_control(m, m.int(0x37F, 16), m.int(0, 16))
+        for name, bits in (("ftw", 8), ("fop", 16), ("fip", 64), ("fdp", 64)):
+            m.set_cell(name, m.int(0, bits))
+        for i in range(8):
+            m.set_stack_register(i, m.int(0, 64), m.int(0, 16))
+    m.when(there.bit(_X87), lambda: _load_x87(m, at))
+    m.when(absent.bit(_X87), reset_x87)
+    m.when(there.bit(_SSE), lambda: _load_vectors(m, at))
+    m.when(absent.bit(_SSE), lambda: [m.set_xmm(i, m.vec(0)) for i in range(16)])
+    m.when(there.bit(_AVX), lambda: [m.set_upper(i, m.load_vec(at + (_XS_UPPER + 16 * i))) for i in range(16)])
+    m.when(absent.bit(_AVX), lambda: [m.set_upper(i, m.vec(0)) for i in range(16)])
+    _set_mxcsr(m, mxcsr)
 
 
 # ---------------------------------------------------------------------------------------------- shuffles

@@ -7,6 +7,9 @@
     i32.from_f64 i64.from_f64 (x, how)        and of f32; i32x4.from_f32x4, i32x4.from_f64x2 (upper lanes zero); what does not
                                               fit gives the integer indefinite
     f64.whole (x, how)                        rounded to a whole number; f32.whole, f64x2.whole, f32x4.whole
+    f64.fmadd (x, y, z)                       x * y + z, rounded once; fmsub: x * y - z; fnmadd, fnmsub: the product negative; f32, f64x2, f32x4;
+                                              of vectors fmaddsub, which subtracts in even lanes, and fmsubadd
+    f32x4.from_f16x4 (x)                      of the four lowest lanes; f16x4.from_f32x4 (x, how), whose upper half is zero
     f64.signal (x, y, quiet_too)              no result, but the exceptions of a comparison; f32, f64x2 and f32x4
     f64.operand (x)                           x, or zero where DAZ makes it that; f32, f64x2 and f32x4
 
@@ -14,7 +17,7 @@
 exception. `compared` is what MIN, MAX, CMP and COMI begin with.
 
 `exactly` does an operation over ints, for the oracle. `plainly` says it in the language of meanings, and is right where MXCSR
-has its reset value, exceptions aside, and where NaNs are those of this processor. Emitters choose (`jit.sse`).
+has its reset value, exceptions aside, and where NaNs are those of this processor; it has none of `CALLED`. Emitters choose (`jit.sse`).
 """
 from . import ieee
 from .meaning import Float, Int, Vec
@@ -23,6 +26,8 @@ from .vectors import join, split
 
 MXCSR_RC, TRUNCATED = 4, 3                             # values of `how`
 _ARITHMETIC = ("add", "sub", "mul", "div", "sqrt")
+FUSED = {"fmadd": (False, False), "fmsub": (False, True), "fnmadd": (True, False), "fnmsub": (True, True)}      # what is negative: the product, z
+ALTERNATING = {"addsub": ("sub", "add"), "fmaddsub": ("fmsub", "fmadd"), "fmsubadd": ("fmadd", "fmsub")}         # in even lanes, in odd lanes
 _WAYS = ("nearest", "floor", "ceil", "trunc")          # of rounding, by the values of RC
 _LANES = {"f32": ("f32x4", "v128"), "f64": ("f64x2", "v128")}
 
@@ -33,8 +38,11 @@ def _signatures() -> dict[str, tuple[str, str]]:
         for shape, type in ((f, f), (_LANES[f])):
             for op in _ARITHMETIC:
                 found[f"{shape}.{op}"] = type if op == "sqrt" else f"{type} {type}", type
+            for op in FUSED:
+                found[f"{shape}.{op}"] = f"{type} {type} {type}", type
             if shape != f:
                 found[f"{shape}.addsub"] = f"{type} {type}", type
+                found[f"{shape}.fmaddsub"] = found[f"{shape}.fmsubadd"] = f"{type} {type} {type}", type
             found[f"{shape}.whole"] = f"{type} i32", type
             found[f"{shape}.signal"] = f"{type} {type} i32", ""
             found[f"{shape}.operand"] = type, type
@@ -42,11 +50,20 @@ def _signatures() -> dict[str, tuple[str, str]]:
         found[f"i32.from_{f}"] = found[f"i64.from_{f}"] = f"{f} i32", "i64"
     found["f64.from_f32"], found["f32.from_f64"] = ("f32", "f64"), ("f64", "f32")
     found["f64x2.from_f32x4"] = found["f32x4.from_f64x2"] = found["f32x4.from_i32x4"] = "v128", "v128"
+    found["f32x4.from_f16x4"], found["f16x4.from_f32x4"] = ("v128", "v128"), ("v128 i32", "v128")
     found["i32x4.from_f32x4"] = found["i32x4.from_f64x2"] = "v128 i32", "v128"
     return found
 
 
 SIGNATURES = _signatures()                             # name -> types of operands, type of the result or ""
+
+
+CALLED = frozenset(op for op in SIGNATURES if "f16" in op or op.split(".")[1].startswith(("fm", "fnm")))
+
+
+def lane_of(what: str, k: int) -> str:
+    """The operation that a vector operation is in lane k."""
+    return ALTERNATING[what][k & 1] if what in ALTERNATING else what.split("x")[0].replace("from_i32", "from_i64")
 
 
 def compared(m, shape: str, x, y, quiet_too):
@@ -73,13 +90,12 @@ def exactly(op: str, values: list, mxcsr: int) -> tuple[int, int]:
         return _lane(op, values, mxcsr)
     width, source = int(shape[1:].split("x")[0]), what.removeprefix("from_") if what.startswith("from_") else shape
     source_width = int(source[1:].split("x")[0])
-    lane_op = f"{shape[0]}{width}.{what.split('x')[0].replace('from_i32', 'from_i64')}"
-    vectors = 2 if what in ("add", "sub", "mul", "div", "addsub", "signal") else 1
+    vectors = 2 if what in ("add", "sub", "mul", "div", "addsub", "signal") else 3 if what.startswith(("fm", "fnm")) else 1
     lanes, flags = [], 0
     for k, operands in enumerate(list(zip(*(split(v, source_width) for v in values[:vectors])))[:128 // width]):
         if source[0] == "i":
             operands = [signed(n, 32) & M64 for n in operands]
-        bits, more = _lane(lane_op.replace("addsub", "add" if k & 1 else "sub"), [*operands, *values[vectors:]], mxcsr)
+        bits, more = _lane(f"{shape[0]}{width}.{lane_of(what, k)}", [*operands, *values[vectors:]], mxcsr)
         lanes.append(bits)
         flags |= more
     return join(lanes, width), flags
@@ -87,7 +103,13 @@ def exactly(op: str, values: list, mxcsr: int) -> tuple[int, int]:
 
 def _lane(op, values, mxcsr):
     shape, what = op.split(".")
+    if shape == "f16":
+        return ieee.to_half(values[0], mxcsr >> ieee.RC & 3 if values[1] & MXCSR_RC else values[1] & 3, mxcsr)
+    if what == "from_f16":
+        return ieee.from_half(values[0])
     f = ieee.FORMATS[int(shape[1:])]
+    if what in FUSED:
+        return ieee.fused(f, *values, mxcsr, *FUSED[what])
     if what in _ARITHMETIC:
         return ieee.arithmetic(what, f, values[0], values[-1], mxcsr)
     if what == "signal":
@@ -120,6 +142,48 @@ def oracle_raw(op: str, bits: int):
 
 
 # ---------------------------------------------------------------------------------------------- in the language of meanings
+
+
+def fused_plainly(m, op: str, x, y, z):
+    """What `plainly` says of a fused multiplication and addition of f32 or f32x4; None of others. In doubles the product is exact; the
+    sum is rounded to odd (S. Boldo, G. Melquiond, Emulation of FMA and correctly rounded sums, 2008), so that rounding it again is right."""
+    shape, what = op.split(".")
+    if shape == "f32":
+        s, rest = _fused_sum([v.to(64) for v in (x, y, z)], FUSED[what])
+        bits, none = s.bits_int(), m.float(0.0, 64)
+        inexact = (rest.lt(none) | none.lt(rest)).int(64)
+        towards = (bits ^ rest.bits_int()).sar(63) | 1
+        r = (bits + (towards & -(inexact & (~bits & 1)))).f64().to(32)
+        return (~z.eq(z) & x.eq(x) & y.eq(y)).select((z.bits_int() | 1 << 22).f32(), r)
+    if shape != "f32x4" or what not in FUSED:
+        return None
+    low = [v.op("f64x2.promote_low_f32x4") for v in (x, y, z)]
+    high = [v.shuffle(v, [*range(8, 16)] * 2).op("f64x2.promote_low_f32x4") for v in (x, y, z)]
+    halves, one = [], 1 << 64 | 1
+    for numbers in (low, high):
+        s, rest = _fused_sum(numbers, FUSED[what], "f64x2.")
+        inexact = m.vec(0).op("f64x2.lt", rest.op("f64x2.abs"))
+        towards = (s ^ rest).shift("i64x2.shr_s", m.int(63, 32)) | one
+        even = (s & one).op("i64x2.sub", one)
+        halves.append(s.op("i64x2.add", towards & even & inexact).op("f32x4.demote_f64x2_zero"))
+    r = halves[0].shuffle(halves[1], [*range(8), *range(16, 24)])
+    other = z.op("f32x4.ne", z) & x.op("f32x4.eq", x) & y.op("f32x4.eq", y)        # NaNs that win over one made here
+    return (z | 0x400000 * (1 | 1 << 32 | 1 << 64 | 1 << 96)).op("v128.bitselect", r, other)
+
+
+def _fused_sum(numbers, minus, prefix=""):
+    """The sum as doubles have it, and what is left of it: no number where it is none."""
+    x, y, z = numbers
+    product = x.op(prefix + "mul", y)
+    if minus[0]:                                           # a NaN keeps its sign
+        negative = product.op(prefix + "neg")
+        product = negative.op("v128.bitselect", product, product.op("f64x2.eq", product)) if prefix else product.eq(product).select(negative, product)
+    s = product.op(prefix + ("sub" if minus[1] else "add"), z)
+    virtual = s.op(prefix + "sub", product)                # what of z came into the sum
+    rest = product.op(prefix + "sub", s.op(prefix + "sub", virtual))
+    if minus[1]:
+        return s, rest.op(prefix + "sub", z.op(prefix + "add", virtual))
+    return s, rest.op(prefix + "add", z.op(prefix + "sub", virtual))
 
 
 def plainly(m, op: str, *values):

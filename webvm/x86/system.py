@@ -2,8 +2,8 @@
 from .integer import set_eflags
 from .meaning import RAX, RBP, RCX, RDX, RSP, meaning
 from .oracle import Trap, python_meaning
-from .primitives import M64
-from .processor import leaves
+from .primitives import M64, signed
+from .processor import XCR0, leaves
 
 
 @meaning()
@@ -34,10 +34,12 @@ def rdtscp(m):
     m.set_reg(RCX, m.int(0, 32))
 
 
-@python_meaning()
+@meaning()
 def xgetbv(m):
-    """CPUID does not show OSXSAVE."""
-    raise Trap("UD")
+    """XCR0 is the only register there is."""
+    m.trap_if(m.reg(RCX, 32) != 0, "GP")
+    m.set_reg(RAX, m.int(XCR0, 32))
+    m.set_reg(RDX, m.int(0, 32))
 
 
 # ---------------------------------------------------------------------------------------------- segments and far transfers
@@ -232,3 +234,27 @@ def enter(m):
 
 @meaning("clflush", "clflushopt", "clwb")
 def flush_line(m): m.operand(0)                         # faults as a load of the byte would
+
+
+@python_meaning()
+def vgather(m):
+    """Elements at the addresses that a vector of indices makes, where the mask says so; the mask is zero then. Those that are there
+    already when one faults are not kept: the processor keeps them, and goes on with the rest."""
+    (target, memory, mask), state = m.insn.operands, m.state
+
+    def register(number): return state.upper[number] << 128 | state.xmm[number]
+
+    def elements(number, size): return [register(number) >> 8 * k & (1 << 8 * size) - 1 for k in range(0, 32, size)]
+    size, base = memory.size, state.gpr[memory.base] if memory.base is not None else 0
+    segment = {None: 0, "fs": state.fs_base, "gs": state.gs_base}[memory.segment]
+    old, chosen, indices = elements(target.number, size), elements(mask.number, size), elements(memory.index, 8 if m.insn.row.vsibq else 4)
+    found = 0
+    for k in range(target.size // size):
+        value = old[k]
+        if chosen[k] >> 8 * size - 1:
+            index = signed(indices[k], 64 if m.insn.row.vsibq else 32)
+            at = base + index * memory.scale + memory.disp & (0xFFFFFFFF if memory.asize == 4 else M64)
+            value = int.from_bytes(m.memory.read(at + segment & M64, size), "little")
+        found |= value << 8 * size * k
+    state.xmm[target.number], state.upper[target.number] = found & (1 << 128) - 1, found >> 128
+    state.xmm[mask.number] = state.upper[mask.number] = 0

@@ -5,11 +5,11 @@ one question a decoder asks it. Knows nothing of operands' values: see decode.py
 """
 
 from . import one_byte, two_byte, three_byte, vex, x87
-from .row import (CLASSES, CONDITIONS, EVEX, MAP_0F38, MAP_0F3A, MAPS, NP, ONE_BYTE, P66, PF2, PF3, SIZE_P, SIZE_V,
-                  SIZE_X, SIZE_Y, SIZE_YY, SIZE_Z, TWO_BYTE, VEX, Operand, Row, parse)
+from .row import (CLASSES, CONDITIONS, EVEX, MAP_0F38, MAP_0F3A, MAPS, NP, ONE_BYTE, P66, PF2, PF3, SIZE_E, SIZE_H, SIZE_K, SIZE_P,
+                  SIZE_U, SIZE_V, SIZE_X, SIZE_Y, SIZE_YY, SIZE_Z, TWO_BYTE, VEX, Operand, Row, parse)
 
 __all__ = ["CLASSES", "CONDITIONS", "EVEX", "FEATURES", "MAP_0F38", "MAP_0F3A", "MAPS", "NP", "ONE_BYTE", "P66", "PF2",
-           "PF3", "ROWS", "SIZE_P", "SIZE_V", "SIZE_X", "SIZE_Y", "SIZE_YY", "SIZE_Z", "TWO_BYTE", "UNALIGNED", "VEX", "Operand",
+           "PF3", "ROWS", "SIZE_E", "SIZE_H", "SIZE_K", "SIZE_P", "SIZE_U", "SIZE_V", "SIZE_X", "SIZE_Y", "SIZE_YY", "SIZE_Z", "TWO_BYTE", "UNALIGNED", "VEX", "Operand",
            "Row", "lookup", "view"]
 
 
@@ -23,13 +23,17 @@ def _all_rows():
             for row in rows:
                 if row.map == special.map and special.opcode in row.opcodes and row is not special:
                     row.with_rexb = special
+        if special.w1:
+            for row in rows:
+                if row.w0 and row.map == special.map and row.opcode == special.opcode and row.prefix == special.prefix and row.mod == special.mod:
+                    row.with_w = special
     return rows
 
 
 ROWS = _all_rows()
 FEATURES = frozenset(row.feature for row in ROWS if row.feature)
 UNALIGNED = frozenset(row.meaning for row in ROWS if row.unaligned)      # of all rows with these meanings, or of none
-_BEHIND_REXB = frozenset(row.with_rexb for row in ROWS if row.with_rexb)
+BEHIND = frozenset(other for row in ROWS for other in (row.with_rexb, row.with_w) if other)     # in no table: rows that hold instead of others
 _views = {}
 
 
@@ -46,7 +50,7 @@ def view(features=None):
 
 def lookup(map, opcode, prefix, modrm, features=None):
     """The row for these numbers, or None for #UD. `prefix` is a class (NP, P66, PF3, PF2); `modrm` the byte that
-    follows the opcode, of no effect where none does. REX.B may still exchange it: see Row.with_rexb."""
+    follows the opcode, of no effect where none does. REX.B and VEX.W may still exchange it: see Row.with_rexb."""
     entry = view(features)[map << 10 | opcode << 2 | prefix]
     return entry[modrm] if entry.__class__ is tuple else entry
 
@@ -54,7 +58,7 @@ def lookup(map, opcode, prefix, modrm, features=None):
 def _build(features):
     cells = {}
     for row in ROWS:
-        if row not in _BEHIND_REXB and (features is None or not row.feature or row.feature in features):
+        if row not in BEHIND and (features is None or not row.feature or row.feature in features):
             for opcode in row.opcodes:
                 for prefix in row.classes:
                     cells.setdefault(row.map << 10 | opcode << 2 | prefix, []).append(row)

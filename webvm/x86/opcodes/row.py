@@ -24,7 +24,7 @@ Opcode. An optional prefix class, the opcode bytes, an optional ModRM constraint
     D0          ModRM is this byte
     C0+i        ModRM is one of eight bytes: mod = 3, reg fixed, rm free
 
-Mnemonic. Two names a/b: b with a 64-bit operand size, a otherwise. Three names a/b/c: 16, 32, 64 bits.
+Mnemonic. Two names a/b: b with a 64-bit operand size, a otherwise. Three names a/b/c: 16, 32, 64 bits; the operand size counts as 16 with VEX.L.
 
 Operands: place, then size. `-` is none. An operand `Rd/Mb` makes two rows, one for each mod.
     E general register or memory by ModRM.rm    M memory only    R register only
@@ -35,7 +35,8 @@ Operands: place, then size. `-` is none. An operand `Rd/Mb` makes two rows, one 
     X memory at rSI       Y memory at rDI       O memory at a full address in the instruction
     I immediate           J branch target       L xmm by the immediate's high four bits
     ST0 STi, and registers by name: AL CL AX DX ES FS GS XMM0, rAX (size v), eAX (size z); 1 is the number
-  sizes: b 1, w 2, d 4, q 8, t 10, dq 16, qq 32, o 64 bytes; ss 4, sd 8, ps pd 16; x 16 or 32 by VEX.L
+  sizes: b 1, w 2, d 4, q 8, t 10, dq 16, qq 32, o 64 bytes; ss 4, sd 8, ps pd 16
+    x 16, or 32 with VEX.L    h half of that    k a quarter    e an eighth    u 8, or 32 with VEX.L
     v 2, 4 or 8 by 66 and REX.W    z as v, at most 4    y 4, or 8 with REX.W    yy twice y    p 2 + v
     (none) the address only, or an area of no fixed size
     a number is that many bytes; Ibs is a byte sign-extended to the operand size, Iz is so extended from 4 to 8
@@ -45,10 +46,13 @@ Attributes.
     f64      the operand size is 8 whatever the prefixes
     lock     LOCK is allowed when operand 0 is memory (anything else with LOCK is #UD)
     rep      F3 and F2 repeat it            repz     F3 repeats while ZF, F2 while not ZF
-    unaligned  a 16-byte memory operand need not be aligned (others: #GP)
+    unaligned  a 16-byte memory operand need not be aligned (others: #GP), as everywhere with VEX but where the row says
+    aligned    it must be a multiple of its size
     cpl0     privileged: #GP in user mode   iopl     #GP in user mode with IOPL 0
     mod3     ModRM.mod is ignored, rm is a register (moves of control registers)
-    lz       VEX.L must be 0                 v1111  VEX.vvvv must be 1111, that is, name nothing
+    lz       VEX.L must be 0, l1: 1          v1111  VEX.vvvv must be 1111, that is, name nothing
+    w0       VEX.W must be 0, w1: 1; with a w0 row of the same opcode, the w1 row holds instead of it when VEX.W is set
+    vsib     the index register of the memory operand is a vector: of dwords vsibd, of qwords vsibq; it, and operands 0 and 2, must differ
     y        the instruction's operand size is that of y, whatever its operands
     rexb     the row holds when REX.B is set, instead of any other row of its opcode
     =name    the meaning's name where it is not the (first) mnemonic
@@ -78,11 +82,12 @@ VEX, EVEX, MAPS = 4, 8, 16
 MAP_OF = {"0F": 1, "0F38": 2, "0F3A": 3, "MAP5": 5, "MAP6": 6}
 
 # Sizes in bytes; the ones below depend on prefixes.
-SIZE_V, SIZE_Y, SIZE_Z, SIZE_P, SIZE_X, SIZE_YY = -1, -2, -3, -4, -5, -6
+SIZE_V, SIZE_Y, SIZE_Z, SIZE_P, SIZE_X, SIZE_YY, SIZE_H, SIZE_K, SIZE_E, SIZE_U = range(-1, -11, -1)
 SIZES = {
     "":  0, "b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "dq": 16, "qq": 32, "o": 64,
     "ss": 4, "sd": 8, "ps": 16, "pd": 16,
     "v": SIZE_V, "y": SIZE_Y, "z": SIZE_Z, "p": SIZE_P, "x": SIZE_X, "yy": SIZE_YY,
+    "h": SIZE_H, "k": SIZE_K, "e": SIZE_E, "u": SIZE_U,
 }
 
 # Registers an operand names: place is "=" and the kind of register, number its number.
@@ -98,7 +103,8 @@ BY_REG = frozenset("GVPSCD")                # places that ModRM.reg fills
 BY_RM = frozenset("EMRWUQNF")               # places that ModRM.rm fills
 REGISTER_ONLY = frozenset("RUNF")
 IMMEDIATE = {"Ib": "b", "Ibs": "b", "Iw": "w", "Iz": "z", "Iv": "v", "Jb": "b", "Jz": "z"}
-FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3", "lz", "v1111", "y"))
+FLAGS = frozenset(("d64", "f64", "lock", "rep", "repz", "unaligned", "cpl0", "iopl", "mod3", "lz", "l1",
+                   "w0", "w1", "vsibd", "vsibq", "aligned", "v1111", "y"))
 
 
 _COLUMNS = re.compile("  +").split
@@ -147,13 +153,13 @@ class Row:
     has_modrm   a ModRM byte follows the opcode
     imm         bytes after ModRM, SIB and displacement: None, b 1, w 2, z 2 or 4 by operand size (4 with f64),
                 v 2, 4 or 8 by operand size, o 8 or 4 by address size, wb 3 (ENTER)
-    d64 f64 lock rep repz unaligned cpl0 iopl mod3 lz v1111 y   attributes, bool
-    with_rexb   the row that holds instead when REX.B is set, or None
+    d64 f64 lock rep repz unaligned cpl0 iopl mod3 lz l1 w0 w1 vsibd vsibq aligned v1111 y   attributes, bool
+    with_rexb   the row that holds instead when REX.B is set, or None;  with_w: likewise, when VEX.W is
     feature     CPUID feature, "" for the baseline
     """
 
     __slots__ = ("index", "map", "opcode", "opcodes", "prefix", "classes", "reg", "mod", "rm", "mnemonics", "mnemonic",
-                 "meaning", "operands", "notation", "cc", "size", "has_modrm", "imm", "with_rexb", "feature",
+                 "meaning", "operands", "notation", "cc", "size", "has_modrm", "imm", "with_rexb", "with_w", "feature",
                  *sorted(FLAGS))
 
     def __repr__(self):
@@ -211,8 +217,10 @@ def _rows(where, names, operands="-", attributes=""):
                 row.feature = feature
                 # Until the maps are put together: True marks the row that holds under REX.B.
                 row.with_rexb = "rexb" in words or None
+                row.with_w = None
                 for flag in FLAGS:
                     setattr(row, flag, flag in flags)
+                row.unaligned |= map >= VEX and not row.aligned
                 yield row
 
 
