@@ -89,7 +89,7 @@ class FakeTask:
         top = self.mem.top
         registers = [self.mem.put(arg + b"\0") if isinstance(arg, bytes) else arg & (1 << 64) - 1 for arg in args]
         registers += [0] * (6 - len(registers))
-        result = BY_NAME[name].call(self, *registers)
+        result = BY_NAME[name].call(self, (0, *registers))
         if hasattr(result, "__await__"):
             result = await result
         self.mem.top = top

@@ -6,8 +6,9 @@
 // Bytes cross in a staging bytearray of Python's: a copy within JavaScript and one within Python cost 1 us, a conversion of
 // a typed array 3 us, getBuffer 13 us. So do their address and number, since each argument of a call costs 0.2 us.
 
-const STAGE = 65536;
-let stage, stageBuffer, staged, head; // the bytearray, Pyodide's view of it, all its bytes, the two words behind the first STAGE
+const STAGE = 65536, ARGUMENTS = [0, 7, 6, 2, 10, 8, 9]; // registers of a system call: rax, rdi rsi rdx r10 r8 r9
+let stage, stageBuffer, staged; // the bytearray, Pyodide's view of it, all its bytes
+let head; // the words behind the first STAGE bytes: address and number of those, arguments of a system call
 
 // The Python bytearray through which peek and poke go.
 export function setStage(bytearray) {
@@ -20,7 +21,7 @@ export function setStage(bytearray) {
 function view() {
     stageBuffer = stage.getBuffer("u8");
     staged = stageBuffer.data;
-    head = new Uint32Array(staged.buffer, staged.byteOffset + STAGE, 2);
+    head = new Uint32Array(staged.buffer, staged.byteOffset + STAGE, 2 + 2 * ARGUMENTS.length);
 }
 
 function stageBytes() {
@@ -60,9 +61,8 @@ export function compileBeside(wasm, tell) {
     }
 }
 
-// See browser.py: a system call's registers lie behind the staged bytes, and what its hook returns may be two more things
-// than what is to be stored in rax.
-const CALL = STAGE + 8, REGISTERS = 88, LEAVE = 2 ** 31, GO_ON = 2 ** 31 + 1;
+// See browser.py: what the hook of a system call returns may be two more things than what is to be stored in rax.
+const LEAVE = 2 ** 31, GO_ON = 2 ** 31 + 1;
 
 // An address space, its general registers at a wasm address. Throws RangeError when there can be no more memories.
 export function create(module, wasmPages, maximum, registers, syscall, fault, escape) {
@@ -70,12 +70,17 @@ export function create(module, wasmPages, maximum, registers, syscall, fault, es
     const hooks = {
         memory,
         syscall() {
-            stageBytes().set(u8.subarray(registers, registers + REGISTERS), CALL);
-            const answer = syscall();
-            if (answer === LEAVE) return 0;
-            if (answer !== GO_ON) {
-                words[registers >> 2] = answer;
-                words[(registers >> 2) + 1] = answer >> 31;
+            stageBytes();
+            for (let i = 0; i < ARGUMENTS.length; i++) {
+                const at = (registers >> 2) + 2 * ARGUMENTS[i];
+                head[2 * i + 2] = words[at];
+                head[2 * i + 3] = words[at + 1];
+            }
+            const result = syscall();
+            if (result === LEAVE) return 0;
+            if (result !== GO_ON) {
+                words[registers >> 2] = result;
+                words[(registers >> 2) + 1] = result >> 31;
             }
             return 1;
         },

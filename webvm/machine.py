@@ -319,7 +319,7 @@ class Machine:
         modules = list(engine.regions)
 
         def each(seconds): return seconds * 1e6 / made.instructions if made.instructions else 0
-        return {"instructions": scheduler.instructions, "system_calls": kernel.syscalls, "faults": scheduler.faults,
+        return {"instructions": scheduler.instructions, "system_calls": scheduler.calls, "faults": scheduler.faults,
                 "forks": kernel.forks, "slices": scheduler.slices, "busy_ms": scheduler.busy_ns / 1e6,
                 "processes": len(kernel.groups), "escapes": sum(self.image.escapes.values()),
                 "region_instructions": engine.region_instructions,

@@ -6,6 +6,7 @@ the kernel. Its JavaScript half is web/engine.js, which the page registers as th
 
 from pyodide.ffi import JsException, create_proxy
 
+import struct
 from array import array
 
 from . import space
@@ -14,8 +15,9 @@ from .space import ARGUMENTS, WASM_LIMIT, WASM_PAGE
 
 STAGE = 65536
 HEAD = STAGE                       # behind the bytes: their wasm address and how many there are,
-CALL = STAGE + 8                   # and the registers that a system call came with
-_stage = bytearray(CALL + ARGUMENTS.size)          # see web/engine.js
+CALL = STAGE + 8                   # and the arguments of a system call
+_arguments = struct.Struct(f"<{len(ARGUMENTS)}Q").unpack_from
+_stage = bytearray(CALL + 8 * len(ARGUMENTS))      # see web/engine.js
 _window = memoryview(_stage)
 _head = _window[HEAD:CALL].cast("I")
 
@@ -41,19 +43,19 @@ class BrowserEngine(space.Engine):
 
     def syscall(self) -> int:
         space = self.running
-        space._asked, space._answer = True, None
+        space._result = GO_ON
         try:
             goes_on = space.on_syscall()
         except BaseException as error:
             self.raised = error
             goes_on = False
-        space._asked, answer = False, space._answer
-        if answer is None:
-            return GO_ON if goes_on else LEAVE
-        if goes_on and -SMALL <= answer < SMALL:
-            return answer
-        space.set_result(answer)
-        return GO_ON if goes_on else LEAVE
+        result = space._result
+        space._result = None
+        if goes_on:
+            return result
+        if result != GO_ON:
+            space.set_result(result)
+        return LEAVE
 
     def _create(self) -> "BrowserSpace":
         return BrowserSpace(self)
@@ -92,8 +94,7 @@ class BrowserSpace(space.Space):
 
     def __init__(self, engine: BrowserEngine):
         super().__init__(engine)
-        self._asked = False                # a system call's hook is running, for which the registers were staged
-        self._answer = None                # what that has answered, not yet in rax
+        self._result = None                # in a system call's hook, for which the registers were staged: what it is to tell
         try:
             self._js = js = engine.js.create(
                 engine.module, self._bias // WASM_PAGE + 16, WASM_LIMIT // WASM_PAGE, self._layout.GPR, *engine.hooks)
@@ -108,14 +109,11 @@ class BrowserSpace(space.Space):
         self._u32 = js.words()
 
     def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
-        if not self._asked:
-            return super().syscall_args()
-        rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS.unpack_from(_stage, CALL)
-        return rax, rdi, rsi, rdx, r10, r8, r9
+        return super().syscall_args() if self._result is None else _arguments(_stage, CALL)
 
     def set_result(self, value: int) -> None:
-        if self._asked:
-            self._answer = value           # crosses with what the hook returns
+        if self._result is not None and -SMALL <= value < SMALL:
+            self._result = value           # crosses with what the hook returns
         else:
             super().set_result(value)
 

@@ -35,7 +35,8 @@ RESET_FCW = 0x037F
 RESET_RFLAGS = 0x202           # IF and the bit that is always 1
 MXCSR_MASK = 0xFFFF
 
-ARGUMENTS = struct.Struct("<Q8xQ24x5Q")    # of the general registers: rax, rdx, rsi rdi r8 r9 r10
+ARGUMENTS = 0, 7, 6, 2, 10, 8, 9           # registers of a system call: rax, rdi rsi rdx r10 r8 r9
+ARGUMENTS_OF = struct.Struct("<Q8xQ24x5Q")  # the same of all of them, in ascending order
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxHQQII")    # FCW FSW FTW(short) FOP FIP FDP MXCSR MXCSR_MASK
@@ -461,7 +462,7 @@ class Space(ABC):
 
     def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
         """rax and the six arguments of a system call: rdi rsi rdx r10 r8 r9."""
-        rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS.unpack(self.peek(self._layout.GPR, ARGUMENTS.size))
+        rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS_OF.unpack(self.peek(self._layout.GPR, ARGUMENTS_OF.size))
         return rax, rdi, rsi, rdx, r10, r8, r9
 
     def context(self) -> bytes:

@@ -45,7 +45,6 @@ class Kernel:
         self.scheduler = Scheduler(self, yield_)
         self.futexes = Futexes()
         self.pages = PageCache()
-        self.syscalls = 0
         self.forks = 0
         self.booted = self.clock.monotonic()
         self.boot_time = self.clock.realtime()

@@ -59,7 +59,8 @@ class Scheduler:
         self.mem = None                 # the address space that ran last
         self.fuel = FIRST_FUEL
         self.slice_start = self.slice_end = 0
-        self.calls = CALLS_PER_LOOK
+        self.calls = 0                  # system calls so far,
+        self.look = CALLS_PER_LOOK      # and how many there have been at the next look at the time
         self.running = False            # guest code is on the Python stack
         self.idle = None                # future the loop waits on when nothing can run
         self.stopping = False
@@ -104,8 +105,7 @@ class Scheduler:
 
     def end_slice(self):
         """The running task gives the rest of its slice to others."""
-        self.slice_end = 0
-        self.calls = 0
+        self.slice_end = self.look = 0
 
     def slice_time(self):
         """Nanoseconds since the slice in progress began."""
@@ -220,24 +220,24 @@ class Scheduler:
     # -- hooks: called by the engine from inside run ---------------------------------------------------------------------
 
     def on_syscall(self):
-        task, kernel = self.task, self.kernel
+        task = self.task
         mem = task.mem
         space = mem.space
-        number, a, b, c, d, e, f = space.syscall_args()
+        registers = space.syscall_args()
         if mem.dirty:
             mem.sync_shared()
-        kernel.syscalls += 1
-        entry = SYSCALLS.get(number)
-        if kernel.strace is not None:
-            task.trace = Trace(mem, number, (a, b, c, d, e, f))
+        calls = self.calls = self.calls + 1
+        entry = SYSCALLS.get(registers[0])
+        if self.kernel.strace is not None:
+            task.trace = Trace(mem, registers[0], registers[1:])
         if entry is None:
-            kernel.unknown_syscall(task, number)
+            self.kernel.unknown_syscall(task, registers[0])
             if task.trace is not None:
                 self._finish_trace(task, -ENOSYS)
             space.set_result(-ENOSYS)
             return not task.attention
         try:
-            result = entry.call(task, a, b, c, d, e, f)
+            result = entry.call(task, registers)
             if type(result) is not int and result is not KEEP_REGISTERS:
                 try:
                     result = self.drive(result)
@@ -245,7 +245,7 @@ class Scheduler:
                     self._new_driver()
                     raise
                 if type(result) is not int and result is not KEEP_REGISTERS:
-                    task.waits_in = number, a, b, c, d, e, f, space.get(cpu.RSP), space.rip
+                    task.waits_in = *registers, space.get(cpu.RSP), space.rip
                     self._park(task, self.driver, result, entry)
                     self.parked += 1
                     self._new_driver()
@@ -269,11 +269,10 @@ class Scheduler:
             return False
         if mem.shared_files:
             mem.refresh_shared()
-        self.calls -= 1
-        if self.calls <= 0:
-            self.calls = CALLS_PER_LOOK
-            return perf_counter_ns() < self.slice_end
-        return True
+        if calls < self.look:
+            return True
+        self.look = calls + CALLS_PER_LOOK
+        return perf_counter_ns() < self.slice_end
 
     def on_fault(self, address, access):
         task = self.task

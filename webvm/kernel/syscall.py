@@ -261,7 +261,7 @@ TimevalOut  = Struct(16, timeval, out=True)
 # -- declarations ---------------------------------------------------------------------------------------------------------
 
 class Syscall:
-    """One declared call: `call(task, rdi, rsi, rdx, r10, r8, r9)` decodes the registers and runs the handler."""
+    """One declared call: `call(task, (rax, rdi, rsi, rdx, r10, r8, r9))` decodes the registers and runs the handler."""
 
     __slots__ = ("number", "name", "handler", "parameters", "call", "returns", "restart", "note")
 
@@ -271,9 +271,8 @@ class Syscall:
         signature = inspect.signature(handler, eval_str=True)
         self.parameters = [(p.name, p.annotation) for p in list(signature.parameters.values())[1:]]
         assert len(self.parameters) <= 6 and all(isinstance(t, Arg) for _, t in self.parameters), self.name
-        registers = ["rdi", "rsi", "rdx", "r10", "r8", "r9"]
-        decoded = ", ".join(f"({t.expr.format(r)})" for (_, t), r in zip(self.parameters, registers))
-        self.call = eval(f"lambda task, {', '.join(registers)}: handler(task, {decoded})", {"handler": handler})
+        decoded = ", ".join(f"({t.expr.format(f'r[{i}]')})" for i, (_, t) in enumerate(self.parameters, 1))
+        self.call = eval(f"lambda task, r: handler(task, {decoded})", {"handler": handler})
 
     def values(self, registers):
         """The decoded arguments, for printing."""
