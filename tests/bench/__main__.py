@@ -1,6 +1,6 @@
 """How fast webvm is beside this host's processor and qemu-x86_64:  python -m tests.bench [OPTION...]
 
-C programs that measure themselves (integer; floating point, scalar and vectorised), programs of the image over seconds of
+C programs that measure themselves (integer; floating point, scalar and vectorised; system calls), programs of the image over seconds of
 native work, and starts of small ones (see lines.py). The places take turns at each line, so that a machine that slows down
 slows all of them; a figure is the median of the rounds. A table goes to standard error, JSON to standard output:
 
