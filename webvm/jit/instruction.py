@@ -588,7 +588,12 @@ class Instructions(Emitter):
             permission = ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + first)
             if last != first:
                 permission += ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + last) + w.OP["i32.and"]
-            self._exit_if(self._without(permission, access), mask)
+            denied = self._without(permission, access)
+            if self.options.pairs and last - first < 2:
+                pair = ZERO32 + w.access("i32.load8_u", (at.WRITABLE if access & at.WRITE else at.READABLE) + first)
+                self._if(pair + w.OP["i32.eqz"] + w.UNLIKELY, lambda: self._exit_if(denied, mask))
+            else:
+                self._exit_if(denied, mask)
         return self.const("i32", address)
 
     def _check_range(self, base, low, high, access, mask=None):

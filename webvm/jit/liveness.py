@@ -5,12 +5,14 @@ Works on the graph and the effects of its instructions; emits nothing.
 """
 from ..x86 import flags
 from ..x86.meaning import ARITHMETIC, RSP
+from . import layout as at
 from .cfg import Block, Graph
 
 EVERYTHING = (1 << 48) - 1
 _COMPARISON, _EXPLICIT = (flags.COMPARE, 64), (flags.EXPLICIT, 64)
 FLAGS = 1 << 48            # in a mask of what to store, beside registers: the arithmetic flags
 REACH = 4096 - 64          # bytes that one check of two pages may cover
+NEAR = 256                 # of these, for accesses that are perhaps not executed after it
 
 
 def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, comparisons: bool = True,
@@ -182,10 +184,13 @@ class Cover:
 
     def takes(self, block: int, where: int, low: int, high: int, access: int) -> bool:
         """Whether its check may be for this access too. What is in another block is perhaps not executed after the check, and
-        must make no difference to that; but who can access a stack can access all of it."""
-        if max(self.high, high) - min(self.low, low) > REACH:
+        hardly make a difference to that: it is near. But who can access a stack can access all of it."""
+        reach = max(self.high, high) - min(self.low, low)
+        if reach > REACH:
             return False
-        return block == self.block or where == RSP or self.low <= low and high <= self.high and not access & ~self.access
+        if block == self.block or where == RSP:
+            return True
+        return reach <= max(NEAR, self.high - self.low) and not access & ~(self.access | at.READ)
 
 
 def _checks(graph: Graph, blocks: list[Block], beyond: bool) -> None:
