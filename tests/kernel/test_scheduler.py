@@ -1,10 +1,11 @@
 import asyncio
 
-from tests.kernel.scripted import Handler, Machine, call, spin, touch, trap
+from tests.kernel.scripted import DATA, Handler, Machine, call, spin, touch, trap
+from webvm.fs.wait import WaitQueue
 from webvm.kernel.cpu import BREAKPOINT, ILLEGAL, RSP, R, W
 from webvm.linux.signal import SIGPROF
 from webvm.linux import ucontext
-from webvm.linux.errno import EINTR, ENOSYS
+from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
 from webvm.linux.signal import SA_RESTART, SA_RESTORER, SIGACTION, SIGINT, SIGSYS, SIGUSR1
 
 HANDLER = 0x401800
@@ -51,6 +52,44 @@ def test_a_bug_of_ours_ends_the_process_and_not_the_machine(monkeypatch):
     machine = Machine(program)
     assert machine.run() == SIGSYS
     assert "ZeroDivisionError: oops" in machine.log[0]
+
+
+def test_calls_that_fail_in_any_way_leave_the_next_ones_as_they_are(monkeypatch):
+    """Those of the same process and of others; also while one waits, which then ends as it should."""
+    from webvm.kernel.syscall import SYSCALLS
+    queue, seen = WaitQueue(), []
+
+    def failing(error, waits=False):
+        async def handler(task, registers):
+            if waits:
+                await queue.wait()
+            raise error
+        return handler
+
+    async def broken(task, registers):
+        queue.wake()
+        raise ZeroDivisionError("oops")
+    for number, handler in ((102, failing(MemoryError())), (104, failing(Errno(ENOSYS))), (107, failing(Errno(EINTR), waits=True)),
+                            (108, failing(MemoryError(), waits=True)), (111, broken)):
+        monkeypatch.setattr(SYSCALLS[number], "call", handler)
+
+    def parent(space):
+        child = yield call(57)
+        for number in (102, 39, 104, 39, 107, 39):
+            seen.append((yield call(number)))
+        status = yield call(61, child, DATA + 0x900, 0, 0)
+        seen.append((status == child, space.read(DATA + 0x900, 4)[0]))
+        child = yield call(57)
+        seen.append((yield call(108)))
+        yield call(61, child, 0, 0, 0)
+        seen.append((yield call(39)))
+
+    def child(space):
+        yield call(24)
+        yield call(111)
+        raise AssertionError("went on")
+    assert Machine(parent, child, child).run() == 0
+    assert seen == [-ENOMEM, 2, -ENOSYS, 2, -EINTR, 2, (True, SIGSYS), -ENOMEM, 2]
 
 
 def test_a_signal_ends_a_loop_without_system_calls():
