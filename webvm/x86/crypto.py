@@ -1,4 +1,4 @@
-"""What AES-NI, PCLMULQDQ and CRC32 mean (Intel SDM volume 2; FIPS 197 for AES)."""
+"""What AES-NI, PCLMULQDQ, CRC32 and SHA mean (Intel SDM volume 2; FIPS 197 for AES)."""
 from .meaning import Int, Vec, meaning, routine
 from .sse import lanes
 
@@ -148,3 +148,100 @@ def crc32(m):
         crc = crc_of_byte(m, crc ^ (x & 0xFF))
         x = x >> 8
     m.dst = crc.zext(m.bits[0])
+
+
+# ---------------------------------------------------------------------------------------------- SHA (FIPS 180-4)
+
+
+def _dwords(x: Vec) -> list[Int]:
+    """The lowest first."""
+    return [x.int(lane, 32) for lane in range(4)]
+
+
+def _of(m, *dwords: Int) -> Vec:
+    v = m.vec(0)
+    for lane, value in enumerate(dwords):
+        v = v.with_int(lane, value)
+    return v
+
+
+def _mixed_bits(x: Int, *turns: int, shift: int | None = None) -> Int:
+    """The sum of x turned right by these, and shifted."""
+    found = x.rotl(32 - turns[0])
+    for n in turns[1:]:
+        found = found ^ x.rotl(32 - n)
+    return found if shift is None else found ^ (x >> shift)
+
+
+def _choice(x, y, z): return (x & (y ^ z)) ^ z
+def _majority(x, y, z): return (x & y) | ((x | y) & z)
+
+
+@routine("v128 v128 v128", "v128")
+def sha256_rounds(m, cdgh, abef, words):
+    """Two rounds; of the words, with their constants, the two lowest."""
+    (h, g, d, c), (f, e, b, a) = _dwords(cdgh), _dwords(abef)
+    for k in (0, 1):
+        t = _choice(e, f, g) + _mixed_bits(e, 6, 11, 25) + words.int(k, 32) + h
+        a, b, c, d, e, f, g, h = t + _majority(a, b, c) + _mixed_bits(a, 2, 13, 22), a, b, c, t + d, e, f, g
+    return _of(m, f, e, b, a)
+
+
+@meaning()
+def sha256rnds2(m): m.vdst = sha256_rounds(m, m.vdst, m.vsrc, m.vector(2))
+
+
+@meaning()
+def sha256msg1(m):
+    words = [*_dwords(m.vdst), m.vsrc.int(0, 32)]
+    m.vdst = _of(m, *(words[k] + _mixed_bits(words[k + 1], 7, 18, shift=3) for k in range(4)))
+
+
+@meaning()
+def sha256msg2(m):
+    made = []
+    x, y = _dwords(m.vdst), m.vsrc
+    before = [y.int(2, 32), y.int(3, 32)]
+    for k in range(4):
+        made.append(x[k] + _mixed_bits(before[k], 17, 19, shift=10))
+        before.append(made[-1])
+    m.vdst = _of(m, *made)
+
+
+_SHA1_CONSTANTS = (0x5A827999, 0x6ED9EBA1, 0x8F1BBCDC, 0xCA62C1D6)
+
+
+@routine("v128 v128 i64", "v128")
+def sha1_rounds(m, abcd, words, which):
+    """Four rounds; E is in the highest word already."""
+    (d, c, b, a), w = _dwords(abcd), _dwords(words)[::-1]
+    low, high = (which.bit(0).select(m.int(_SHA1_CONSTANTS[k + 1], 32), m.int(_SHA1_CONSTANTS[k], 32)) for k in (0, 2))
+    constant, e = which.bit(1).select(high, low), m.int(0, 32)
+    for k in range(4):
+        mixed = which.bit(1).select(_majority(b, c, d), _choice(b, c, d))
+        mixed = which.bit(0).select(b ^ c ^ d, mixed)
+        a, b, c, d, e = mixed + a.rotl(5) + w[k] + e + constant, a, b.rotl(30), c, d
+    return _of(m, d, c, b, a)
+
+
+@meaning()
+def sha1rnds4(m): m.vdst = sha1_rounds(m, m.vdst, m.vsrc, (m.src2 & 3).zext(64))
+
+
+@meaning()
+def sha1nexte(m):
+    x, y = m.vdst, m.vsrc
+    m.vdst = y.with_int(3, y.int(3, 32) + x.int(3, 32).rotl(30))
+
+
+@meaning()
+def sha1msg1(m):
+    x, y = m.vdst, m.vsrc
+    m.vdst = x ^ y.shuffle(x, [*range(8, 16), *range(16, 24)])
+
+
+@meaning()
+def sha1msg2(m):
+    x, y = _dwords(m.vdst), _dwords(m.vsrc)
+    w16, w17, w18 = ((x[k] ^ y[k - 1]).rotl(1) for k in (3, 2, 1))
+    m.vdst = _of(m, (x[0] ^ w16).rotl(1), w18, w17, w16)

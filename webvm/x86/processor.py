@@ -12,7 +12,7 @@ SIGNATURE = 0x000206C2                      # family 6, model 44 (Westmere), for
 LEAF_1_EDX = {"fpu": 0, "tsc": 4, "cx8": 8, "cmov": 15, "clflush": 19, "mmx": 23, "fxsr": 24, "sse": 25, "sse2": 26}
 LEAF_1_ECX = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4.1": 19, "sse4.2": 20, "movbe": 22, "popcnt": 23, "aes": 25, "xsave": 26, "osxsave": 27,
               "avx": 28, "f16c": 29, "fma": 12}
-LEAF_7_EBX = {"fsgsbase": 0, "bmi1": 3, "avx2": 5, "bmi2": 8, "adx": 19}
+LEAF_7_EBX = {"fsgsbase": 0, "bmi1": 3, "avx2": 5, "bmi2": 8, "adx": 19, "sha": 29}
 LEAF_7_ECX = {"vaes": 9, "vpclmulqdq": 10}
 EXTENDED_ECX = {"lahf_lm": 0, "lzcnt": 5}
 EXTENDED_EDX = {"syscall": 11, "nx": 20, "lm": 29}
@@ -25,11 +25,11 @@ CPUS = {
     "x86-64":    frozenset({"lahf_lm"}),
     "x86-64-v2": frozenset({"lahf_lm"}) | V2,
     "x86-64-v3": frozenset({"lahf_lm"}) | V3,
-    "max":       frozenset({"lahf_lm", "aes", "pclmulqdq", "vaes", "vpclmulqdq", "adx", "fsgsbase"}) | V3,
+    "max":       frozenset({"lahf_lm", "aes", "pclmulqdq", "vaes", "vpclmulqdq", "adx", "fsgsbase", "sha"}) | V3,
 }
 DEFAULT = "x86-64-v2"
 
-LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "sse4.1": "sse4_1", "sse4.2": "sse4_2"}        # where /proc/cpuinfo has others
+LINUX_NAMES = {"sse3": "pni", "lzcnt": "abm", "sha": "sha_ni", "sse4.1": "sse4_1", "sse4.2": "sse4_2"}        # where /proc/cpuinfo has others
 
 
 def linux_flags(features: Collection[str]) -> list[str]:

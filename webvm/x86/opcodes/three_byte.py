@@ -1,4 +1,7 @@
-"""The three-byte opcode maps, 0F 38 xx and 0F 3A xx (Intel SDM volume 2, tables A-4 and A-5). Notation: see row.py."""
+"""The three-byte opcode maps, 0F 38 xx and 0F 3A xx (Intel SDM volume 2, tables A-4 and A-5). Notation: see row.py.
+
+SHA's operands in memory need no alignment, as with AMD; Intel's manual says #GP.
+"""
 
 # fmt: off
 TABLE = """
@@ -68,12 +71,12 @@ NP 0F 38 1E       pabsd               Pq, Qq            ssse3
 66 0F 38 80       invept              Gq, Mdq           vmx
 66 0F 38 81       invvpid             Gq, Mdq           vmx
 66 0F 38 82       invpcid             Gq, Mdq           invpcid cpl0
-NP 0F 38 C8       sha1nexte           Vdq, Wdq          sha
-NP 0F 38 C9       sha1msg1            Vdq, Wdq          sha
-NP 0F 38 CA       sha1msg2            Vdq, Wdq          sha
-NP 0F 38 CB       sha256rnds2         Vdq, Wdq, XMM0    sha
-NP 0F 38 CC       sha256msg1          Vdq, Wdq          sha
-NP 0F 38 CD       sha256msg2          Vdq, Wdq          sha
+NP 0F 38 C8       sha1nexte           Vdq, Wdq          sha unaligned
+NP 0F 38 C9       sha1msg1            Vdq, Wdq          sha unaligned
+NP 0F 38 CA       sha1msg2            Vdq, Wdq          sha unaligned
+NP 0F 38 CB       sha256rnds2         Vdq, Wdq, XMM0    sha unaligned
+NP 0F 38 CC       sha256msg1          Vdq, Wdq          sha unaligned
+NP 0F 38 CD       sha256msg2          Vdq, Wdq          sha unaligned
 66 0F 38 CF       gf2p8mulb           Vdq, Wdq          gfni
 66 0F 38 DB       aesimc              Vdq, Wdq          aes
 66 0F 38 DC       aesenc              Vdq, Wdq          aes
@@ -117,7 +120,7 @@ NP 0F 3A 0F       palignr             Pq, Qq, Ib        ssse3
 66 0F 3A 61       pcmpestri           Vdq, Wdq, Ib      sse4.2 unaligned y
 66 0F 3A 62       pcmpistrm           Vdq, Wdq, Ib      sse4.2 unaligned
 66 0F 3A 63       pcmpistri           Vdq, Wdq, Ib      sse4.2 unaligned
-NP 0F 3A CC       sha1rnds4           Vdq, Wdq, Ib      sha
+NP 0F 3A CC       sha1rnds4           Vdq, Wdq, Ib      sha unaligned
 66 0F 3A CE       gf2p8affineqb       Vdq, Wdq, Ib      gfni
 66 0F 3A CF       gf2p8affineinvqb    Vdq, Wdq, Ib      gfni
 66 0F 3A DF       aeskeygenassist     Vdq, Wdq, Ib      aes
