@@ -4,7 +4,7 @@ The files are as those of a cache (see webvm.jit.cache), sealed under the versio
 put together; who fetches a file, and from where, is for others to know. Nothing here is trusted: what was damaged on the
 way, or made by another emitter, fails its seal.
 
-    the index     LENGTHS | table | the cache's index, compressed      table: [[pack, [[entry, its bytes there], ...]], ...]
+    the index     CRC of the rest | LENGTHS | table | the cache's index, compressed      table: [[pack, [[entry, its bytes there], ...]], ...]
     a pack        its entries, compressed, one after another
 """
 import json
@@ -16,6 +16,7 @@ from hashlib import blake2b
 from .cache import LENGTHS
 
 INDEX = "index"
+CRC = struct.Struct("<I")
 PACK = 384 << 10                # bytes in a pack, about: what is wanted together comes in one request
 WHOLE = 8 << 20                 # bytes shipped at most
 HELD = 8 << 20                  # bytes of packs that are held for entries not asked for yet
@@ -61,7 +62,8 @@ def ship(store: Memory, limit: int = WHOLE) -> dict[str, bytes]:
         files[title] = pack
         table.append([title, [[name, len(entries[name])] for name in names]])
     text = json.dumps(table).encode()
-    files[INDEX] = LENGTHS.pack(len(text), len(index)) + text + index
+    whole = LENGTHS.pack(len(text), len(index)) + text + index
+    files[INDEX] = CRC.pack(zlib.crc32(whole)) + whole
     return files
 
 
@@ -94,8 +96,11 @@ class Shipped:
         return found
 
     async def _open(self) -> bytes:
-        data = await self._get(INDEX)
+        whole = await self._get(INDEX)
+        data = whole[CRC.size:]
         try:
+            if CRC.unpack_from(whole) != (zlib.crc32(data),):
+                raise ValueError("its sum is wrong")
             text, length = LENGTHS.unpack_from(data)
             for pack, entries in json.loads(data[LENGTHS.size:LENGTHS.size + text]):
                 first = 0
