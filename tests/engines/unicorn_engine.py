@@ -11,6 +11,8 @@ import struct
 import unicorn
 from unicorn import x86_const as u
 
+from tests.engines.pages import Paged
+
 PAGE = 4096
 R, W, X, PRESENT = 1, 2, 4, 32
 FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
@@ -45,7 +47,7 @@ class UnicornEngine:
         return UnicornSpace(self)
 
 
-class UnicornSpace:
+class UnicornSpace(Paged):
     limit = 0xF0000000
 
     def __init__(self, engine):
@@ -206,28 +208,6 @@ class UnicornSpace:
                     if page in self.hidden:
                         self.uc.mem_write(page * PAGE, bytes(self.hidden.pop(page)))
         self.permissions[first:first + pages] = bytes([permissions]) * pages
-
-    def adopt(self, other, first, permissions):
-        for page, permission in enumerate(permissions, first):
-            if permission:
-                self.copy(other, page * PAGE, PAGE)
-                self.protect(page, 1, permission)
-
-    def perms(self, first, pages):
-        return bytes(self.permissions[first:first + pages])
-
-    def _allows(self, address, length, access):
-        perms = self.perms(address // PAGE, (address + length - 1) // PAGE - address // PAGE + 1)
-        return address + length <= self.limit and all(p & access for p in perms)
-
-    def try_read(self, address, length):
-        return self.read(address, length) if self._allows(address, length, R) else None
-
-    def try_write(self, address, data):
-        if not self._allows(address, len(data), W):
-            return False
-        self.write(address, data)
-        return True
 
     def release(self):
         self.engine.spaces += 1

@@ -12,8 +12,9 @@ import asyncio
 import struct
 from dataclasses import dataclass
 
+from tests.engines.pages import Paged
 from webvm.fs.tmpfs import Tmpfs
-from webvm.kernel.cpu import FUEL, LEFT, PAGE, RAX, RCX, RDI, RSP, R11, R, W
+from webvm.kernel.cpu import FUEL, LEFT, PAGE, RAX, RCX, RDI, RSP, R11, W
 from webvm.kernel.filesystems import equip
 from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import Mounts
@@ -51,7 +52,7 @@ class Handler:
     context: int
 
 
-class ScriptedSpace:
+class ScriptedSpace(Paged):
     limit = 0x10000000
 
     def __init__(self, program):
@@ -161,28 +162,6 @@ class ScriptedSpace:
 
     def protect(self, first, pages, permissions):
         self.permissions[first:first + pages] = bytes([permissions]) * pages
-
-    def adopt(self, other, first, permissions):
-        for page, permission in enumerate(permissions, first):
-            if permission:
-                self.copy(other, page * PAGE, PAGE)
-                self.protect(page, 1, permission)
-
-    def perms(self, first, pages):
-        return bytes(self.permissions[first:first + pages])
-
-    def _allows(self, address, length, access):
-        perms = self.perms(address // PAGE, (address + length - 1) // PAGE - address // PAGE + 1)
-        return address + length <= self.limit and all(p & access for p in perms)
-
-    def try_read(self, address, length):
-        return self.read(address, length) if self._allows(address, length, R) else None
-
-    def try_write(self, address, data):
-        if not self._allows(address, len(data), W):
-            return False
-        self.write(address, data)
-        return True
 
     def release(self):
         self.released = True

@@ -255,7 +255,6 @@ class Block:
 
     def copied(self, number: int, after: int) -> "Block":
         """It, as part of a copy of a function that is called before the block `after`."""
-        ops = [Op(op.rip, op.insn, op.disp) for op in self.ops]
         end, target, next = self.end, self.target, self.next
         if end in ("jump", "branch"):
             target |= number
@@ -265,7 +264,9 @@ class Block:
             end, next = "return", after
         if end == "jump_indirect":                          # the function there returns for this one
             end, next = "call_indirect", after
-        return Block(self.start | number, ops, end, target, next, self.ways)
+        return Block(self.start | number, self._ops_anew(), end, target, next, self.ways)
+
+    def _ops_anew(self) -> list[Op]: return [Op(op.rip, op.insn, op.disp) for op in self.ops]
 
     def becomes_jump(self, target: int) -> None:
         """Of a call: its return address is pushed, and nothing else is done."""
@@ -284,8 +285,7 @@ class Block:
         return self.ops[-1].after - 1 if self.ops else self.rip
 
     def copy(self, name: int) -> "Block":
-        ops = [Op(op.rip, op.insn, op.disp) for op in self.ops]
-        return Block(name, ops, self.end, self.target, self.next, self.ways)
+        return Block(name, self._ops_anew(), self.end, self.target, self.next, self.ways)
 
 
 class Decoder:
