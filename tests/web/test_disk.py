@@ -132,8 +132,8 @@ def test_packs_begin_beside_python_and_are_fetched_kept_and_counted_once(open_pa
     def release(request):
         if request.url.endswith(start):
             begun.append(request)
-            for route in held:
-                route.continue_()
+            while held:
+                held.pop().continue_()
 
     context.route("**/snapshot-*", hold)
     context.on("request", release)
