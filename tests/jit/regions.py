@@ -24,6 +24,7 @@ from webvm.x86.oracle import GuestFault, Oracle, SystemCall, Trap
 CODE, CODE_SIZE = machines.CODE, 0x8000
 DATA, DATA_SIZE, MIDDLE = machines.DATA, machines.DATA_SIZE, machines.MIDDLE
 STACK, STACK_SIZE = 0x700000, 0x3000
+POINTERS, FUNCTIONS = DATA, 10              # to the functions of random programs, which are fewer
 TOP = STACK + 0x2000                        # where RSP begins; above it lie return addresses that lead out
 READ, RX, RW, RWX = 1 | 32, 5 | 32, 3 | 32, 7 | 32
 RAX, RCX, RDX, RBX, RSP, RSI, RDI, R15 = 0, 1, 2, 3, 4, 6, 7, 15
@@ -369,7 +370,7 @@ class Generator:
                 a.rel("e9", target)
             case "call" if self.ends is SMALL_ENDINGS and rng.random() < .9:          # so that it comes back
                 if f < self.blocks[-1][0]:
-                    a.rel("e8", (rng.randrange(f + 1, self.blocks[-1][0] + 1), 0))
+                    self._call_of(rng.randrange(f + 1, self.blocks[-1][0] + 1))
             case "call":
                 self._guard()
                 a.rel("e8", rng.choice(self.blocks) if rng.random() < .2 else (rng.randrange(self.blocks[-1][0] + 1), 0))
@@ -397,6 +398,17 @@ class Generator:
                 a("48c7c4", struct.pack("<i", TOP - 0x200))
                 a.rel("e9", (f, rng.randrange(count)))
 
+    def _call_of(self, function):
+        """A call of a function, or by the pointer that may lead there: of it, or of a jump by it; at times that is changed before."""
+        rng, a, pointer = self.rng, self.a, struct.pack("<I", POINTERS + 8 * function)
+        if rng.random() < .4:
+            a.rel("e8", (function, 0))
+            return
+        if rng.random() < .2:
+            a.rel("488d05", (rng.randrange(function, self.blocks[-1][0] + 1), 0))      # lea rax, [rip + function]
+            a("48890425", pointer)                                                     # mov [pointer], rax
+        a("ff1425" if rng.random() < .5 else "e802000000 eb07 ff2425", pointer)        # or: call stub ; jmp on ; stub: jmp [pointer]
+
     def _table(self, f, count):
         rng, a = self.rng, self.a
         name = ("table", len(a.code))
@@ -423,5 +435,7 @@ def beginning(rng, labels, rounds: int):
     if rng.random() < .3:
         state.mxcsr, state.watched = machines.control(rng), rng.randrange(2)
     struct.pack_into("<Q", data, state.gpr[RBX] - 0x220 - DATA, STACK + 0x1000)
+    for function in range(FUNCTIONS):
+        struct.pack_into("<Q", data, POINTERS + 8 * function - DATA, labels.get((function, 0), 0))
     stack = struct.pack("<Q", labels["out"]) * (STACK_SIZE // 8)
     return state, bytes(data), stack

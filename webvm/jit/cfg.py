@@ -28,7 +28,8 @@ MOST_OPS = 600                                # instructions in a region
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
          "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
-RELOADING = frozenset({"call", "call_indirect", "syscall", "out"})     # ends after which the registers are in memory
+_INSIDE = frozenset({"jump", "branch", "choice"})                      # ends with all ways in `edges`
+RELOADING = frozenset({"call", "call_indirect", "call_next", "syscall", "out"})     # ends after which the registers are in memory
 
 
 class Form:
@@ -226,6 +227,8 @@ class Block:
 
       jump (target)   branch (target, next)   call (target, next)   call_indirect, syscall, out (next)   jump_indirect   ret
       return (next)   a ret that leads there as a rule, see inline
+      choice (target, next)   an indirect call or jump, which leads to `target` as a rule; else to the block `next`, which has no
+                              instructions and the end call_next (next): the call that is left to be made
       retry (rip)     the interpreter executes what comes now
       switch (targets)   only that of a graph, see there
     """
@@ -283,6 +286,13 @@ class Block:
         if self.end == "out":
             return self.next - 1
         return self.ops[-1].after - 1 if self.ops else self.rip
+
+    def becomes_choice(self, target: int, other: int) -> "Block":
+        """Of an indirect call: the function is copied, `target` is that. The answer: the block `other`, for when it leads elsewhere."""
+        call = Block(other, [], "call_next", next=self.next)
+        self.end, self.target, self.next, self.edges, self.reloads = "choice", target, other, [target, other], False
+        self.ways = True, False
+        return call
 
     def copy(self, name: int) -> "Block":
         return Block(name, self._ops_anew(), self.end, self.target, self.next, self.ways)
@@ -363,13 +373,13 @@ class Graph:
     """
 
     def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None, nests: bool = True,
-                 copies: bool = True):
+                 copies: bool = True, held=None):
         """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH.
         targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead.
-        `copies`: small functions called are part of it."""
+        `copies`: small functions called are part of it; `held`: as inline's."""
         self.blocks, arms = self._collect(entries, fetch, most_ops, targets)
         if copies and structured:
-            inline(self.blocks, fetch, most_ops)
+            inline(self.blocks, fetch, most_ops, held)
         self.looked: dict[int, Block] = {}                  # what flags_at has looked at: the code depends on it
         self._fetch, self._flags_at = fetch, {}
         self.entries = [rip for rip in entries if rip in self.blocks]
@@ -510,14 +520,14 @@ class Graph:
     def leaves(self, start) -> bool:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""
         block = self.blocks[start]
-        return block.end not in ("jump", "branch") or any(t not in self.blocks or (start, t) in self.cuts for t in block.edges)
+        return block.end not in _INSIDE or any(t not in self.blocks or (start, t) in self.cuts for t in block.edges)
 
     def flags_out(self, start) -> int:
         """The flags that may be read after control has left the region at the end of a block."""
         block = self.blocks[start]
         if block.end == "call":
             return self.flags_at(block.target)
-        if block.end not in ("jump", "branch"):
+        if block.end not in _INSIDE:
             return ARITHMETIC
         flags = 0
         for t in block.edges:

@@ -18,6 +18,7 @@ class Options:
     nests: bool = True          # loops with one head in common, and those entered at their end, get heads of their own
     direct_calls: bool = True   # calls within a module
     inline: bool = True         # small functions are part of the regions that call them
+    pointers: bool = True       # also those called through a pointer at a constant address, as in other libraries
     links: bool = True          # calls and jumps to another module go by what is noted in LINKS
     calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays

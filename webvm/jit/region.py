@@ -347,6 +347,15 @@ class Region(Instructions):
         self._target()
         self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
 
+    def _end_choice(self, block):
+        self._target()
+        self.ends = w.get(self.next) + w.i32(address_of(block.target)) + w.OP["i32.eq"]
+        self._end_branch(block)
+
+    def _end_call_next(self, block):
+        self._spill(block)
+        self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
+
     def _end_jump_indirect(self, block):
         if SWITCH in self.graph.blocks:
             self._target()

@@ -386,6 +386,7 @@ class Translator:
 
         def fetch(start): return self._block(space, start)
         targets = partial(self._targets, space) if self.options.switches and self.options.tables else None
+        held = partial(_pointer_at, space) if self.options.pointers else None
         for rip in entries:
             if rip in at_entry:
                 continue
@@ -393,11 +394,11 @@ class Translator:
                 code.put_off.add(rip)
                 put_off.append(rip)
                 continue
-            graph = Graph([rip], fetch, MOST_OPS, self.options.structured, targets, self.options.nests, self.options.inline)
+            graph = self._graph([rip], fetch, MOST_OPS, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(map(_has_choice, graph.blocks.values())):
-                graph = self._shared(code, rip, fetch, targets) or graph
+                graph = self._shared(code, rip, fetch, targets, held) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
             code.inside.update(start for start in graph.order if start == address_of(start))
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
@@ -414,7 +415,11 @@ class Translator:
                 left[rip] = count
         return sorted(left, key=left.get)[:MOST_ENTRIES]
 
-    def _shared(self, code, rip, fetch, targets) -> Graph | None:
+    def _graph(self, entries, fetch, most_ops, targets, held) -> Graph:
+        options = self.options
+        return Graph(entries, fetch, most_ops, options.structured, targets, options.nests, options.inline, held)
+
+    def _shared(self, code, rip, fetch, targets, held) -> Graph | None:
         """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
         near = [other for other in code.entries | {r for r, reports in code.watched.items() if reports}
                 if abs(other - rip) < NEAR and other not in code.not_jumped_to]
@@ -423,7 +428,7 @@ class Translator:
             code.jumping.add(rip)
             return None
         code.jumping.difference_update(near)
-        return Graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, self.options.structured, targets, self.options.nests, self.options.inline)
+        return self._graph(sorted({rip, *near})[:MOST_ENTRIES], fetch, MOST_OPS_SHARED, targets, held)
 
     def module(self, graphs, read, floats: str = LOOSE) -> tuple[bytes, list[Compiled]]:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `floats`: see Region."""
@@ -480,6 +485,11 @@ def _read_there(space, address: int, n: int) -> bytes:
             n = max((first + k << 12) - address, 0)
             break
     return space.read(address, n) if n else b""
+
+
+def _pointer_at(space, address: int) -> int | None:
+    there = _read_there(space, address, 8) if 0 < address < (1 << 32) - 8 else b""
+    return int.from_bytes(there, "little") if len(there) == 8 else None
 
 
 def _has_choice(block) -> bool:

@@ -48,7 +48,7 @@ def _way_out(graph, block) -> str:
     match block.end:
         case "call": ways.insert(0, f"of {block.target:#x}, then")
         case "return": ways.append("or elsewhere")
-        case "call_indirect" | "syscall" | "out": ways.insert(0, "then")
+        case "call_indirect" | "call_next" | "syscall" | "out": ways.insert(0, "then")
         case "retry": ways = ["by the interpreter"]
     return " ".join([block.end.replace("_", " "), *ways])
 
