@@ -9,7 +9,7 @@ from webvm.block import open_device
 from webvm.machine import Machine
 
 IMAGE = Path(__file__).parents[1] / "build" / "tiny.ext4"
-LIMIT = 20
+LIMIT = 60
 
 
 @pytest.fixture(scope="module")

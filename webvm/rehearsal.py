@@ -11,7 +11,7 @@ from pathlib import Path
 from webvm.block import BlockDevice, FileDevice
 from webvm.machine import BadImage, Errno, Machine
 
-QUIET = 0.3             # seconds without a system call: the shell waits at its prompt
+QUIET = 0.3             # seconds without a system call, and then nothing to do: the shell waits at its prompt
 PATIENCE = 60           # seconds that a start, or a scenario, may take
 
 Say = Callable[[str], None]
@@ -116,7 +116,7 @@ async def _log_in(machine: Machine, say: Say) -> None:
     calls = -1
     for _ in range(int(PATIENCE / QUIET)):
         await asyncio.wait([shell], timeout=QUIET)
-        if shell.done() or calls == (calls := machine.stats()["system_calls"]) > 0:
+        if shell.done() or machine.kernel.scheduler.idle and calls == (calls := machine.stats()["system_calls"]) > 0:
             break
     if shell.done():
         say("the login shell does not start")

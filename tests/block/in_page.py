@@ -38,12 +38,12 @@ async def check_code_store(name):
     await next(check for check in code_stores.CONTRACT if check.__name__ == name)(lambda: CodeStore(place))
 
 
-async def broken_code_store(broken):
+async def broken_code_store(broken, patience):
     """What each method raises when IndexedDB has been broken by the JavaScript `broken`, which returns its repair."""
     told = []
     repair = run_js(broken)
     try:
-        store = CodeStore(f"test {next(_prefixes)} ", patience=0.2)
+        store = CodeStore(f"test {next(_prefixes)} ", patience)
         for work in (store.read(["a"]), store.write({"a": b"a"}), store.used(["a"]), store.listing(), store.remove(["a"])):
             try:
                 await work
@@ -74,11 +74,11 @@ async def _device(store):
     return troubles
 
 
-async def with_storage(broken):
+async def with_storage(broken, patience):
     """What a device tells the person when IndexedDB has been broken by the JavaScript `broken`, which returns its repair."""
     repair = run_js(broken)
     try:
-        return await _device(IndexedDBStore(patience=0.2, prefix=f"test {next(_prefixes)} "))
+        return await _device(IndexedDBStore(patience=patience, prefix=f"test {next(_prefixes)} "))
     finally:
         repair()
 
@@ -130,10 +130,10 @@ async def visit(url):
 
 # ---- the transport
 
-async def get(url, headers, limit, cache):
+async def get(url, headers, limit, cache, idle=60, total=60):
     """The bare transport's answer; the name of the error and its text when there is none."""
     try:
-        answer = await FetchTransport(idle=0.3, total=0.6).get(url, headers, limit, cache)
+        answer = await FetchTransport(idle, total).get(url, headers, limit, cache)
     except OSError as error:
         return [type(error).__name__, str(error)]
     return [answer.status, answer.headers, hashlib.sha256(answer.body).hexdigest(), len(answer.body)]
@@ -143,7 +143,7 @@ async def read(url, offset, length, wait=None):
     """A read as the guest's file system does it; the name of the error and its text when it fails."""
     troubles = []
     try:
-        device = await open_device(url, FetchTransport(idle=0.3, total=0.6), retry=RETRY, on_trouble=troubles.append)
+        device = await open_device(url, FetchTransport(), retry=RETRY, on_trouble=troubles.append)
         data = await device.read(offset, length)
     except BlockError as error:
         return [type(error).__name__, str(error), troubles]

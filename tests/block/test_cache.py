@@ -429,7 +429,7 @@ def test_blocks_are_saved_without_being_asked_to(source, monkeypatch):
         store.put_many = put_and_tell
         device = await cached(source, store)
         await device.read(0, 1)
-        await asyncio.wait_for(saved.wait(), 5)
+        await asyncio.wait_for(saved.wait(), 60)
         assert list(store.records) == [0]
 
     asyncio.run(main())

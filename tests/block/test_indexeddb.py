@@ -32,6 +32,11 @@ def broken(name, body, of="IDBObjectStore.prototype"):
     return f"(() => {{ const sound = {of}.{name}; {of}.{name} = function (...args) {{ {body} }}; return () => {{ {of}.{name} = sound; }}; }})()"
 
 
+def patience(told):
+    """Seconds that a store waits: few only where it waits for nothing."""
+    return 0.2 if told == "does not answer" else 60
+
+
 @pytest.mark.parametrize("javascript, told", [
     (broken("open", "throw new DOMException('no', 'SecurityError');", "IDBFactory.prototype"), "SecurityError"),
     (broken("open", "return {};", "IDBFactory.prototype"), "does not answer"),
@@ -40,7 +45,7 @@ def broken(name, body, of="IDBObjectStore.prototype"):
     (broken("put", "if (typeof args[0] === 'string') return sound.apply(this, args); throw new DOMException('full', 'QuotaExceededError');"), "QuotaExceededError"),
 ], ids=["refused", "opening hangs", "reading fails", "reading hangs", "full"])
 def test_storage_that_is_refused_broken_or_full_is_gone_without(page, javascript, told):
-    troubles = page.call("with_storage", javascript)
+    troubles = page.call("with_storage", javascript, patience(told))
     assert len(troubles) == 1 and told in troubles[0] and "going on without" in troubles[0]
 
 
@@ -53,7 +58,7 @@ def test_older_images_make_room_and_storage_that_is_really_full_is_gone_without(
 
 
 def test_sound_storage_is_no_trouble(page):
-    assert page.call("with_storage", "() => {}") == []
+    assert page.call("with_storage", "() => {}", patience(None)) == []
 
 
 def test_an_image_takes_no_more_than_the_limit(page):
@@ -76,5 +81,5 @@ def test_code_store(page, check):
     (broken("open", "return {};", "IDBFactory.prototype"), "does not answer"),
 ], ids=["refused", "opening hangs"])
 def test_code_store_that_is_refused_says_so(page, javascript, told):
-    errors = page.call("broken_code_store", javascript)
+    errors = page.call("broken_code_store", javascript, patience(told))
     assert len(errors) == 5 and all(told in error for error in errors)

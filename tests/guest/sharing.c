@@ -25,7 +25,8 @@
 
 extern char **environ;
 static volatile sig_atomic_t alarms;
-static void on_alarm(int signo) { alarms++; }
+static int bell = -1;                           /* where an alarm is heard, too */
+static void on_alarm(int signo) { alarms++; if (bell >= 0) write(bell, "!", 1); }
 
 static int tree(int depth)                      /* the number of processes below, by their exit statuses */
 {
@@ -144,17 +145,26 @@ int main(int argc, char **argv)
     struct sigaction action = { .sa_handler = on_alarm };
     sigaction(SIGALRM, &action, 0);
     pipe(pipes);
-    setitimer(ITIMER_REAL, &(struct itimerval){ .it_value.tv_usec = 3000 }, 0);
-    printf("interrupted: %zd %s, %d\n", read(pipes[0], text, 1), strerror(errno), (int)alarms);
+    setitimer(ITIMER_REAL, &(struct itimerval){ .it_value.tv_usec = 3000, .it_interval.tv_usec = 3000 }, 0);      /* the first may come before the read */
+    ssize_t got = read(pipes[0], text, 1);
+    printf("interrupted: %zd %s, ", got, strerror(errno));
+    setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, 0);
+    printf("%d\n", alarms > 0);
+    alarms = 0;
     action.sa_flags = SA_RESTART;
     sigaction(SIGALRM, &action, 0);
+    int bells[2];
+    pipe(bells);
     if (!(child = fork())) {
-        usleep(20000);
+        read(bells[0], text, 1);
         write(pipes[1], "r", 1);
         _exit(0);
     }
+    bell = bells[1];
     setitimer(ITIMER_REAL, &(struct itimerval){ .it_value.tv_usec = 3000 }, 0);
-    printf("restarted: %zd, %d\n", read(pipes[0], text, 1), (int)alarms);
+    got = read(pipes[0], text, 1);
+    printf("restarted: %zd, %d\n", got, (int)alarms);
+    bell = -1;
     status_of(child);
     setitimer(ITIMER_REAL, &(struct itimerval){ .it_value.tv_usec = 2000, .it_interval.tv_usec = 2000 }, 0);
     while (alarms < 6) { }                                  /* no system call in this loop */
@@ -177,7 +187,7 @@ int main(int argc, char **argv)
     sendmsg(sockets[0], &message, 0);
     char room2[8];
     piece = (struct iovec){ room2, sizeof room2 };
-    ssize_t got = recvmsg(sockets[1], &message, 0);
+    got = recvmsg(sockets[1], &message, 0);
     int passed;
     memcpy(&passed, CMSG_DATA(&control.header), sizeof passed);
     pread(passed, text, 7, 4096);

@@ -218,7 +218,7 @@ class Machine:
                 waiting = asyncio.ensure_future(self.kernel.wait(task))
                 if during is not None:
                     await during(task)
-                await asyncio.wait([waiting, loop], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([waiting, loop], timeout=60, return_when=asyncio.FIRST_COMPLETED)
                 if loop.done():
                     loop.result()
                 assert waiting.done(), "the program did not end"

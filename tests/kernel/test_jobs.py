@@ -40,7 +40,7 @@ class Shell:
         self.tty.session, self.tty.pgrp = self.task.group.session.id, self.task.group.pgrp
         await self.expect(b"$ ")
 
-    async def expect(self, text, timeout=10):
+    async def expect(self, text, timeout=60):
         async def appears():
             while text not in self.seen:
                 self.shown.clear()
@@ -129,7 +129,7 @@ def test_the_end_of_the_shell_hangs_up_its_jobs():
     async def steps(shell):
         await shell.type(b"shopt -u huponexit; sleep 100 & sleep 200 | cat &\n")
         await shell.tty.input_all(b"exit\n")
-        assert await asyncio.wait_for(shell.kernel.wait(shell.task), 10) == 0
+        assert await asyncio.wait_for(shell.kernel.wait(shell.task), 60) == 0
         shell.kernel.signal_pgrp(shell.task.group.pgrp, 1)
         left = [g for g in shell.kernel.groups.values() if g.status is None]
         assert all(g.ppid == 1 for g in left) and shell.tty.session == 0

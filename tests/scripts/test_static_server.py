@@ -39,7 +39,7 @@ def test_a_folder_is_served_on_one_connection_with_the_types_modules_need(server
 def test_interrupting_stops_it_quietly(server):
     port_of(server)
     server.send_signal(signal.SIGINT)
-    assert server.wait(10) == 0
+    assert server.wait(60) == 0
 
 
 def test_a_port_in_use_is_said_in_one_line(server, tmp_path):

@@ -62,6 +62,14 @@ class Person:
     def see(self, text: str) -> None:
         self.until(lambda lines: any(text in line for line in lines), text)
 
+    def tty(self, holds, what) -> None:
+        """Returns once `holds(terminal)` is true of the machine's own terminal."""
+        self.until(lambda lines: holds(self.machine.tty), what)
+
+    def program(self) -> None:
+        """Returns once a program has the terminal, not the shell: keys that send signals are for it."""
+        self.tty(lambda tty: tty.pgrp != tty.session, "a program in the foreground")
+
     def prompt(self) -> None:
         """Returns once the shell asks for a command."""
         self.until(lambda lines: lines[-1].endswith(PROMPT), "a prompt")

@@ -59,7 +59,7 @@ COREUTILS = {
     "links": "echo x > f; ln f g; ln -s f s; ln -s /no n; stat -c '%h %F' f g s; readlink s n; readlink -e n; echo $?; realpath s .; ln f g; echo $?; cat n; echo $?; ln -sf g s; cat s; ln -s loop loop; cat loop; echo $?; unlink g; link f k; stat -c %h f",
     "test": "[ -e /etc -a -d /etc ]; echo $?; /usr/bin/test 1 -lt 2; echo $?; /usr/bin/test -L /bin; echo $?; /usr/bin/[ x = y ]; echo $?; test -c /dev/null; echo $?; [ /etc/passwd -nt /no ]; echo $?; [ -k /tmp ]; echo $?; /usr/bin/test a -eq 1; echo $?",
     "names": "basename /a/b.c .c; dirname /a/b/c d; pathchk -p 'a:b'; echo $?; realpath -m --relative-to=/usr/lib /usr/bin/x; pwd -P; basename; echo $?",
-    "nice timeout nohup": "nice; nice -n 5 nice; timeout 0.1 sleep 5; echo $?; timeout -s KILL 0.1 sleep 5; echo $?; timeout 5 true; echo $?; timeout 5 sh -c 'exit 7'; echo $?; nohup echo hup; stdbuf -oL echo line; setsid -w echo session; sleep 0.01; sleep x; echo $?; chroot / /bin/echo rooted",
+    "nice timeout nohup": "nice; nice -n 5 nice; timeout 0.1 sleep 5; echo $?; timeout -s KILL 0.1 sleep 5; echo $?; timeout 60 true; echo $?; timeout 60 sh -c 'exit 7'; echo $?; nohup echo hup; stdbuf -oL echo line; setsid -w echo session; sleep 0.01; sleep x; echo $?; chroot / /bin/echo rooted",
     "special files": "mkfifo p; ls -l p | cut -c1; (echo through > p &) ; cat p; mknod n c 1 3; echo gone > n; stat -c '%F %t %T' n; head -c 4 /dev/zero | od -An -tx1; echo x > /dev/full; echo $?; head -c 8 /dev/urandom | wc -c; cat /dev/null | wc -c; mkfifo p; echo $?",
     "dircolors and stty": "TERM=xterm dircolors -b | md5sum; stty < /dev/null; echo $?; tty; echo $?; stty -a < /dev/zero; echo $?; ls --color=always -d /etc /bin /etc/passwd; nproc --all > /dev/null; echo $?",
     "usage errors": "ls --nothing; echo $?; cp; echo $?; head -n x; echo $?; ls /no /etc/hostname; echo $?; kill -l 9; kill -l TERM; /usr/bin/kill -l | tr -s ' ' '\\n' | head -3; mkdir /no/such/x; echo $?; touch /no/x; echo $?; cat --version | head -1; ls --help | md5sum",
@@ -121,7 +121,8 @@ if os.fork() == 0:
     os.write(w, b"from child"); os._exit(7)
 print(os.waitstatus_to_exitcode(os.wait()[1]), os.read(r, 100))
 print(select.select([r], [w], [], 0)[1] == [w])
-signal.signal(signal.SIGALRM, lambda *a: print("alarm")); signal.setitimer(signal.ITIMER_REAL, 0.01); signal.pause()
+alarms = []; signal.signal(signal.SIGALRM, lambda *a: alarms.append(a)); signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)   # again and again: the first may come too early
+signal.pause(); signal.setitimer(signal.ITIMER_REAL, 0); print("alarm", len(alarms) > 0)
 try: os.kill(999999, 0)
 except ProcessLookupError as e: print(e)
 os.close(r)
@@ -237,7 +238,7 @@ GIT = {name: GIT_SETTINGS + script for name, script in {
 }.items()}
 
 PROC = {
-    "ps shape": "ps -o pid=,comm= -p $$ | sed 's/^ *[0-9]* /PID /'; ps --no-headers -o stat,comm > list; cut -c1,6- list; ps -h -p 999999; echo $?; sleep 9 & ps -o args= -p $!; kill $!; wait $!; echo $?; pgrep -c nothing; ps -o ppid= -p $$ > /dev/null; echo $?",
+    "ps shape": "ps -o pid=,comm= -p $$ | sed 's/^ *[0-9]* /PID /'; ps --no-headers -o stat,comm > list; cut -c1,6- list; ps -h -p 999999; echo $?; sleep 50 & until grep -q sleep /proc/$!/comm; do :; done; ps -o args= -p $!; kill $!; wait $!; echo $?; pgrep -c nothing; ps -o ppid= -p $$ > /dev/null; echo $?",
     "proc files": "cat /proc/self/comm; tr '\\0' ' ' < /proc/self/cmdline; echo; readlink /proc/self/exe; wc -l < /proc/self/status > /dev/null; echo $?; cut -d' ' -f2-3 /proc/self/stat; ls /proc/self/fd | wc -l; readlink /proc/self/cwd; grep -c . /proc/meminfo > /dev/null; echo $?; cat /proc/nothing; echo $?; (cat /proc/self/environ | tr '\\0' '\\n' | grep ^HOME); grep -E '^(Name|Uid|Gid|SigQ|Threads)' /proc/self/status | grep -v SigQ; test -r /proc/self/maps; echo $?; awk 'NR==1{print substr($0,1,0)}' /proc/uptime; echo 5 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj",
     "loader": "ldd /usr/bin/true | sed 's/ (0x.*//' | grep -v vdso; /lib64/ld-linux-x86-64.so.2 --list /usr/bin/true | grep -vc vdso; LD_DEBUG=help true | head -2; LD_PRELOAD=/no.so true; echo $?; getconf PAGESIZE; getconf ARG_MAX; ldconfig -p | wc -l",
     "getent and locale": "getent passwd root; getent group 0; getent hosts localhost | tr -s ' '; getent passwd nothing; echo $?; locale; locale -a",
@@ -276,7 +277,7 @@ def test_top_shows_itself_and_the_machine(guest):
 
 
 def test_ps_counts_every_process(guest):
-    script = in_own_folder("ps counts", "sleep 20 & sleep 20 & ps ax -o comm= | grep -c sleep; kill %1 %2; wait; ps ax -o comm= | grep -c sleep")
+    script = in_own_folder("ps counts", "for i in 1 2; do sleep 50 & until grep -q sleep /proc/$!/comm; do :; done; done; ps ax -o comm= | grep -c sleep; kill %1 %2; wait; ps ax -o comm= | grep -c sleep")
     assert guest.run(["bash", "-c", script])[1] == b"2\n0\n"
 
 

@@ -32,7 +32,7 @@ def build(tmp_path_factory):
 @pytest.mark.parametrize("source", ["faults.c", "exceptions.c", "language.cc", "sharing.c"])
 def test_prints_what_it_prints_on_this_host(guest, build, source, static):
     program = build(source, static)
-    there = subprocess.run([program], capture_output=True, timeout=30)
+    there = subprocess.run([program], capture_output=True, timeout=120)
     guest.write(f"/tmp/{program.name}", program.read_bytes(), 0o755)
     status, out, err = guest.run([f"/tmp/{program.name}"])
     assert out.decode().splitlines() == there.stdout.decode().splitlines()

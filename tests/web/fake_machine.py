@@ -39,6 +39,9 @@ class Console:
     def input(self, data):
         if b"\x03" in data and self.running:
             self.running.cancel()
+            while not self._typed.empty():
+                self._typed.get_nowait()
+            data = data.rpartition(b"\x03")[2]
         for byte in data:
             self._typed.put_nowait(byte)
 
@@ -122,8 +125,6 @@ class Machine:
                 await self.console.running
             except asyncio.CancelledError:
                 await self.console.print(b"^C\r\n")
-                while not self.console._typed.empty():
-                    self.console._typed.get_nowait()
             self.console.running = None
 
     async def _line(self):

@@ -98,13 +98,15 @@ def test_endless_output_is_held_back_and_ctrl_c_stops_it(page):
     enter(page, "yes")
     see(page, "y" * 70)
     most = page.evaluate("""async () => {
-        let coming = 0, most = 0;
+        let coming = 0, most = 0, times = 0;
         const write = vm.terminal.write.bind(vm.terminal);
         vm.terminal.write = (data, done) => {
             most = Math.max(most, coming += data.length);
+            times++;
             write(data, () => { coming -= data.length; done(); });
         };
-        await new Promise(done => setTimeout(done, 1500));
+        const start = Date.now();
+        while (times < 20 || Date.now() < start + 1500) await new Promise(done => setTimeout(done, 50));
         delete vm.terminal.write;
         return most;
     }""")

@@ -28,7 +28,7 @@ from webvm.x86.decode import Undefined, decode
 from webvm.x86.oracle import State
 
 BATCH = 256
-SECONDS = 30                                    # that a batch may take
+SECONDS = 120                                   # that a batch may take
 ARITHMETIC, DF, REST = 0x8D5, 10, 1 << 18
 STEP, BREAK = 0, 1
 _REGISTERS = struct.Struct("<20Q")              # gpr, rip, flags, fs, gs

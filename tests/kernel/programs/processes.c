@@ -28,16 +28,17 @@ int main(int argc, char **argv) {
     if (!(p = fork())) { abort(); }
     waitpid(p, &st, 0); tell("abort", st);
 
-    if (!(p = fork())) { msleep(30); _exit(1); }
+    int go[2]; char c; pipe(go);                /* a child goes on when it is told to */
+    if (!(p = fork())) { read(go[0], &c, 1); _exit(1); }
     SAY("WNOHANG %d", waitpid(-1, &st, WNOHANG));
     SAY("other group %s", err(waitpid(-999, &st, 0)));
-    waitpid(0, &st, 0); tell("own group", st);
+    write(go[1], "x", 1); waitpid(0, &st, 0); tell("own group", st);
 
     /* stop and continue */
     struct sigaction a = {.sa_sigaction = on_chld, .sa_flags = SA_SIGINFO | SA_RESTART}; sigaction(SIGCHLD, &a, 0);
-    if (!(p = fork())) { raise(SIGSTOP); msleep(50); _exit(9); }
+    if (!(p = fork())) { raise(SIGSTOP); read(go[0], &c, 1); _exit(9); }
     waitpid(p, &st, WUNTRACED); tell("stop", st); SAY("chld code %d status %d pid %d", chld.si_code, chld.si_status, chld.si_pid == p);
-    kill(p, SIGCONT); waitpid(p, &st, WCONTINUED); tell("cont", st);
+    kill(p, SIGCONT); waitpid(p, &st, WCONTINUED); tell("cont", st); while (chlds < 2) sched_yield(); write(go[1], "x", 1);
     waitpid(p, &st, 0); tell("end", st); SAY("chld code %d status %d", chld.si_code, chld.si_status);
     if (!(p = fork())) { for (;;) pause(); }
     msleep(10); kill(p, SIGSTOP); waitpid(p, &st, WUNTRACED); kill(p, SIGTERM); msleep(10);
@@ -58,8 +59,8 @@ int main(int argc, char **argv) {
 
     /* orphans go to the subreaper */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (!(p = fork())) { if (!fork()) { msleep(20); _exit(getppid() == 1 ? 1 : 2); } _exit(0); }
-    waitpid(p, &st, 0); p = wait(&st); tell("adopted", st);
+    if (!(p = fork())) { if (!fork()) { read(go[0], &c, 1); _exit(getppid() == 1 ? 1 : 2); } _exit(0); }
+    waitpid(p, &st, 0); write(go[1], "x", 1); p = wait(&st); tell("adopted", st);
     /* a stopped job whose shell ends is hung up */
     if (!(p = fork())) { setsid(); if (!(p = fork())) { setpgid(0, 0); raise(SIGSTOP); _exit(3); } waitpid(p, &st, WUNTRACED); tell("job", st); _exit(0); }
     waitpid(p, &st, 0); tell("its shell", st); p = wait(&st); tell("orphaned job", st);

@@ -54,11 +54,11 @@ int main() {
     int got = sigwaitinfo(&set, &si); SAY("sigwaitinfo %d value %d", got == SIGRTMIN, si.si_value.sival_int);
     struct timespec ts = {0, 20000000};
     SAY("sigtimedwait %s", err(sigtimedwait(&set, &si, &ts)));
-    if (!fork()) { msleep(20); kill(getppid(), SIGTERM); _exit(0); }
+    if (!fork()) { until_asleep(getppid()); kill(getppid(), SIGTERM); _exit(0); }
     got = sigwaitinfo(&set, &si); SAY("sigwait for a child's %d uid %d", got, si.si_uid == getuid());
     wait(0);
     count = 0;
-    if (!fork()) { msleep(20); kill(getppid(), SIGUSR1); _exit(0); }
+    if (!fork()) { until_asleep(getppid()); kill(getppid(), SIGUSR1); _exit(0); }
     int r = sigsuspend(&old); SAY("sigsuspend %s count %d", err(r), count);
     sigprocmask(0, 0, &pend); SAY("mask after it %d", sigismember(&pend, SIGUSR1));
     wait(0);
@@ -68,22 +68,22 @@ int main() {
     int p[2]; pipe(p); char c;
     act(SIGUSR1, plain, 0);
     pid_t me = getpid();
-    if (!fork()) { msleep(30); kill(me, SIGUSR1); _exit(0); }
+    if (!fork()) { until_asleep(me); kill(me, SIGUSR1); _exit(0); }
     SAY("read %s", err(read(p[0], &c, 1))); wait(0);
     act(SIGUSR1, plain, SA_RESTART);
-    if (!fork()) { msleep(30); kill(me, SIGUSR1); msleep(30); write(p[1], "x", 1); _exit(0); }
+    if (!fork()) { until_asleep(me); kill(me, SIGUSR1); until_asleep(me); write(p[1], "x", 1); _exit(0); }
     r = read(p[0], &c, 1); SAY("restarted read %s %c", err(r), c); wait(0);
-    if (!fork()) { msleep(30); kill(me, SIGUSR1); _exit(0); }
+    if (!fork()) { until_asleep(me); msleep(30); kill(me, SIGUSR1); _exit(0); }
     struct timespec rem = {0}, ask = {5, 0};
     SAY("nanosleep %s", err(nanosleep(&ask, &rem))); SAY("remaining %d", rem.tv_sec == 4); while (wait(0) > 0 || errno == EINTR);
-    if (!fork()) { msleep(30); kill(me, SIGUSR1); _exit(0); }
+    if (!fork()) { until_asleep(me); kill(me, SIGUSR1); _exit(0); }
     struct timeval tv = {5, 0}; fd_set fds; FD_ZERO(&fds); FD_SET(p[0], &fds);
     SAY("select %s", err(select(p[0] + 1, &fds, 0, 0, &tv))); while (wait(0) > 0);
-    if (!fork()) { msleep(30); kill(me, SIGUSR1); _exit(0); }
+    if (!fork()) { until_asleep(me); kill(me, SIGUSR1); _exit(0); }
     SAY("pause %s", err(pause())); while (wait(0) > 0);
     /* an ignored signal interrupts nothing */
     signal(SIGUSR1, SIG_IGN);
-    if (!fork()) { msleep(20); kill(me, SIGUSR1); msleep(20); write(p[1], "y", 1); _exit(0); }
+    if (!fork()) { until_asleep(me); kill(me, SIGUSR1); until_asleep(me); write(p[1], "y", 1); _exit(0); }
     r = read(p[0], &c, 1); SAY("read over ignored %s %c", err(r), c); wait(0);
 
     /* flags */
