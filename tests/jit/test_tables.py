@@ -8,6 +8,7 @@ from tests.x86 import machines
 from tests.x86.machines import DATA, DATA_SIZE
 from webvm.jit import layout as at
 from webvm.jit import tables
+from webvm.jit.cfg import SWITCH
 from webvm.jit.options import Options
 
 RBX, RCX, RDX = 3, 1, 2
@@ -83,4 +84,40 @@ def test_table_ends_where_something_far_begins():
     guest = prepared("addresses")
     guest.space.write(DATA, struct.pack("<6Q", *ARMS[:3], 1 << 40, *ARMS[2:]))
     block = guest.translator._block(guest.space, CODE)
-    assert tables.targets(block, [], guest.space.read, lambda register: 0) == ARMS[:3]
+    assert tables.find(block, [], guest.space.read, lambda register: 0).places == ARMS[:3]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_arms_follow_the_jump_itself(form):
+    """The region begins before the switch, and nothing leads over cfg.SWITCH; where the switch is off, everything does."""
+    for arms in True, False:
+        guest = prepared(form, Options(arms=arms))
+        graph, = guest.translator._graphs(guest.space, [CODE])[0]
+        jump = next(block for block in graph.blocks.values() if block.end in ("table", "jump_indirect"))
+        assert (SWITCH in graph.blocks) is not arms and jump.end == ("table" if arms else "jump_indirect")
+        assert not arms or set(graph.edges(jump.start)) == set(ARMS) and not graph.detours
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_table_that_is_changed_leads_where_it_says(form):
+    """Places that the region has for other arms; one that leads to where its region has nothing; one that is no address: that faults
+    at the jump."""
+    _, table = FORMS[form]
+    size = len(table) // 4
+    places = [table[k:k + size] for k in range(0, len(table), size)]
+    guest, plain = prepared(form), prepared(form, Options(switches=False))
+    assert guest.translate([CODE]) == 1
+    elsewhere = bytes.fromhex("4883c320 0f05")                              # add rbx, 32 ; syscall
+    for machine in guest, plain:
+        machine.space.write(CODE + 0x400, elsewhere)
+    distance = int.from_bytes(places[0], "little") + CODE + 0x400 - ARMS[0] & (1 << 8 * size) - 1
+    for changed in (places[::-1], [places[1]] * 4, [places[0], distance.to_bytes(size, "little"), *places[2:]],
+                    [*places[:3], b"\x7f" * size], [*places[:2], bytes(size), places[3]]):
+        seen = []
+        for machine in guest, plain:
+            state = machines.State(rip=CODE)
+            state.gpr[RCX], state.gpr[RDX] = 50, DATA
+            machine.load(state, b"".join(changed).ljust(DATA_SIZE, b"\0"))
+            end = machine.run()
+            seen.append((end, machine.space.rip, [machine.space.get(n) for n in range(16)]))
+        assert seen[0] == seen[1], changed

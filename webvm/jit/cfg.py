@@ -25,6 +25,7 @@ ZEROING = frozenset({"xor", "sub", "pxor", "xorps", "xorpd"})          # where b
 ZEROING_VEX = frozenset({"vpxor", "vxorps", "vxorpd"})                  # where both sources are
 MOST_LOOKED = 4                               # blocks that flags_at looks at
 MOST_OPS = 600                                # instructions in a region
+MOST_ARMS = 300                               # ways of all jumps by tables, if they lead to their arms themselves
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
          "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
@@ -230,17 +231,19 @@ class Block:
       choice (target, next)   an indirect call or jump, which leads to `target` as a rule; else to the block `next`, which has no
                               instructions and the end call_next (next): the call that is left to be made
       retry (rip)     the interpreter executes what comes now
+      table (targets)   a jump_indirect, by the number of a place in its `table`; elsewhere as if it were none
       switch (targets)   only that of a graph, see there
     """
     __slots__ = ("start", "ops", "end", "target", "next", "ways", "edges", "reloads", "writes", "dirty_out", "live_in", "valid_in",
-                 "saved", "flags_in", "kind_in", "strip", "low_in")
+                 "saved", "flags_in", "kind_in", "strip", "low_in", "table")
 
     def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
         self.low_in = 0                                     # forms of vector registers, see lanes
+        self.table = None                                   # of a jump_indirect: a tables.Table, if one is known
         self.strip: list = []                               # of the head of a loop: what is checked there, see hoist
         # where control goes inside one activation (for a call, where it returns to)
-        self.edges: list[int] = ([target] if end == "jump" else [target, next] if end == "branch" else target if end == "switch"
+        self.edges: list[int] = ([target] if end == "jump" else [target, next] if end == "branch" else target if end in ("switch", "table")
                                  else [next] if end in RELOADING or end == "return" else [])
         self.reloads = end in RELOADING                     # whether its successor finds the registers in memory
 
@@ -294,8 +297,13 @@ class Block:
         self.ways = True, False
         return call
 
+    def leads_to(self, targets: list[int]) -> None: self.end, self.target, self.edges = "table", targets, targets
+    def leads_over_switch(self) -> None: self.end, self.target, self.edges = "jump_indirect", None, []
+
     def copy(self, name: int) -> "Block":
-        return Block(name, self._ops_anew(), self.end, self.target, self.next, self.ways)
+        made = Block(name, self._ops_anew(), self.end, self.target, self.next, self.ways)
+        made.table = self.table
+        return made
 
 
 class Decoder:
@@ -353,8 +361,10 @@ class Graph:
 
     entries  where the region may be entered
     arms     where its indirect jumps may lead, beside those: those of the `targets` that are there
+    whole    whether all that is known to follow is part of it
     entry    the first block: the only entry, or SWITCH: a block without instructions that leads to the rip that is asked for.
              Indirect jumps lead to it, and edges into the middle of a loop are led over it, so that every loop has one head.
+             Where loops have one head without, jumps by tables lead to their arms themselves.
              Where there is one entry, such edges leave the region instead: seen from where they lead to, the loop has one head.
     blocks   start -> Block; a block that was added has a name in the place of its start
     order    starts in reverse post-order; number is the inverse
@@ -373,11 +383,12 @@ class Graph:
     """
 
     def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None, nests: bool = True,
-                 copies: bool = True, held=None):
+                 copies: bool = True, held=None, straight: bool = True):
         """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH.
-        targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead.
+        targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead; sets its `table`.
+        `straight`: jumps by tables lead to their arms where they can.
         `copies`: small functions called are part of it; `held`: as inline's."""
-        self.blocks, arms = self._collect(entries, fetch, most_ops, targets)
+        self.blocks, arms, self.whole = self._collect(entries, fetch, most_ops, targets)
         if copies and structured:
             inline(self.blocks, fetch, most_ops, held)
         self.looked: dict[int, Block] = {}                  # what flags_at has looked at: the code depends on it
@@ -392,8 +403,12 @@ class Graph:
         if not structured:
             self.detours = {(s, t) for s, block in self.blocks.items() for t in block.edges if t in self.blocks}
             arms = set(self.blocks)
+        self.switched = bool(self.arms)                     # indirect jumps lead over SWITCH
         if self.entries:
-            self._analyse(arms)
+            if not (straight and structured and self.arms and self._lead_to_arms()):
+                self._analyse(arms)
+            else:
+                arms = set(self.entries)
             if nests and structured and self._back:
                 self._enter_loops(arms)
             while strange := [(s, t) for s, t in self._back if not self.dominates(t, s)]:
@@ -407,9 +422,25 @@ class Graph:
             if nests and structured:
                 self._part_heads(arms)
 
+    def _lead_to_arms(self) -> bool:
+        """Lets jumps by tables lead to their arms, and analyses; if then a loop has several heads, all is as it was, not analysed."""
+        ways = {start: [t for t in dict.fromkeys(block.table.places) if t in self.blocks] for start, block in self.blocks.items() if block.table}
+        if sum(map(len, ways.values())) > MOST_ARMS:
+            return False
+        for start, targets in ways.items():
+            self.blocks[start].leads_to(targets)
+        blocks, self.switched = dict(self.blocks), False
+        self._analyse(set(self.entries))
+        if all(self.dominates(t, s) for s, t in self._back):
+            return True
+        self.blocks, self.switched = blocks, True
+        for start in ways:
+            blocks[start].leads_over_switch()
+        return False
+
     def _analyse(self, arms):
         self._edges: dict[int, list[int]] = {}
-        if len(self.entries) > 1 or self.detours or self.arms:
+        if len(self.entries) > 1 or self.detours or self.switched:
             self.blocks[SWITCH] = Block(SWITCH, [], "switch", target=sorted(arms))
             self.entry = SWITCH
         else:
@@ -438,7 +469,7 @@ class Graph:
                 work.extend(some)
         for start, block in found.items():                  # where one runs into another, it ends
             found[start] = block.cut(found)
-        return found, arms
+        return found, arms, not work
 
     def edges(self, start) -> list[int]:
         """Where control goes from a block inside the region."""
@@ -450,6 +481,8 @@ class Graph:
             else:
                 found = [SWITCH if (start, t) in self.detours else t for t in block.edges
                          if t in self.blocks and (start, t) not in self.cuts]
+                if block.end == "table" and SWITCH in self.blocks:
+                    found.append(SWITCH)
             if self.instead:
                 found = [self.instead.get((start, t), t) for t in found]
             self._edges[start] = found
@@ -608,8 +641,9 @@ class Graph:
         self._back = [(order[k], order[t]) for k, t in back]
         self.loops = {t for _, t in self._back}
         self.merges = {order[t] for t, found in enumerate(preds) if len(found) > 1 and sum(p < t for p in found) > 1}
-        if SWITCH in self.blocks:
-            self.merges.update(self.edges(SWITCH))
+        for start in order:
+            if self.blocks[start].end in ("switch", "table"):
+                self.merges.update(self.edges(start))
 
     @property
     def preds(self) -> dict[int, list[int]]:

@@ -76,6 +76,7 @@ class Instructions(Emitter):
         self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
         self.narrow = 0                                   # registers known to hold 32 bits
         self.low = 0                                      # forms of vector registers, see lanes
+        self.trusting = False                             # it is seen to elsewhere that an indirect jump leads to code
         self.inside = 0                                   # conditions we are under
         self.implicit = 0
 
@@ -411,7 +412,7 @@ class Instructions(Emitter):
         if kind == "i":
             return self.const("i64", self.insn.imm & (1 << bits) - 1)
         if kind == "m" and self.options.halves:
-            if bits < 64 and self.insn.shape.meaning == "movsx":
+            if bits < 32 and self.insn.shape.meaning == "movsx" or bits < self.bits[0] and self.insn.shape.meaning == "movsxd":
                 return Signed(self.let("i64", self.addresses[k] + self._access(f"i64.load{bits}_s", k)), bits)
             raw = self.let("i64", self.addresses[k] + self._access(LOAD[bits], k))
             return _wide(raw) if bits == 32 else raw
@@ -692,6 +693,8 @@ class Instructions(Emitter):
 
     def target(self, address):
         """The interpreter has those that are no address that code can have."""
+        if self.trusting:
+            return
         below = address.raw + w.i64(1) + w.OP["i64.sub"]                   # 0 too is none
         self._exit_if(below + w.i64(0xFFFFFFFF) + w.OP["i64.ge_u"])
 

@@ -25,5 +25,6 @@ class Options:
     switches: bool = True       # indirect jumps within a region
     hints: bool = True          # the engine is told which ways are unlikely
     tables: bool = True         # also to where jump tables say
+    arms: bool = True           # and by the number of the place there, straight from the jump
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..wasm import encoding as w
 from ..x86 import ieee
-from ..x86.meaning import ARITHMETIC
+from ..x86.meaning import ARITHMETIC, Int
 from . import layout as at
 from . import sse
 from .cfg import OUTER, SWITCH, Graph
@@ -246,8 +246,11 @@ class Region(Instructions):
         if x in self.graph.loops and not block.strip and not x & OUTER:
             self._exit_if(w.get(LEFT) + ZERO32 + w.OP["i32.lt_s"], block.saved)
         self.ends = None
-        for op in block.ops:
-            self.instruction(op)
+        if block.end == "table":
+            self._table_jump(block)
+        else:
+            for op in block.ops:
+                self.instruction(op)
         getattr(self, "_end_" + block.end)(block)
 
     def _strip(self, block):
@@ -355,6 +358,40 @@ class Region(Instructions):
     def _end_call_next(self, block):
         self._spill(block)
         self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
+
+    def _table_jump(self, block):
+        """Its instructions; the number of the place is in `next` then, and where that leads is not looked at."""
+        *ops, jump = block.ops
+        for op in block.ops:
+            if op.rip == block.table.load:
+                self.out.append(w.get(self.local[block.table.index >> 3]) + w.OP["i32.wrap_i64"] + w.put(self.next))
+            if op is not jump:
+                self.instruction(op)
+        self.op, self.rip, self.trusting = jump, jump.rip, True
+        self._emit(jump)
+        self.trusting = False
+
+    def _end_table(self, block):
+        """By the number of the place, if what is there now leads there."""
+        number = {rip: k for k, rip in enumerate(block.edges)}
+        n, target, state = len(number), self.ends, (self.kind, self.narrow, self.low)
+        places = [number.get(rip, n) for rip in block.table.places]
+        while places and places[-1] == n:
+            places.pop()
+        self.out.append(b"\x02\x40" * (n + 1) + w.get(self.next) + b"\x0e" + w.vec(map(w.uleb, places)) + w.uleb(n))
+        for _ in range(n + 1):
+            self._push(None)
+        for rip, k in number.items():
+            self.kind, self.narrow, self.low = state
+            self.out.append(w.END + target + w.i64(rip) + w.OP["i64.eq"] + w.LIKELY + b"\x04\x40")
+            self._goto(block.start, rip)
+            self._pop()
+            self.out.append(w.END + w.br(n - k - 1))
+        self.out.append(w.END)
+        self._pop()
+        self.kind, self.narrow, self.low = state
+        self.target(Int(self, target, 64))
+        self._end_jump_indirect(block)
 
     def _end_jump_indirect(self, block):
         if SWITCH in self.graph.blocks:

@@ -397,7 +397,7 @@ class Translator:
             graph = self._graph([rip], fetch, MOST_OPS, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
-            if self.options.switches and any(map(_has_choice, graph.blocks.values())):
+            if self.options.switches and any(_has_choice(block, graph.whole, rip) for block in graph.blocks.values()):
                 graph = self._shared(code, rip, fetch, targets, held) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
             code.inside.update(start for start in graph.order if start == address_of(start))
@@ -408,7 +408,8 @@ class Translator:
         """Where an indirect jump has led, of what its table has; the most frequent first."""
         left = {}                                       # arrivals until it is hot
         def held(register): return int.from_bytes(space.peek(register, 8), "little")
-        for rip in tables.targets(block, blocks, partial(_read_there, space), held) if _has_choice(block) else ():
+        table = block.table = tables.find(block, blocks, partial(_read_there, space), held) if _has_choice(block) else None
+        for rip in dict.fromkeys(table.places) if table else ():
             record = space.find(rip)
             if record:
                 count, = struct.unpack("<I", space.peek(record + R_COUNT, 4))
@@ -417,7 +418,7 @@ class Translator:
 
     def _graph(self, entries, fetch, most_ops, targets, held) -> Graph:
         options = self.options
-        return Graph(entries, fetch, most_ops, options.structured, targets, options.nests, options.inline, held)
+        return Graph(entries, fetch, most_ops, options.structured, targets, options.nests, options.inline, held, options.arms)
 
     def _shared(self, code, rip, fetch, targets, held) -> Graph | None:
         """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
@@ -492,9 +493,12 @@ def _pointer_at(space, address: int) -> int | None:
     return int.from_bytes(there, "little") if len(there) == 8 else None
 
 
-def _has_choice(block) -> bool:
-    """Whether a block ends with a jump to one of several places, as a switch does: off a register, or a table."""
-    return block.end == "jump_indirect" and (block.ops[-1].insn.index < at.ZERO or block.ops[-1].insn.shape.kinds == ("r",))
+def _has_choice(block, whole: bool = False, entry: int = 0) -> bool:
+    """Whether a block ends with a jump to one of several places, as a switch does: off a register, or a table. In a region that is `whole`
+    those that lead to their arms themselves don't count, unless the region begins at an arm: there may be others such."""
+    if block.end == "table" and whole and entry not in block.table.places:
+        return False
+    return block.end in ("jump_indirect", "table") and (block.ops[-1].insn.index < at.ZERO or block.ops[-1].insn.shape.kinds == ("r",))
 
 
 def _ranges(graph) -> list[tuple[int, int]]:

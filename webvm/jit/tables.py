@@ -5,6 +5,7 @@ right: a region compares before it goes somewhere. Knows instructions as `cfg` h
 """
 import struct
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from . import layout as at
 
@@ -12,10 +13,19 @@ MOST = 512                      # places in a table
 FAR = 1 << 16                   # no arm of a switch is farther from its jump
 
 
-def targets(block, blocks: Iterable, read: Callable[[int, int], bytes], held: Callable[[int], int]) -> list[int]:
-    """Where the indirect jump that ends a block may lead, by the tables that are known: near addresses, in their order.
-    `blocks`: others of the function, which may have the table's address. `read(address, n)`: the guest's bytes, fewer where there are
-    not so many. `held`: what a register, by its state offset, holds at the moment, which is what it holds in a loop that is hot."""
+@dataclass(frozen=True)
+class Table:
+    """load: the address of the instruction that looks into it, by a number in the register `index` (a state offset); places: where it
+    leads by that number, near addresses."""
+    load: int
+    index: int
+    places: list[int]
+
+
+def find(block, blocks: Iterable, read: Callable[[int, int], bytes], held: Callable[[int], int]) -> Table | None:
+    """The table of the indirect jump that ends a block. `blocks`: others of the function, which may have the table's address.
+    `read(address, n)`: the guest's bytes, fewer where there are not so many. `held`: what a register, by its state offset, holds at the
+    moment, which is what it holds in a loop that is hot."""
     jump, before = block.ops[-1], list(reversed(block.ops[:-1]))
     insn, relative = jump.insn, None
     if insn.shape.kinds == ("r",):
@@ -27,22 +37,22 @@ def targets(block, blocks: Iterable, read: Callable[[int, int], bytes], held: Ca
             if load is None or load.insn.shape.meaning != "movsxd":
                 load, other = _setter(before, other), one
             if load is None or load.insn.shape.meaning != "movsxd":
-                return []
+                return None
             relative = other
         elif load is None or load.insn.shape.meaning != "mov" or load.insn.shape.size != 64:
-            return []
+            return None
     else:
         load = jump
     insn = load.insn
     if not insn.form.address or insn.index >= at.ZERO or insn.scale != (3 if relative is None else 2):
-        return []
+        return None
     before = before[before.index(load) + 1:] if load is not jump else before
     for base in _values(insn.base, before, blocks, held):
         for origin in [0] if relative is None else _values(relative, before, blocks, held):
             found = _read(base + load.disp, origin, relative is not None, jump.rip, read)
             if found:
-                return found
-    return []
+                return Table(load.rip, insn.index, found)
+    return None
 
 
 def _setter(ops, register: int):
@@ -83,4 +93,4 @@ def _read(table: int, origin: int, relative: bool, rip: int, read) -> list[int]:
         if abs(origin + value - rip) > FAR:
             break
         found.append(origin + value)
-    return list(dict.fromkeys(found))
+    return found
