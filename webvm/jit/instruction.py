@@ -25,7 +25,7 @@ from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
 from .template import AFTER, DISP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, Template, Templates, hole_of
-from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Pattern, Signed, Whole, Wide
+from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
@@ -121,10 +121,13 @@ class Instructions(Emitter):
         return super().keep(type_, raw)
 
     def prim(self, op, *raws):
-        if op in _HALVES and self.options.halves:
-            half = self._half(op, *raws)
-            if half is not None:
-                return half
+        if self.options.halves:
+            if op in _SHIFTS and raws[1].__class__ is Masked and raws[1].mask & _SHIFTS[op] == _SHIFTS[op] and (op[1] == "3" or raws[1].mask > 31):
+                raws = raws[0], raws[1].bare                # as the shift does it
+            if op in _HALVES:
+                half = self._half(op, *raws)
+                if half is not None:
+                    return half
         if raws[0].__class__ is Signed and op == f"i64.extend{raws[0].bits}_s":
             return bytes(raws[0])
         if op in _PATTERNS and raws[0].__class__ is not Const:
@@ -146,6 +149,11 @@ class Instructions(Emitter):
 
     def _half(self, op, *raws):
         """An operation of 64 bits of which one of 32 bits gives the lower half, or all; None where there is no such thing."""
+        if op == "i64.and" and raws[0].__class__ in (Masked, bytes) and raws[1].__class__ is Const and not raws[1].value & raws[1].value + 1:
+            masked = raws[0].__class__ is Masked
+            return self._masked(raws[0].bare if masked else raws[0], raws[1].value & (raws[0].mask if masked else -1))
+        if op in _SHIFTS and raws[1].__class__ is Masked:
+            return self._half_shift(op, *raws)
         narrow = [raw.narrow if raw.__class__ in (Wide, Whole) else self.const("i32", raw.value & 0xFFFFFFFF) if raw.__class__ is Const else None
                   for raw in raws]
         known = raws[-1].value if raws[-1].__class__ is Const else None
@@ -153,6 +161,8 @@ class Instructions(Emitter):
             return None
         code = b"".join(narrow) + w.OP["i32" + op[3:]] if op != "i64.extend32_s" else narrow[0]
         wide = all(raw.__class__ is Wide or raw.__class__ is Const and raw.value >> 32 == 0 for raw in raws)
+        if op in _COMPARED_HALVES:
+            return code if wide else None
         match op:
             case "i64.extend32_s":
                 return Whole(code + w.OP["i64.extend_i32_s"], code)
@@ -166,10 +176,27 @@ class Instructions(Emitter):
                 return Whole(b"".join(raws) + w.OP[op], code) if wide and known is not None else None
         return Whole(b"".join(raws) + w.OP[op], code) if wide else None
 
+    def _half_shift(self, op, raw, count):
+        """By a number of which 32 bits decide; None where there is no such thing."""
+        if count.mask != 31 or raw.__class__ not in (Wide, Whole) or op == "i64.shr_u" and raw.__class__ is Whole or op == "i64.rotl":
+            return None
+        code = raw.narrow + count.bare + w.OP["i32.wrap_i64"] + w.OP["i32" + op[3:]]
+        if op == "i64.shr_u":
+            return Wide(code + w.OP["i64.extend_i32_u"], code)
+        if op == "i64.shr_s" and raw.__class__ is Wide:
+            return None
+        return Whole(raw + count + w.OP[op], code)
+
+    def _masked(self, bare, mask: int): return Masked(bare + w.i64(mask) + w.OP["i64.and"], bare, mask)
+
     def _pattern(self, op, raw):
         """Between numbers and integers, without going there and back."""
-        if op == "i32.wrap_i64" and raw.__class__ in (Wide, Whole):
-            return raw.narrow
+        if op == "i32.wrap_i64":
+            if raw.__class__ in (Wide, Whole):
+                return raw.narrow
+            if raw.__class__ is Masked and raw.mask < 1 << 16:
+                bare = raw.bare + w.OP["i32.wrap_i64"]
+                return Masked(bare + w.i32(raw.mask) + w.OP["i32.and"], bare, raw.mask)
         code, bits = raw + w.OP[op], raw.bits if raw.__class__ is Pattern else None
         match op:
             case "i64.reinterpret_f64": return Pattern(code, raw, 64)
@@ -211,7 +238,7 @@ class Instructions(Emitter):
             return self.const("i64", raw.value & (1 << bits) - 1)
         if bits == 32 and raw.__class__ in (Wide, Whole):
             return raw if raw.__class__ is Wide else Wide(raw.narrow + w.OP["i64.extend_i32_u"], raw.narrow)
-        return raw + _TO32 if bits == 32 else raw + w.i64((1 << bits) - 1) + w.OP["i64.and"]
+        return raw + _TO32 if bits == 32 else self._masked(raw, (1 << bits) - 1)
 
     def known(self, n): return n if isinstance(n, int) else n.raw.value if type(n.raw) is Const else None
 
@@ -785,7 +812,10 @@ class Instructions(Emitter):
 
     def _lazy(self) -> tuple[int, Int, Int]:
         kind, bits = self.kind
-        return kind, Int(self, w.get(self.flag_a), bits), Int(self, w.get(self.flag_b), bits if kind in (flags.SUB, flags.ADD) else 64)
+        a, b, both = w.get(self.flag_a), w.get(self.flag_b), kind in (flags.SUB, flags.ADD)
+        if bits == 32 and self.options.halves:
+            a, b = _wide(a), _wide(b) if both else b
+        return kind, Int(self, a, bits), Int(self, b, bits if both else 64)
 
     def flags_compare(self, x, y):
         if not self.options.comparisons:
@@ -864,5 +894,7 @@ _PATTERNS = {"f64.reinterpret_i64", "i64.reinterpret_f64", "f32.reinterpret_i32"
 _TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}
 _FOLDED = {op: "v128" if "x" in op[:4] or op[0] == "v" else "i32" if op[1] == "3" or op[4:] in _TESTS else "i64" for op in PRIM
            if op[0] in "iv" and not op.endswith(("bitmask", "all_true", "any_true"))}
-_HALVES = {f"i64.{op}" for op in ("add", "sub", "mul", "and", "or", "xor", "shl", "shr_u", "shr_s", "extend32_s")}
+_COMPARED_HALVES = {f"i64.{op}" for op in ("eq", "ne", "lt_u", "gt_u", "eqz")}
+_SHIFTS = {f"i{bits}.{op}": bits - 1 for bits in (32, 64) for op in ("shl", "shr_u", "shr_s", "rotl", "rotr")}      # they look at so much of the count
+_HALVES = {f"i64.{op}" for op in ("add", "sub", "mul", "and", "or", "xor", "shl", "shr_u", "shr_s", "extend32_s")} | _COMPARED_HALVES
 _NUMBER = {"cf": CF, "pf": 2, "af": AF, "zf": 6, "sf": 7, "of": OF}

@@ -62,3 +62,11 @@ class Signed(bytes):
         self = super().__new__(cls, raw)
         self.bits = bits
         return self
+
+
+class Masked(bytes):
+    """The bytes that push the integer `bare` with no bits but those of `mask`, a number of ones."""
+    def __new__(cls, raw, bare, mask):
+        self = super().__new__(cls, raw)
+        self.bare, self.mask = bare, mask
+        return self
