@@ -84,6 +84,18 @@ def test_region_of_every_row_agrees_with_the_interpreter(interpreter):
     report(failures)
 
 
+def test_lanes_and_bytes_that_an_immediate_names(interpreter):
+    """pslldq, psrldq, pinsrw, pextrw, pinsrd, pextrb, insertps, each with all its numbers."""
+    rng, guest, some = random.Random(SEED), Guest(engine()), []
+    for opcode, numbers in (("660f73f9", 18), ("660f73d9", 18), ("660fc4c8", 9), ("660fc5c1", 9), ("660f3a22c8", 5), ("660f3a14c8", 17),
+                            ("660f3a21ca", 256)):
+        for number in range(numbers):
+            state = machines.random_state(rng, True, False)
+            code = bytes.fromhex(opcode) + bytes([number])
+            some.append((code, state, rng.randbytes(DATA_SIZE), f"{code.hex()} {decode(code, CODE)}"))
+    report(judged(some, interpreter, guest))
+
+
 # ---------------------------------------------------------------------------------------------- programs
 
 

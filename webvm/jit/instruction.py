@@ -141,11 +141,20 @@ class Instructions(Emitter):
             if op == "select":
                 return raws[0] if raws[2].value else raws[1]
             if op == "i8x16.swizzle":
-                return self.shuffle(raws[0], self.const("v128", 0), [min(i, 16) for i in raws[1].value.to_bytes(16, "little")])
+                return self._swizzled(raws[0], raws[1].value.to_bytes(16, "little"))
             if op in _FOLDED and all(type(r) is Const for r in raws):
                 value = PRIM[op](*(r.value for r in raws))
                 return self.const(_FOLDED[op], value)
         return b"".join(raws) + w.OP[op]
+
+    def _swizzled(self, raw, indices):
+        """Bytes of a vector, zeros beyond; what shifts it as bytes is written so that engines see that."""
+        zero, up, down = self.const("v128", 0), indices[15] + 1, indices[0]
+        if up < 16 and all(i == (up - 16 + k) & 255 for k, i in enumerate(indices)):
+            return self.shuffle(zero, raw, range(up, up + 16))
+        if down < 16 and all(i == down + k for k, i in enumerate(indices)):
+            return self.shuffle(raw, zero, range(down, down + 16))
+        return self.shuffle(raw, zero, [min(i, 16) for i in indices])
 
     def _half(self, op, *raws):
         """An operation of 64 bits of which one of 32 bits gives the lower half, or all; None where there is no such thing."""

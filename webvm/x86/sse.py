@@ -483,18 +483,33 @@ def shufpd(m):
     m.vdst = m.vec(0).with_int(0, low).with_int(1, high)
 
 
+def lane(x: Vec, which: Int, bits: int) -> Int:
+    """The lane of `bits` bits that a number below 128 // bits names."""
+    known, size = x.m.known(which), bits // 8
+    if known is not None:
+        return x.int(known, bits)
+    index = (which << size.bit_length() - 1).low(8).splat().op("i8x16.add", lanes(*range(16)))
+    return x.op("i8x16.swizzle", index).int(0, bits)
+
+
+def with_lane(x: Vec, which: Int, value: Int) -> Vec:
+    """With that lane, of the value's width, replaced."""
+    m, bits = x.m, value.bits
+    known = m.known(which)
+    if known is not None:
+        return x.with_int(known, value)
+    here = m.vec(lanes(*range(128 // bits))).op(f"i{bits}x{128 // bits}.eq", which.zext(bits).splat())
+    return value.splat().op("v128.bitselect", x, here)
+
+
 @meaning()
 def pinsrw(m):
-    x, value, which = m.vdst, m.operand(1, 16), m.src2 & (3 if m.kinds[0] == "q" else 7)
-    here = m.vec(lanes(*range(8))).op("i16x8.eq", _splat(m, which, 16))
-    m.vdst = _splat(m, value, 16).op("v128.bitselect", x, here)
+    x, value = m.vdst, m.operand(1, 16)
+    m.vdst = with_lane(x, m.src2 & (3 if m.kinds[0] == "q" else 7), value)
 
 
 @meaning()
-def pextrw(m):
-    which = (m.src2 & (3 if m.kinds[1] == "q" else 7)) << 1
-    index = _splat(m, which, 8).op("i8x16.add", lanes(*[0x0100] * 8))
-    m.dst = m.vsrc.op("i8x16.swizzle", index).int(0, 16).zext(m.bits[0])
+def pextrw(m): m.dst = lane(m.vsrc, m.src2 & (3 if m.kinds[1] == "q" else 7), 16).zext(m.bits[0])
 
 
 # ---------------------------------------------------------------------------------------------- shifts

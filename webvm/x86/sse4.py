@@ -1,6 +1,6 @@
 """What the SSE4.1 instructions mean, and PCMPGTQ (Intel SDM volume 2). Comparisons of strings: see pcmpstr.py."""
 from .meaning import Int, Vec, meaning
-from .sse import lanes
+from .sse import lane, lanes, with_lane
 
 # fmt: off
 LANEWISE = {                               # dst = op(dst, src)
@@ -102,17 +102,10 @@ _variable_blend("blendvps", 32)
 _variable_blend("blendvpd", 64)
 
 
-def _lane(m, x: Vec, which: Int, bits: int) -> Int:
-    """The lane of `bits` bits that is named at run time."""
-    size = bits // 8
-    index = (which << size.bit_length() - 1).low(8).splat().op("i8x16.add", lanes(*range(16)))
-    return x.op("i8x16.swizzle", index).int(0, bits)
-
-
 def _extract(name, bits):
     def meaning_of(m):
         size = bits or m.bits[0]
-        value = _lane(m, m.vsrc, m.src2 & (128 // size - 1), size)
+        value = lane(m.vsrc, m.src2 & (128 // size - 1), size)
         m.dst = value if m.kinds[0] == "m" else value.zext(max(m.bits[0], 32))
     meaning(*name.split())(meaning_of)
 
@@ -124,10 +117,8 @@ _extract("pextrd extractps", None)
 def _insert(name, bits):
     def meaning_of(m):
         size = bits or m.bits[1]
-        shape, numbers = f"i{size}x{128 // size}", lanes(*range(128 // size))
-        x, value, which = m.vdst, m.operand(1, size), m.src2 & (128 // size - 1)
-        here = m.vec(numbers).op(f"{shape}.eq", which.zext(size).splat())
-        m.vdst = value.splat().op("v128.bitselect", x, here)
+        x, value = m.vdst, m.operand(1, size)
+        m.vdst = with_lane(x, m.src2 & (128 // size - 1), value)
     meaning(name)(meaning_of)
 
 
@@ -139,9 +130,8 @@ _insert("pinsrd", None)
 def insertps(m):
     """A lane of the source register, or memory, to a lane; then some are cleared."""
     x, order = m.vdst, m.src2
-    value = m.operand(1, 32) if m.kinds[1] == "m" else _lane(m, m.vsrc, order >> 6, 32)
-    here = m.vec(lanes(0, 1, 2, 3)).op("i32x4.eq", ((order >> 4) & 3).zext(32).splat())
-    m.vdst = value.splat().op("v128.bitselect", x, here).op("v128.andnot", _chosen(m, order, 32))
+    value = m.operand(1, 32) if m.kinds[1] == "m" else lane(m.vsrc, order >> 6, 32)
+    m.vdst = with_lane(x, (order >> 4) & 3, value).op("v128.andnot", _chosen(m, order, 32))
 
 
 @meaning()
