@@ -24,8 +24,8 @@ from .frame import (
 from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
-from .template import AFTER, DISP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, Template, Templates, hole_of
-from .values import AS_FLOAT, AS_INT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
+from .template import AFTER, DISP, FUNCTION, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, Template, Templates, hole_of
+from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
@@ -78,6 +78,8 @@ class Instructions(Emitter):
         self.low = 0                                      # forms of vector registers, see lanes
         self.trusting = False                             # it is seen to elsewhere that an indirect jump leads to code
         self.inside = 0                                   # conditions we are under
+        self.numbers = 0                                  # what of vector registers is known to be normal or zero, see _NUMBERS
+        self.number: dict[bytes, str] = {}                # such values of the instruction, and their shapes
         self.implicit = 0
 
     # ---- locals and constants
@@ -90,7 +92,12 @@ class Instructions(Emitter):
         if k >= len(pool) and type == "v128" and self.insn.uppers:       # which no other region has
             k, pool = k - len(pool), MORE
         self.out.append(raw + (put := w.put(pool[k] if k < len(pool) else self._more(type, k - len(pool)))))
-        return b"\x20" + put[1:]
+        local = b"\x20" + put[1:]
+        if self.numbers and raw in _NUMBERS:
+            for shape, bit in _NUMBERS[raw].items():
+                if self.numbers & bit:
+                    self.number[local] = shape
+        return local
 
     def _more(self, type: str, k: int) -> int:
         self.ordinary, self.vectors = False, True
@@ -145,7 +152,10 @@ class Instructions(Emitter):
             if op in _FOLDED and all(type(r) is Const for r in raws):
                 value = PRIM[op](*(r.value for r in raws))
                 return self.const(_FOLDED[op], value)
-        return b"".join(raws) + w.OP[op]
+        code = b"".join(raws) + w.OP[op]
+        if op in _OF_INTEGERS:
+            self.number[code] = op[:3]
+        return code
 
     def _swizzled(self, raw, indices):
         """Bytes of a vector, zeros beyond; what shifts it as bytes is written so that engines see that."""
@@ -292,6 +302,9 @@ class Instructions(Emitter):
         both = insn.vectors.both if insn.vectors else 0
         if both:
             key = *key, self.low & both, op.whole
+            if self.floats == EASY:
+                numbers = (both & 0xFFFF) * _EVERY
+                key = *key, self.numbers & numbers
         template = known.get(key)
         if template is None:
             template = self._record(op)
@@ -315,6 +328,8 @@ class Instructions(Emitter):
                     out.append(w.uleb(at.BIAS + op.disp + 16) + piece)
                 elif hole == AFTER:
                     out.append(w.i64(op.after) + piece)
+                elif hole >= FUNCTION:
+                    out.append(w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]) + piece)
                 else:
                     cover = next(filter(None, op.checks.values()))
                     out.append(w.i64(cover[1] if hole == LOW else cover[2] - 1) + piece)
@@ -322,12 +337,14 @@ class Instructions(Emitter):
             self.kind = template.kind
         self.narrow = self.narrow & ~insn.writes | template.narrow
         self.low = self.low & ~both | template.low
+        if both and self.floats == EASY:
+            self.numbers = self.numbers & ~numbers | template.numbers
         self.ends = template.ends
         self.vectors |= template.vectors
 
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
-        before = self.kind, self.narrow, self.vectors, self.low
+        before = self.kind, self.narrow, self.vectors, self.low, self.numbers
         self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
         if op.insn.compares:
             self.kind = None                               # it has nothing to do with those before
@@ -335,9 +352,9 @@ class Instructions(Emitter):
         both = op.insn.vectors.both if op.insn.vectors else 0
         self.ordinary &= self.ends is None or HOLE not in self.ends
         template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
-                            self.low & both)
+                            self.low & both, self.numbers & (both & 0xFFFF) * _EVERY)
         self.recording = False
-        self.kind, self.narrow, self.vectors, self.low = before
+        self.kind, self.narrow, self.vectors, self.low, self.numbers = before
         return template
 
     def _emit(self, op: Op):
@@ -348,6 +365,7 @@ class Instructions(Emitter):
         self.asize, self.segment = 64, None
         self.used = {}
         self.implicit = 0
+        self.number = {}
         self.addresses, self.offsets = {}, {}
         if insn.effects.repeats:
             self.out.append(b"\x03\x40")
@@ -414,6 +432,8 @@ class Instructions(Emitter):
     def _set_vector(self, n: int, raw: bytes):
         self.vectors = True
         vector, low = w.get(VECTOR + n), self.low >> n & 0x10001
+        if self.floats == EASY:
+            self.numbers = self.numbers & ~(_EVERY << n) | (0 if self.inside else self._of_numbers(raw) << n)
         if raw.__class__ is Low and not self.op.whole and not self.inside:
             upper = raw.upper if raw.upper != vector else b""
             self.out.append(upper + raw.low + w.put((DOUBLE if raw.bits == 64 else SINGLE) + n) + (w.put(VECTOR + n) if upper else b""))
@@ -697,24 +717,59 @@ class Instructions(Emitter):
     def float_op(self, op, *values):
         if self.floats != HARD and op not in CALLED:
             return plainly(self, op, *values) if self.floats == LOOSE else self._easy_float_op(op, *values)
-        self.ordinary = False                             # functions have other numbers in other modules
-        type, function = SIGNATURES[op][1], self.imports.float_ops[op]
-        raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values) + w.call(function)
+        type = SIGNATURES[op][1]
+        raw = self._float_call(op, values)
         if self.floats == LOOSE:                          # it is one of CALLED; all is masked
             plain = fused_plainly(self, op, *values) if "from" not in op else None
             return result(self, op, self.let(type, raw)) if plain is None else plain
         answer = self.let(type, raw) if type else self.out.append(raw)
-        traps = ZERO32 + w.access("i32.load", at.SSE_TRAPS)
-        self._if(traps + w.UNLIKELY, lambda: self.out.append(ZERO32 + ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
+        self._exit_if_it_traps()
         return result(self, op, answer) if type else None
 
+    def _float_call(self, op, values) -> bytes:
+        raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values)
+        if self.recording:                                # functions have other numbers in other modules
+            return raw + b"\x10" + hole_of(FUNCTION + _FLOAT_OPS.index(op))
+        return raw + w.call(self.imports.float_ops[op])
+
+    def _exit_if_it_traps(self):
+        traps = ZERO32 + w.access("i32.load", at.SSE_TRAPS)
+        self._if(traps + w.UNLIKELY, lambda: self.out.append(ZERO32 + ZERO32 + w.access("i32.store", at.SSE_TRAPS) + self._exit()))
+
     def _easy_float_op(self, op, *values):
-        """Where HARD is 0, and with usual numbers; others the interpreter has."""
-        type = SIGNATURES[op][1]
-        answer = self.let(type, plainly(self, op, *values).raw) if type else None
-        first, *more = sse.unusual(op, [v if isinstance(v, int) else v.raw for v in values], answer)
-        self._if(first + w.UNLIKELY, lambda: self._exit_if(more[0]) if more else self.out.append(self._exit()))
+        """Where HARD is 0: what Wasm has, if all numbers are normal or zero. Others the interpreter has."""
+        type, (shape, what) = SIGNATURES[op][1], op.split(".")
+        of = what.removeprefix("from_") if what.startswith("from_") else shape
+        if of[0] == "f":                                  # memory is read once
+            values = [v._like(self.let(of if "x" not in of else "v128", v.raw)) if isinstance(v, Float | Vec) and len(v.raw) > 3
+                      and v.raw.__class__ is not Const else v for v in values]
+        operands = [v.raw for v in values if isinstance(v, Float | Vec)]
+        known = frozenset(k for k, raw in enumerate(operands) if self._is_number(raw, of))
+        answer = operands[0] if what == "operand" else self.let(type, plainly(self, op, *values).raw) if type else None
+        tests = sse.unusual(op, [v if isinstance(v, int) else v.raw for v in values], answer, known=known)
+        if tests:
+            first, *more = tests
+            self._if(first + w.UNLIKELY, lambda: self._exit_if(more[0]) if more else self.out.append(self._exit()))
+        if not self.inside:
+            for raw in operands if what in ("signal", "operand") else [answer]:
+                self.number[raw] = shape
+                self.numbers |= _NUMBERS.get(raw, {}).get(shape, 0)
         return result(self, op, answer) if type else None
+
+    def _is_number(self, raw: bytes, shape: str) -> bool:
+        """Whether it is known to be normal or zero."""
+        return self.number.get(raw) == shape or bool(self.numbers & _NUMBERS.get(raw, {}).get(shape, 0))
+
+    def _of_numbers(self, raw: bytes) -> int:
+        """What of a vector register that is set to this is known to be normal or zero, as of register 0."""
+        found = 0
+        if raw.__class__ is Const and raw.value == 0:
+            return _EVERY
+        for part in (raw.low,) if raw.__class__ is Low else (raw,):
+            for shape, bits in _SHAPES.items():
+                if self._is_number(part, shape):
+                    found |= bits
+        return found
 
     def both_halves(self):
         """What one half raises must not be in MXCSR where the other traps: such the interpreter has."""
@@ -752,7 +807,9 @@ class Instructions(Emitter):
         if type(raw) is Const:
             return yes() if raw.value else no()
         self.depth += 1
+        self.inside += 1
         answer = super().choose(condition, yes, no)
+        self.inside -= 1
         self.depth -= 1
         return answer
 
@@ -898,6 +955,16 @@ def _relation(x: int, op: str, y: int, flags: int) -> bytes:
 _COMPARED = (_relation(FLAG_X, "f64.lt", FLAG_Y, flags.LESS) + _relation(FLAG_X, "f64.eq", FLAG_Y, flags.EQUAL) + w.OP["i32.or"]
              + w.i32(flags.UNORDERED) + ZERO32 + w.get(FLAG_X) + w.get(FLAG_X) + w.OP["f64.ne"] + w.get(FLAG_Y) + w.get(FLAG_Y) + w.OP["f64.ne"]
              + w.OP["i32.or"] + w.SELECT + w.OP["i32.or"] + w.OP["i64.extend_i32_u"])
+# For the bytes that push (a part of) a vector register, what is known of it by that: its bit in `numbers` for each shape. Of register n:
+# bit n, its lowest double is normal or zero; bit 16 + n, its lowest single; bits 32 + n, 48 + n, all doubles, all singles.
+_SHAPES = {"f64": 1, "f32": 1 << 16, "f64x2": 1 << 32 | 1, "f32x4": 1 << 48 | 1 << 16}
+_EVERY = 1 | 1 << 16 | 1 << 32 | 1 << 48
+_NUMBERS = {raw: bits for n in range(16) for raw, bits in (
+    (w.get(DOUBLE + n), {"f64": 1 << n}), (w.get(VECTOR + n) + EXTRACT[64], {"f64": 1 << n}),
+    (w.get(SINGLE + n), {"f32": 1 << 16 + n}), (w.get(VECTOR + n) + EXTRACT[32], {"f32": 1 << 16 + n}),
+    (w.get(VECTOR + n), {"f64x2": 1 << 32 + n, "f32x4": 1 << 48 + n}))}
+_OF_INTEGERS = {f"f{n}.convert_i{m}_s" for n in (32, 64) for m in (32, 64)}
+_FLOAT_OPS = list(SIGNATURES)
 _PATTERNS = {"f64.reinterpret_i64", "i64.reinterpret_f64", "f32.reinterpret_i32", "i32.reinterpret_f32", "i64.extend_i32_u", "i32.wrap_i64"}
 # What is computed here where all operands are known, and its type.
 _TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}

@@ -239,7 +239,7 @@ class Region(Instructions):
 
     def _block(self, x):
         block = self.graph.blocks[x]
-        self.kind, self.narrow, self.low = block.kind_in or MIXED, 0, block.low_in
+        self.kind, self.narrow, self.low, self.numbers = block.kind_in or MIXED, 0, block.low_in, 0
         self.rip = block.rip
         if block.ops:
             self._spend(len(block.ops))

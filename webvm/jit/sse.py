@@ -107,34 +107,84 @@ def _magnitude(f, x: X, format) -> Local: return f.local("i64", x & format.sign 
 HARD = ((_mxcsr() & _EASY) ^ _EASY_IS).raw
 
 
-def unusual(op: str, values: list, result: bytes | None, denormals: bool = False) -> list[bytes]:
+def unusual(op: str, values: list, result: bytes | None, denormals: bool = False, known: frozenset[int] = frozenset()) -> list[bytes]:
     """Tests, one after the other: where none is 0 the function of `op` is to be called, although HARD is 0 and Wasm has an instruction
-    for it, which gives `result`. values: raw operands. denormals: DE is looked for even where a denormal operand has no influence."""
+    for it, which gives `result`. The first is cheap; there are none where nothing unusual can come. values: raw operands. denormals: DE is
+    looked for even where a denormal operand has no influence. known: operands that are normal or zero."""
     shape, what = op.split(".")
     number = what.removeprefix("from_") if what.startswith("from_") else shape
     r = X("v128" if "x" in shape else shape if shape[0] == "f" else "i64", result)
     x = [X("v128" if "x" in number else number, v) for v in values[:2 if what in ("add", "sub", "addsub", "mul", "div", "signal") else 1]]
     if what in ("from_i64", "from_i32x4"):
-        return [w.i32(0)]
+        return []
     if shape[0] == "i":                                    # the integer indefinite
         if "x" in shape:
             return [_any(_vector("i32x4.eq", r, _all(1 << 31, 32))).raw]
         return [(r == 1 << int(shape[1:]) - 1).raw]
     format = FORMATS[int(shape[1:3])]
-    if "x" in shape:
-        return [_any(_any_lanes(lanes)).raw for lanes in _unusual_in(format, what, x, r, denormals)]
-    if what == "from_f32":
-        return [_together([_usual(x[0])]).is_zero().raw]
-    if what in ("signal", "operand", "whole"):
-        return [_together(map(_usual_or_zero, x)).is_zero().raw]
-    if what in ("add", "sub") and not denormals:           # what is so large is the same without a denormal
-        first = _usual(r, None, format.precision + 8).is_zero().raw
+    if what == "from_f32x4":                               # its upper lanes do not matter
+        return [_any(_unusual_lanes(r, DOUBLE, True, (DOUBLE.bias - SINGLE.bias + 1) << DOUBLE.precision - 1)).raw]
+    if what == "from_f64x2":
+        few = (DOUBLE.bias - SINGLE.bias + 2) << DOUBLE.precision - 1
+        return [_any(_vector("v128.or", _unusual_lanes(x[0], DOUBLE, True, few), _unusual_lanes(r, SINGLE, True))).raw]
+    if what in ("signal", "operand", "whole", "from_f32"):
+        small = what == "from_f32" and SINGLE or format
+        new = [v for k, v in enumerate(x) if k not in known]
+        return [_extreme(new, small), _all_usual_or_zero(new, small, [])] if new else []
+    sources = x[:1 if what == "div" else 0 if what in ("add", "sub", "addsub") else 2]      # if none of these is zero the result may not be
+    new = [v for k, v in enumerate(x) if k not in known]
+    if what == "mul" and values[0] == values[1]:
+        first = _extreme(x[:1], format, True)              # so the result is neither too small nor too large
+    elif what in ("mul", "div") and len(new) == 2 and (what == "mul" or "x" not in shape):
+        first = _extreme(new, format, True)
+    elif what in ("add", "sub", "addsub") and not denormals or what in ("sqrt", "from_f64"):
+        first = _extreme([r], format)                      # so a denormal operand has had no influence
     else:
-        first = _together(map(_usual, (r, *x))).is_zero().raw
-    second = _together(map(_usual_or_zero, (r, *x)))
-    if what not in ("add", "sub"):                         # a zero that came of others is an underflow
-        second = second & ((r == _zero(shape)) == _any_of((v == _zero(v.type)) for v in x[:1 if what == "div" else 2]))
-    return [first, second.is_zero().raw]
+        first = _extreme([*new, r], format, False, {"mul": x, "div": []}.get(what))
+    if what == "from_f64":
+        same = (r == _zero(shape)) == (x[0] == _zero("f64"))
+        return [first, (_usual_or_zero(r) & _usual_or_zero(x[0]) & same).is_zero().raw]
+    return [first, _all_usual_or_zero([r, *new], format, sources)]
+
+
+def _extreme(numbers: list[X], format, narrow: bool = False, sources: list[X] | None = None) -> bytes:
+    """Not 0 where the exponent of one of these is not among the middle half of all (narrow: the middle quarter). That half is moved to
+    where its highest bit is 0 (the quarter: the highest two). Lanes that are zero do not count; of the last, if `sources` is given, lanes
+    where one of these is."""
+    width = format.bits - format.precision
+    least, bits = (3 << width - 3, 3 << width - 2) if narrow else (1 << width - 2, 1 << width - 1)
+    fraction, found = format.precision - 1, None
+    for k, x in enumerate(numbers):
+        if x.type == "v128":
+            moved = _vector(f"i{format.bits}x{128 // format.bits}.sub", x, _all(least << fraction, format.bits))
+            for v in [x] if sources is None or k < len(numbers) - 1 else sources:
+                moved = _vector("v128.and", moved, _vector(f"f{format.bits}x{128 // format.bits}.ne", v, _all(0, 128)))
+        elif format is DOUBLE:
+            moved = (_bits(x) >> fraction).low() - least
+        else:
+            moved = (X("i32", x.raw + OP["i32.reinterpret_f32"]) >> fraction) - least
+        found = moved if found is None else _vector("v128.or", found, moved) if x.type == "v128" else found | moved
+    if found.type == "v128":
+        return _any(_vector("v128.and", found, _all(bits << fraction, format.bits))).raw
+    return (found & bits).raw
+
+
+def _all_usual_or_zero(numbers: list[X], format, sources: list[X]) -> bytes:
+    """0 where all are normal or zero; sources: the first number is not zero unless one of these is."""
+    numbers = list({x.raw: x for x in numbers}.values())
+    r = numbers[0]
+    if r.type != "v128":
+        good = _together(map(_usual_or_zero, numbers))
+        if sources:                                        # a zero that came of others is an underflow
+            good = good & ((r == _zero(r.type)) == _any_of((v == _zero(v.type)) for v in sources))
+        return good.is_zero().raw
+    shape, lanes = f"f{format.bits}x{128 // format.bits}", [_unusual_lanes(v, format, True) for v in numbers]
+    if sources:
+        none = _vector(f"{shape}.eq", r, _all(0, 128))
+        for v in sources:
+            none = _vector("v128.and", none, _vector(f"{shape}.ne", v, _all(0, 128)))
+        lanes.append(none)
+    return _any(_any_lanes(lanes)).raw
 
 
 def _any_lanes(lanes: list[X]) -> X:
@@ -142,26 +192,6 @@ def _any_lanes(lanes: list[X]) -> X:
     for x in more:
         found = _vector("v128.or", found, x)
     return found
-
-
-def _unusual_in(format, what: str, x: list[X], r: X, denormals: bool) -> list[list[X]]:
-    """Vectors of which no lane may be set: first, and after that."""
-    shape = f"f{format.bits}x{128 // format.bits}"
-    if what in ("signal", "operand", "whole"):
-        return [[_unusual_lanes(v, format, True) for v in x]]
-    if what == "from_f32x4":                               # its upper lanes do not matter
-        return [[_unusual_lanes(r, DOUBLE, True, (DOUBLE.bias - SINGLE.bias + 1) << DOUBLE.precision - 1)]]
-    if what == "from_f64x2":
-        return [[_unusual_lanes(x[0], DOUBLE, True, (DOUBLE.bias - SINGLE.bias + 2) << DOUBLE.precision - 1), _unusual_lanes(r, SINGLE, True)]]
-    second = [_unusual_lanes(v, format, True) for v in (r, *x)]
-    if what not in ("add", "sub", "addsub"):               # zeros that did not come of zeros
-        gone = _vector(f"{shape}.eq", r, _all(0, 128))
-        for v in x[:1 if what == "div" else 2]:
-            gone = _vector("v128.and", gone, _vector(f"{shape}.ne", v, _all(0, 128)))
-        second.append(gone)
-    if what in ("add", "sub", "addsub") and not denormals:
-        return [[_unusual_lanes(r, format, False, format.precision + 8 << format.precision - 1)], second]
-    return [[_unusual_lanes(v, format, False) for v in (r, *x)], second]
 
 
 def _far(x: X) -> X:

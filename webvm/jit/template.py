@@ -4,7 +4,7 @@ import secrets
 # What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
 # followed by how many ifs of the instruction the exit is in, or the number of what it is. Random: no guest can know it.
 HOLE = secrets.token_bytes(16)
-DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER = range(100, 106)
+DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, FUNCTION = range(100, 107)       # and what follows FUNCTION
 
 
 def hole_of(which: int) -> bytes: return HOLE + bytes([which])
@@ -18,13 +18,14 @@ class Template:
     narrow          registers known to hold 32 bits afterwards, of those it has to do with
     vectors         whether it needs locals of that sort
     low             forms of vector registers afterwards, of those it has to do with
+    numbers         likewise, those that are known to be normal or zero
     """
-    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low")
+    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low", "numbers")
 
-    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int):
+    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int, numbers: int):
         self.first, *rest = code.split(HOLE)
         self.rest = tuple((piece[0], piece[1:]) for piece in rest)
-        self.kind, self.narrow, self.ends, self.vectors, self.low = kind, narrow, ends, vectors, low
+        self.kind, self.narrow, self.ends, self.vectors, self.low, self.numbers = kind, narrow, ends, vectors, low, numbers
 
 
 class Templates(dict):
