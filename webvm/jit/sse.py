@@ -187,6 +187,23 @@ def _all_usual_or_zero(numbers: list[X], format, sources: list[X]) -> bytes:
     return _any(_any_lanes(lanes)).raw
 
 
+def _is_exact(what: str, r: X, x: X, y: X | None = None) -> X:
+    """Whether the result is that without rounding, if it is neither too large nor too small. It may say no where it is."""
+    t, precision = r.type, FORMATS[int(r.type[1:])].precision
+
+    def made_of(a, b):
+        """Whether the product of two has few enough bits."""
+        zeros = [_unary(_bits(v), "ctz").low() for v in (a, b)]
+        alone = [X("i32", n.raw + w.i32(precision - 1) + OP["i32.ge_u"]) for n in zeros]
+        return (zeros[0] + zeros[1] >= precision) | alone[0] | alone[1]
+    match what:
+        case "add": return (r._op("sub", x) == y) & (r._op("sub", y) == x)      # one of these differences is exact at least
+        case "sub": return (x._op("sub", r) == y) & (r._op("add", y) == x)
+        case "mul": return made_of(x, y)
+        case "div": return (r._op("mul", y) == x) & made_of(r, y)
+    return (r._op("mul", r) == x) & made_of(r, r)
+
+
 def _any_lanes(lanes: list[X]) -> X:
     found, *more = lanes
     for x in more:
@@ -290,10 +307,14 @@ class _Kit:
         p, t = f.params, shape
         if what in ("add", "sub", "mul", "div", "sqrt"):
             r = f.local(t, X(t, b"".join(x.raw for x in p) + OP[f"{t}.{what}"]))
+            tests = unusual(f"{shape}.{what}", [x.raw for x in p], r.raw, True)
             with f.if_(self._easy()):
-                for test in unusual(f"{shape}.{what}", [x.raw for x in p], r.raw, True):
+                for test in tests:
                     with f.if_(X("i32", test).is_zero()):
                         f.ret(r)
+            with f.if_(((_mxcsr() >> RC & 3) == NEAREST) & _is_exact(what, r, *p)):         # as numbers are that count something
+                with f.if_(X("i32", tests[-1]).is_zero()):
+                    f.ret(r)
         elif what in ("signal", "operand"):
             format = FORMATS[int(shape[1:])]
             for x in p[:2 if what == "signal" else 1]:
@@ -329,7 +350,7 @@ class _Kit:
             r = f.local(t, X(t, p[0].raw + OP["f64.promote_f32" if t == "f64" else "f32.demote_f64"]))
             usual = _usual(p[0])
             if t == "f32":
-                usual = self._easy() & usual & _usual(r)
+                usual = (self._easy() | (X("f64", r.raw + OP["f64.promote_f32"]) == p[0])) & usual & _usual(r)
             with f.if_(usual):
                 f.ret(r)
 
