@@ -12,6 +12,7 @@ from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, RCX, READ, SM
                                engine, on_oracle, pieces)
 from tests.jit.test_interpreter import cases, difference, report
 from tests.x86 import machines
+from tests.x86.test_mxcsr import number
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import regions
@@ -94,6 +95,45 @@ def test_lanes_and_bytes_that_an_immediate_names(interpreter):
             code = bytes.fromhex(opcode) + bytes([number])
             some.append((code, state, rng.randbytes(DATA_SIZE), f"{code.hex()} {decode(code, CODE)}"))
     report(judged(some, interpreter, guest))
+
+
+def numbers_in_a_row(rng, registers: int) -> bytes:
+    """Instructions over the numbers in a few registers: moves, conversions, arithmetic, comparisons, all doubles or all singles."""
+    code, single = bytearray(), rng.random() < .3
+    while len(code) < ROOM - 14:
+        scalar, kind = rng.random() < .6, rng.random()
+        prefix = {(0, 0): b"\x66", (0, 1): b"", (1, 0): b"\xf2", (1, 1): b"\xf3"}[scalar, single]
+        modrm = bytes([0xC0 | rng.randrange(registers) << 3 | rng.randrange(registers)])
+        if kind < .65:
+            code += prefix + bytes([0x0F, rng.choice((0x58, 0x5C, 0x59, 0x59, 0x5E, 0x51, 0x5D, 0x5F))]) + modrm
+        elif kind < .8:
+            code += prefix + bytes([0x0F, 0x10]) + modrm
+        elif kind < .9:
+            code += (b"" if single else b"\x66") + bytes([0x0F, rng.choice((0x2E, 0x2F))]) + modrm
+        elif kind < .95:
+            code += (b"\xf3" if single else b"\xf2") + b"\x0f\x2a" + modrm
+        else:
+            code += prefix + b"\x0f\xc2" + modrm + bytes([rng.randrange(8)])
+    return bytes(code)
+
+
+def test_numbers_of_every_kind_in_a_row(interpreter):
+    """What regions know of numbers before an operation, which tests it spares: a few numbers are denormal, infinite, NaNs, too large or too
+    small for the product. Exceptions, but for that of a denormal operand, are the interpreter's."""
+    rng, guest, failures = random.Random(SEED), Guest(engine(options=replace(Options(), loose_floats=False))), []
+    for _ in range(3 * ROUNDS):
+        some = []
+        for _ in range(CODE_SIZE // ROOM):
+            state, code, strange = machines.random_state(rng, True, False), numbers_in_a_row(rng, 5), rng.random() < .6
+            f = ieee.SINGLE if code[0] in (0x0F, 0xF3) else ieee.DOUBLE
+            for n in range(5):
+                lanes = [number(rng, f) if strange and rng.random() < .2 else
+                         rng.getrandbits(f.precision - 1) | f.bias + rng.randrange(-40, 40) << f.precision - 1 for _ in range(128 // f.bits)]
+                state.xmm[n] = sum(lane << f.bits * k for k, lane in enumerate(lanes))
+            state.mxcsr = rng.choice((ieee.RESET, ieee.RESET, ieee.RESET | ieee.FTZ | ieee.DAZ)) | rng.choice((ieee.PE, ieee.PE, ieee.PE | ieee.IE | ieee.OE))
+            some.append((code, state, bytes(DATA_SIZE), f"{code.hex()} under {state.mxcsr:#x}"))
+        failures += judged(some, interpreter, guest)
+    report(failures)
 
 
 # ---------------------------------------------------------------------------------------------- programs
