@@ -1,12 +1,11 @@
 """Where the benchmark's programs run: this host's processor, qemu-x86_64, and webvm in its engines.
 
 Each place has the image's files and the inputs in FOLDER, and answers (milliseconds, standard output) of a line. A place
-says by `why_not` what it lacks here, by `optional` whether it can be told a tier and a processor. Playwright's event loop
-has the main thread, so a machine gets a thread of its own. Under qemu-x86_64, what gcc starts is translated too, but for the ld that collect2 starts.
+says by `why_not` what it lacks here, by `optional` whether it can be told a tier and a processor. A machine has a
+thread of its own for its event loop. Under qemu-x86_64, what gcc starts is translated too, but for the ld that collect2 starts.
 """
 
 import contextlib
-import functools
 import os
 import shutil
 import subprocess
@@ -15,12 +14,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from playwright.sync_api import Error, sync_playwright
-
 from tests.system.machines import BUILD, ENVIRONMENT, Guest, Hung
-from tests.web import bench as page_bench
+from tests.web.conftest import CHROMIUM
 from webvm import site
 
+from .devtools import Browser, DevtoolsError
 from .lines import FOLDER
 
 PROJECT = BUILD.parent
@@ -196,38 +194,35 @@ class Chromium:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
         self.closing.callback(server.kill)
         self.address = f"http://localhost:{server.stdout.readline().split(' port ')[1].split()[0]}/" + "?" + "&".join(f"{name}={value}" for name, value in options.items())
-        self.browser = _playwright().chromium.launch(executable_path=page_bench.CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        self.browser = Browser(CHROMIUM, "--no-sandbox", "--disable-dev-shm-usage")
         self.closing.callback(self.browser.close)
-        self.devtools = self.browser.new_browser_cdp_session()
-        self.context = self.browser.new_context()
         self._open()
 
     @staticmethod
     def why_not():
-        return None if shutil.which(page_bench.CHROMIUM) else "there is no Chromium"
+        return None if shutil.which(CHROMIUM) else "there is no Chromium"
 
     def _open(self):
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(120_000)
-        page_bench.visit(self.page, self.address)
-        self.page.evaluate("""async ([folder, names]) => {
+        self.page = self.browser.open(self.address)
+        self.page.wait_for("window.vm && vm.screen().endsWith('user@webvm:~$')")
+        self.page.evaluate("""async (folder, names) => {
             await vm.run(["mkdir", folder]);
             for (const name of names) {
                 const content = await (await fetch("bench-inputs/" + name)).arrayBuffer();
                 await vm.writeFile(`${folder}/${name}`, new Uint8Array(content));
             }
             await vm.run(["sh", "-c", `chmod +x ${folder}/*`]);
-        }""", [FOLDER, [path.name for path in INPUTS.iterdir()]])
+        }""", FOLDER, [path.name for path in INPUTS.iterdir()])
 
     def run(self, line, scale):
         try:
-            found = self.page.evaluate("""async ([argv, limit]) => {
+            found = self.page.evaluate("""async (argv, limit) => {
                 const start = performance.now();
                 const late = new Promise((done) => setTimeout(done, limit * 1000, null));
                 const result = await Promise.race([vm.run(argv, { cwd: "/tmp" }), late]);
                 return result && [performance.now() - start, result.status, result.stdout, result.stderr];
-            }""", [line.argv(scale), self.limit])
-        except Error as error:
+            }""", line.argv(scale), self.limit)
+        except DevtoolsError as error:
             self._again()
             raise Failed(str(error)) from None
         if found is None:
@@ -240,12 +235,13 @@ class Chromium:
 
     def _again(self):
         self._note_peak()
-        self.page.close()
+        with contextlib.suppress(DevtoolsError):
+            self.page.close()
         self._open()
 
     def _note_peak(self):
         """Notes the largest resident set that one of the browser's renderers has had."""
-        for process in self.devtools.send("SystemInfo.getProcessInfo")["processInfo"]:
+        for process in self.browser.send("SystemInfo.getProcessInfo")["processInfo"]:
             if process["type"] == "renderer":
                 status = Path(f"/proc/{process['id']}/status").read_text()
                 self.peak = max(self.peak, int(status.partition("VmHWM:")[2].split()[0]) // 1024)
@@ -264,12 +260,6 @@ class ChromiumCode(Chromium):
     """The same page with the translated code that `webvm site` lets a site bring with it."""
 
     code = True
-
-
-@functools.cache
-def _playwright():
-    """Playwright, once for this process; it ends with it."""
-    return sync_playwright().start()
 
 
 #  name          class      its groups, None for all    measured unless said otherwise

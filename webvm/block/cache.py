@@ -16,7 +16,7 @@ from webvm.block.stats import Stats
 from webvm.block.store import Seal, Store
 
 BLOCK_SIZE = 65536
-MEMORY = 64 << 20           # bytes of blocks kept in memory
+MEMORY = 40 << 20           # bytes of blocks kept in memory; what mappings read is kept by the kernel as well
 READ_AHEAD = 1 << 20        # bytes fetched ahead of a sequential reader at most; 0 turns it off
 FIRST_AHEAD = 2             # blocks read ahead when a second block in sequence is wanted; doubles from there
 STREAMS = 64                # sequential readers remembered
