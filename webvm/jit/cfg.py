@@ -280,8 +280,8 @@ class Block:
 
     @property
     def ways_gone(self) -> list[int]:
-        """The edges worth following."""
-        return [t for t, gone in zip(self.edges, self.ways) if gone]
+        """The edges worth following: all but those of a branch that was never gone that way."""
+        return [t for t, gone in zip(self.edges, self.ways) if gone] if self.end == "branch" else self.edges
 
     @property
     def last(self) -> int:

@@ -88,6 +88,7 @@ class _Code:
         self.not_jumped_to: set[int] = set()            # there, and where they return to
         self.inside: set[int] = set()                   # blocks in the middle of regions
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
+        self.ways: dict[int, tuple] = {}                # blocks whose branch was made to forget which ways it went -> those
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
         self.failed: set[int] = set()                   # entries that can't be translated
         self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EASY
@@ -191,7 +192,7 @@ class Translator:
 
     def _watch(self, space, rip) -> None:
         """Let the branches that can be reached from an entry forget which way they went."""
-        work, seen = [rip], set()
+        work, seen, ways = [rip], set(), self._code[space].ways
         while work and len(seen) < MOST_WATCHED:
             start = work.pop()
             if start in seen:
@@ -200,7 +201,8 @@ class Translator:
             block = self._block(space, start)
             if block is not None:
                 work += block.ways_gone
-                if block.end == "branch":
+                if block.end == "branch" and start not in ways:
+                    ways[start] = block.ways
                     space.poke(space.find(start) + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
 
     def _block(self, space, start):
@@ -208,8 +210,12 @@ class Translator:
         if not record:
             return None
         block = self.decoder.block(start, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD))
-        if block is not None and block.end in ("call", "call_indirect"):
-            code = self._code[space]
+        if block is None:
+            return None
+        code = self._code[space]
+        if block.end == "branch" and not any(block.ways):   # a region executes it, so it does not remember anew
+            block.ways = code.ways.get(start, block.ways)
+        if block.end in ("call", "call_indirect"):
             code.not_jumped_to.add(block.next)
             if block.end == "call":
                 code.not_jumped_to.add(block.target)
