@@ -31,6 +31,7 @@ log = logging.getLogger("webvm.jit")
 
 WARM = 15_000                   # arrivals after which an entry is watched: its branches forget which way they went
 REHOT = 1000                    # and those after which it is hot: ways not gone meanwhile are left out of its region
+AGAIN = 15_000                  # arrivals after which an entry in the middle of a region gets one of its own, though it is in that
 NEAR = 1 << 16                  # entries no farther apart than this may be those of one region with indirect jumps
 MOST_WATCHED = 120              # blocks behind an entry that is watched
 MOST_ENTRIES = 100              # of such a region
@@ -86,7 +87,7 @@ class _Code:
         self.jumping: set[int] = set()                  # those alone in a region with indirect jumps, though there are others near
         self.called: set[int] = set()                   # where calls lead
         self.not_jumped_to: set[int] = set()            # there, and where they return to
-        self.inside: set[int] = set()                   # blocks in the middle of regions
+        self.inside: dict[int, int] = {}                # blocks in the middle of regions -> an entry of the latest of these
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.ways: dict[int, tuple] = {}                # blocks whose branch was made to forget which ways it went -> those
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
@@ -321,6 +322,13 @@ class Translator:
             code.entries.discard(rip)
 
     @staticmethod
+    def _count_anew(space, rip, arrivals: int) -> None:
+        """Let the block there be reported after so many."""
+        record = space.find(rip)
+        if record and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.COUNT):
+            space.poke(record + R_COUNT, struct.pack("<I", arrivals))
+
+    @staticmethod
     def _slot_at(space, record) -> bytes:
         """Of the region there, as the interpreter keeps it."""
         return space.peek(record + R_SLOT, 4)
@@ -396,17 +404,22 @@ class Translator:
         for rip in entries:
             if rip in at_entry:
                 continue
-            if patient and rip in code.inside and rip not in code.called and rip not in code.put_off:
-                code.put_off.add(rip)
-                put_off.append(rip)
-                continue
+            if patient and rip in code.inside and rip not in code.called:
+                region = code.inside[rip]
+                coming = region in code.busy or region in at_entry
+                if coming or rip not in code.put_off:
+                    put_off.append(rip)
+                    if not coming:
+                        code.put_off.add(rip)
+                        self._count_anew(space, rip, AGAIN)
+                    continue
             graph = self._graph([rip], fetch, MOST_OPS, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(_has_choice(block, graph.whole, rip) for block in graph.blocks.values()):
                 graph = self._shared(code, rip, fetch, targets, held) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
-            code.inside.update(start for start in graph.order if start == address_of(start))
+            code.inside.update(dict.fromkeys((start for start in graph.order if start == address_of(start)), graph.entries[0]))
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
         return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)], put_off
 
