@@ -413,7 +413,7 @@ class Translator:
                         code.put_off.add(rip)
                         self._count_anew(space, rip, AGAIN)
                     continue
-            graph = self._graph([rip], fetch, MOST_OPS, targets, held)
+            graph = self._graph([rip], fetch, MOST_OPS_SHARED if rip in code.put_off else MOST_OPS, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(_has_choice(block, graph.whole, rip) for block in graph.blocks.values()):
