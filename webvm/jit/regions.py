@@ -202,7 +202,7 @@ class Translator:
             block = self._block(space, start)
             if block is not None:
                 work += block.ways_gone
-                if block.end == "branch" and start not in ways:
+                if block.end == "branch" and not (self.options.once and start in ways):
                     ways[start] = block.ways
                     space.poke(space.find(start) + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
 
@@ -214,7 +214,7 @@ class Translator:
         if block is None:
             return None
         code = self._code[space]
-        if block.end == "branch" and not any(block.ways):   # a region executes it, so it does not remember anew
+        if block.end == "branch" and self.options.once and not any(block.ways):     # a region executes it, so it has not learnt anything anew
             block.ways = code.ways.get(start, block.ways)
         if block.end in ("call", "call_indirect"):
             code.not_jumped_to.add(block.next)
@@ -360,7 +360,8 @@ class Translator:
 
     def _translate(self, space, entries, patient=False) -> list[int]:
         """Makes regions at those entries; at which not, if it is patient: what lies in the middle of a region may be reached by
-        that from now on. If not, it will be reported again. So an outer loop, or the function around it, comes before a loop."""
+        that from now on. If not, it will be reported again, and get one of its own, a large one. So an outer loop, or the function
+        around it, comes before a loop."""
         start = perf_counter()
         graphs, put_off = self._graphs(space, entries, patient)
         if not graphs:
@@ -406,14 +407,16 @@ class Translator:
                 continue
             if patient and rip in code.inside and rip not in code.called:
                 region = code.inside[rip]
-                coming = region in code.busy or region in at_entry
+                coming = self.options.patience and (region in code.busy or region in at_entry)
                 if coming or rip not in code.put_off:
                     put_off.append(rip)
                     if not coming:
                         code.put_off.add(rip)
-                        self._count_anew(space, rip, AGAIN)
+                        if self.options.patience:
+                            self._count_anew(space, rip, AGAIN)
                     continue
-            graph = self._graph([rip], fetch, MOST_OPS_SHARED if rip in code.put_off else MOST_OPS, targets, held)
+            large = self.options.patience and rip in code.put_off
+            graph = self._graph([rip], fetch, MOST_OPS_SHARED if large else MOST_OPS, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(_has_choice(block, graph.whole, rip) for block in graph.blocks.values()):
