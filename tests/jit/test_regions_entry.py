@@ -14,11 +14,13 @@ from webvm.jit import image
 from webvm.jit import layout as at
 from webvm.jit.assembler import Function, X, c32, invoke
 from webvm.jit.decoder import INDEX_LIMIT
+from webvm.jit.frame import PARAMETERS, RESULTS
+from webvm.wasm import encoding as w
 from webvm.wasm.module import Module
 
 PAGE = 4096
 TARGET = CODE + PAGE + 0x100                            # apart from CODE: writing there must not drop what was decoded here
-IMPORTS = {"enter": ("i32 i32", "i32"), "syscall_out": ("i32", "i32"), "escape_out": ("i32", "i32"), "flags": ("", "i32"),
+IMPORTS = {"enter": (PARAMETERS, RESULTS), "syscall_out": ("i32", "i32"), "escape_out": ("i32", "i32"), "flags": ("", "i32"),
            "divide": ("i64 i64 i64", "i64"), "clock": ("", "f64")}
 
 
@@ -32,8 +34,8 @@ class Region(Function):
         module = Module()
         module.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         self.imports = {name: module.import_function("env", name, *types) for name, types in IMPORTS.items()}
-        super().__init__(module, "0", "i32 i32", "i32", export=True)
-        self.depth_left, self.rip = self.params
+        super().__init__(module, "0", PARAMETERS, RESULTS, export=True)
+        self.depth_left, self.rip, self.rsp = self.params
 
     def count(self, register=RAX):
         self.store("i64.store", 0, cell("i64.load", 8 * register) + 1, 8 * register)
@@ -43,7 +45,12 @@ class Region(Function):
         self.store("i32.store", 0, stop, at.STOP)
         self.ret(0)
 
+    def ret(self, value): super().ret(value, self.rsp)
     def ask(self, name, *args: X, type="i32") -> X: return invoke(self.imports[name], *args, type=type)
+
+    def ret_entered(self, rip: X):
+        """As `enter` answers."""
+        self.out.append(rip.raw + self.depth_left.raw + self.rsp.raw + w.call(self.imports["enter"]) + w.RETURN)
 
 
 class HotGuest(Guest):
@@ -469,7 +476,7 @@ def test_enter_goes_from_region_to_region_until_the_depth_is_used_up(guest):
     guest.decoded("ffc2 0f05")
     region = Region()
     region.count()
-    region.ret(region.ask("enter", c32(TARGET), region.depth_left))
+    region.ret_entered(c32(TARGET))
     guest.install(region, TARGET)
     guest.space.set(RAX, 0)
     assert guest.run(at=TARGET, fuel=1) == at.FUEL
@@ -483,7 +490,7 @@ def test_enter_answers_the_address_where_there_is_no_region(guest, decoded):
     if decoded:
         guest.run(at=CODE + 0x300)
     region = Region()
-    region.ret(region.ask("enter", c32(CODE + 0x300), region.depth_left))
+    region.ret_entered(c32(CODE + 0x300))
     guest.install(region, TARGET)
     guest.space.set(RSI, 5)
     assert guest.run(at=TARGET) == at.LEFT
@@ -493,7 +500,7 @@ def test_enter_answers_the_address_where_there_is_no_region(guest, decoded):
 def test_enter_of_address_zero_faults_there(guest):
     guest.decoded("ffc2 0f05")
     region = Region()
-    region.ret(region.ask("enter", c32(0), region.depth_left))
+    region.ret_entered(c32(0))
     guest.install(region, TARGET)
     assert guest.run(at=TARGET) == at.LEFT
     assert guest.faults == [(0, at.EXECUTE)] and guest.space.rip == 0

@@ -84,9 +84,8 @@ class Function:
         self.out.append(address.raw + value + w.access(op, offset))
 
     def call(self, index: int, *args: X) -> None: self.out.append(b"".join(a.raw for a in args) + w.call(index))
-    def ret(self, value=None):
-        raw = b"" if value is None else (w.i32(value) if isinstance(value, int) else value.raw)
-        self.out.append(raw + w.RETURN)
+    def ret(self, *values):
+        self.out.append(b"".join(w.i32(value) if isinstance(value, int) else value.raw for value in values) + w.RETURN)
 
     @contextmanager
     def _nest(self, opening: bytes):
@@ -124,9 +123,10 @@ class Function:
         self.module.define(self.index, self.locals, b"".join(self.out) + (w.UNREACHABLE if self.results else b""))
 
 
-def invoke_indirect(type_index: int, element: X, *args: X, table: int = 0, type: str = "i32") -> X:
-    """A call of the function in an element of a table, as an expression."""
-    return X(type, b"".join(a.raw for a in args) + element.raw + w.call_indirect(type_index, table))
+def invoke_indirect(type_index: int, element: X, *args: X, table: int = 0, type: str = "i32", also: tuple[Local, ...] = ()) -> X:
+    """A call of the function in an element of a table, as an expression. `also`: where its results after the first go."""
+    rest = b"".join(w.put(local.index) for local in reversed(also))
+    return X(type, b"".join(a.raw for a in args) + element.raw + w.call_indirect(type_index, table) + rest)
 
 
 def invoke(index: int, *args: X, type: str = "i32") -> X:

@@ -200,7 +200,7 @@ class Vectors:
 
 class Op:
     """An instruction at its place, and what `liveness` finds out there."""
-    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "direct", "saved", "whole")
+    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "direct", "anchor", "saved", "whole")
 
     def __init__(self, rip: int, insn: Instruction, disp: int):
         self.rip, self.insn, self.disp = rip, insn, disp
@@ -208,6 +208,8 @@ class Op:
         self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before; False: alignment too), or
                                                             # the range to check here
         self.direct: frozenset = _NONE                      # those beyond where their base register points, which is known to be an address
+        self.anchor: tuple[int, int] | None = None          # of its one access off RSP that the meaning makes itself: the number of the
+                                                            # anchor that it goes off, and how far it is from there
         self.saved = 0                                      # registers to store should the instruction fault
         self.whole = True                                   # a vector register it writes is to be kept whole, see lanes
 

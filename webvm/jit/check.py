@@ -15,9 +15,11 @@ from dataclasses import replace
 from ..wasm.module import Module
 from ..x86.decode import Truncated, Undefined, decode
 from ..x86.ieee import DE, EXCEPTIONS
+from ..x86.meaning import RSP
 from . import layout as at
 from .assembler import Function, c32, invoke, invoke_indirect
 from .decoder import Tables
+from .frame import PARAMETERS, RESULTS
 from .handler import R_DISP, R_HANDLER, R_SLOT, R_TARGET
 from .interpreter import REGION_SHARE
 from .regions import Translator
@@ -51,8 +53,8 @@ def stub() -> bytes:
     m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
     table = m.import_table("env", "table")
     find = m.import_function("env", "find", "i32", "i32")
-    f = Function(m, "0", "i32 i32", "i32", export=True)
-    depth, rip = f.params
+    f = Function(m, "0", PARAMETERS, RESULTS, export=True)
+    depth, rip, rsp = f.params
     mode = f.local(value=c32(0).load("i32.load", at.CHECK))
     record = f.local(value=invoke(find, rip))
     slot = record.load("i32.load", R_REGION)
@@ -60,27 +62,28 @@ def stub() -> bytes:
         with f.if_(mode == ENTER):
             f.store("i32.store", 0, FUEL, at.REGION_FUEL)
             f.store("i32.store", 0, ENTERED, at.CHECK)
-        answer = f.local(value=invoke_indirect(m.type("i32 i32", "i32"), slot, depth, rip, table=table))
+        answer = f.local(value=invoke_indirect(m.type(PARAMETERS, RESULTS), slot, depth, rip, rsp, table=table, also=(rsp,)))
         with f.if_((mode == ENTER) & answer.is_zero() & (c32(0).load("i32.load", at.STOP) == at.RETRY)):
             f.store("i32.store", 0, at.LEFT, at.STOP)
             f.store("i32.store", 0, 1, at.CHECK_RETRY)
-        f.ret(answer)
+        f.ret(answer, rsp)
     with f.if_((mode == LEAVE) & record.load("i32.load", R_TRUSTED)):
-        f.tail(m.type("i32 i32", "i32"), slot, depth, rip, table=table)
+        f.tail(m.type(PARAMETERS, RESULTS), slot, depth, rip, rsp, table=table)
     f.store("i64.store", 0, rip.wide(), at.RIP)
+    f.store("i64.store", 0, rsp, at.GPR + 8 * RSP)
     f.store("i32.store", 0, at.RETRY, at.STOP)
     with f.if_(mode == INTERPRET):
-        f.ret(0)
+        f.ret(0, rsp)
     with f.if_(rip == c32(0).load("i32.load", at.CHECK_PASS)):
         f.store("i32.store", 0, 0, at.CHECK_PASS)
-        f.ret(0)
+        f.ret(0, rsp)
     f.store("i32.store", 0, at.FUEL, at.STOP)
     count = f.local(value=c32(0).load("i32.load", at.HOT_COUNT))
     with f.if_(count >= at.HOT_MAX):
         f.set(count, 0)
     f.store("i32.store", count << 2, rip, at.HOT)
     f.store("i32.store", 0, count + 1, at.HOT_COUNT)
-    f.ret(0)
+    f.ret(0, rsp)
     f.done()
     return m.encode()
 

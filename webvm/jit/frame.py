@@ -2,30 +2,41 @@
 from functools import lru_cache
 
 from ..wasm import encoding as w
+from ..x86.meaning import RSP
 from . import layout as at
 from .values import EXTRACT, Low
 
 ZERO32 = w.i32(0)
 
+# ---- parameters: activations that there may be further, the rip to begin at, and the stack pointer, which lies here ever after
+PARAMETERS, RESULTS = "i32 i32 i64", "i32 i64"
+DEPTH, ENTRY, STACK = 0, 1, 2
+_FIRST = 3
+
 # ---- locals, which have the same numbers in all regions. Temporary ones are those that an instruction needs; the few that need
 # more than these get theirs at the end. Vectors and floats are declared where they are used
-EXIT_RIP, LEFT, GIVEN, NEXT, ROUNDS, FLAG_KIND = 2, 3, 4, 5, 6, 7
-_I32 = 10                       # locals of that type, some temporary
-FLAG_A, FLAG_B, LINK = _I32 + 2, _I32 + 3, _I32 + 4
-GENERAL = LINK + 1              # 16
-_I64 = 3 + 16 + 6
-VECTOR = 2 + _I32 + _I64        # 16
+EXIT_RIP, LEFT, PLACE, NEXT, ROUNDS, FLAG_KIND = range(_FIRST, _FIRST + 6)
+ANCHORS = 8                     # locals that hold where the range of a check begins, after the temporary ones
+_I32 = 10 + ANCHORS             # locals of that type, some temporary
+ANCHOR = _FIRST + _I32 - ANCHORS
+FLAG_A, FLAG_B = _FIRST + _I32, _FIRST + _I32 + 1
+GENERAL = FLAG_B + 1            # 15, all but RSP
+_I64 = 2 + 15 + 6
+VECTOR = _FIRST + _I32 + _I64   # 16
 _V128, _F64, _F32 = 16 + 4, 16 + 2 + 4, 16 + 4
 DOUBLE = VECTOR + _V128         # 16 each: the lowest 64 and 32 bits of vector registers, where they are apart
 FLAG_X, FLAG_Y = DOUBLE + 16, DOUBLE + 17
 SINGLE = DOUBLE + _F64
 SCALARS, VECTORS = ["i32"] * _I32 + ["i64"] * _I64, ["v128"] * _V128 + ["f64"] * _F64 + ["f32"] * _F32
-TEMPORARY = {"i32": range(FLAG_KIND + 1, 2 + _I32), "i64": range(GENERAL + 16, VECTOR), "v128": range(VECTOR + 16, VECTOR + _V128),
+TEMPORARY = {"i32": range(FLAG_KIND + 1, ANCHOR), "i64": range(GENERAL + 15, VECTOR), "v128": range(VECTOR + 16, VECTOR + _V128),
              "f64": range(FLAG_Y + 1, SINGLE), "f32": range(SINGLE + 16, SINGLE + _F32)}
 UPPER = SINGLE + _F32           # 16, and temporary ones for 256 bits: where a region has to do with upper halves
 UPPERS = ["v128"] * (16 + 16)
 MORE = range(UPPER + 16, UPPER + len(UPPERS))
-LOCAL = [*range(GENERAL, GENERAL + 16), *range(VECTOR, VECTOR + 16), *range(UPPER, UPPER + 16)]       # of each register, as in `effects`
+LOCAL = [*range(GENERAL, GENERAL + RSP), STACK, *range(GENERAL + RSP, GENERAL + 15), *range(VECTOR, VECTOR + 16),
+         *range(UPPER, UPPER + 16)]                                                            # of each register, as in `effects`
+STORE_STACK = ZERO32 + w.get(STACK) + w.access("i64.store", at.GPR + 8 * RSP)
+LOAD_STACK = ZERO32 + w.access("i64.load", at.GPR + 8 * RSP) + w.put(STACK)
 
 
 def vector_at(n: int) -> int:

@@ -18,13 +18,15 @@ from . import sse
 from .cfg import SWITCH, Op
 from .emit import SHORT, Emitter
 from .frame import (
-    DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, MORE, NEXT, SCALARS, SINGLE, TEMPORARY, UPPER,
-    UPPERS, VECTOR, VECTORS, ZERO32, both_forms, lows, vector_in
+    ANCHOR, DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, MORE, NEXT, PARAMETERS, SCALARS, SINGLE,
+    TEMPORARY, UPPER, UPPERS, VECTOR, VECTORS, ZERO32, both_forms, lows, vector_in
 )
 from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
-from .template import AFTER, DISP, FUNCTION, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, Template, Templates, hole_of
+from .template import (
+    AFTER, DISP, FROM_ANCHOR, FUNCTION, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, Template, Templates, hole_of
+)
 from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
@@ -36,8 +38,8 @@ NONE, LOOSE, EASY, HARD = "", "loose", "easy", "hard"      # how a region does o
 class Imports:
     """Function indices of what regions call in the interpreter; `type`, that of regions."""
     type: int
-    enter: int          # (rip, depth) -> next rip
-    resume: int         # (answer, depth, rip after the call) -> that rip, or 0
+    enter: int          # (rip, depth, rsp) -> next rip, rsp
+    resume: int         # (answer, depth, rip after the call, rsp) -> that rip, or 0
     syscall_out: int    # (next rip) -> next rip
     escape_out: int     # (rip) -> next rip
     flags: int          # () -> the arithmetic flags, from the state in memory
@@ -54,7 +56,7 @@ class Imports:
 
 class Instructions(Emitter):
     """A machine for MEANINGS that emits the instructions of one function."""
-    first_local = 2
+    first_local = len(PARAMETERS.split())
 
     def __init__(self, imports: Imports, options: Options, templates: Templates | None, floats: str, touched: int):
         """touched: the registers that the function has to do with, a mask."""
@@ -76,7 +78,7 @@ class Instructions(Emitter):
         self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
         self.narrow = 0                                   # registers known to hold 32 bits
         self.low = 0                                      # forms of vector registers, see lanes
-        self.trusting = False                             # it is seen to elsewhere that an indirect jump leads to code
+        self.trusting = False                             # it is seen to elsewhere that an indirect jump or a RET leads to code
         self.inside = 0                                   # conditions we are under
         self.numbers = 0                                  # what of vector registers is known to be normal or zero, see _NUMBERS
         self.number: dict[bytes, str] = {}                # such values of the instruction, and their shapes
@@ -295,6 +297,10 @@ class Instructions(Emitter):
         if known is None:
             known = self.templates[insn] = {}
         key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks, op.direct) if op.checks else None
+        if op.anchor:
+            key = *key, "anchor"
+        if self.trusting:
+            key = *key, "trusting"
         if insn.compares:
             key = *key, op.flags_live != 0
         elif insn.flags:
@@ -326,13 +332,18 @@ class Instructions(Emitter):
                     out.append(w.uleb(at.BIAS + op.disp) + piece)
                 elif hole == OFFSET_UPPER:
                     out.append(w.uleb(at.BIAS + op.disp + 16) + piece)
+                elif hole == USE_ANCHOR:
+                    out.append(w.uleb(ANCHOR + op.anchor[0]) + piece)
+                elif hole == FROM_ANCHOR:
+                    out.append(w.uleb(at.BIAS + op.anchor[1]) + piece)
                 elif hole == AFTER:
                     out.append(w.i64(op.after) + piece)
                 elif hole >= FUNCTION:
                     out.append(w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]) + piece)
                 else:
                     cover = next(filter(None, op.checks.values()))
-                    out.append(w.i64(cover[1] if hole == LOW else cover[2] - 1) + piece)
+                    number = w.uleb(ANCHOR + cover[4]) if hole == SET_ANCHOR else w.i64(cover[1] if hole == LOW else cover[2] - 1)
+                    out.append(number + piece)
         if template.kind is not None:
             self.kind = template.kind
         self.narrow = self.narrow & ~insn.writes | template.narrow
@@ -551,8 +562,7 @@ class Instructions(Emitter):
         """Of an access whose address needs no 64 bits: the base register as i32; the displacement is part of the access itself."""
         cover = self.op.checks["m", k]
         if cover:
-            register, *rest = cover
-            self._check_range(w.get(self.local[register]), *rest)
+            self._check_cover(*cover)
         if self.recording:
             self.offsets[k] = hole_of(OFFSET), hole_of(OFFSET_UPPER)
         else:
@@ -601,8 +611,9 @@ class Instructions(Emitter):
         if key in checks:
             cover = checks[key]
             if cover:
-                register, *rest = cover
-                self._check_range(w.get(self.local[register]), *rest)
+                self._check_cover(*cover)
+            if self.op.anchor and key[0] == "i":
+                return self._in_hole(b"\x20", USE_ANCHOR, ANCHOR + self.op.anchor[0])
             low = self.let("i32", address + w.OP["i32.wrap_i64"])
             if within and cover is not False:
                 self._exit_if(low + w.i32(within) + w.OP["i32.and"])
@@ -666,25 +677,43 @@ class Instructions(Emitter):
             self._exit_if(denied, mask)
         return first, last
 
+    def _check_cover(self, register, low, high, access, anchor):
+        first, _ = self._check_range(w.get(self.local[register]), low, high, access)
+        if anchor is not None:
+            self.out.append(first + w.OP["i32.wrap_i64"] + self._in_hole(b"\x21", SET_ANCHOR, ANCHOR + anchor))
+
+    def _in_hole(self, code: bytes, hole: int, number: int) -> bytes:
+        """Code with a number after it that differs from place to place."""
+        if hole == SET_ANCHOR and sum(map(bool, self.op.checks.values())) > 1:
+            self.ordinary = False
+            return code + w.uleb(number)
+        return code + (hole_of(hole) if self.recording else w.uleb(number))
+
+    def _at(self, name: str) -> bytes:
+        """A load or store that the meaning makes itself, to follow what `_implicit` answers."""
+        if self.op.anchor is None:
+            return w.access(name, at.BIAS)
+        return self._in_hole(w.access(name)[:-1], FROM_ANCHOR, at.BIAS + self.op.anchor[1])
+
     def _implicit(self, address: Int, bits: int, access: int) -> bytes:
         self.implicit += 1
         return self._check(address.raw, bits, access, ("i", self.implicit - 1))
 
     def load(self, address, bits):
         low = self._implicit(address, bits, at.READ)
-        return Int(self, self.let("i64", low + w.access(LOAD[bits], at.BIAS)), bits)
+        return Int(self, self.let("i64", low + self._at(LOAD[bits])), bits)
 
     def store(self, address, value):
         low = self._implicit(address, value.bits, at.WRITE)
-        self.out.append(low + value.raw + w.access(STORE[value.bits], at.BIAS))
+        self.out.append(low + value.raw + self._at(STORE[value.bits]))
 
     def load_vec(self, address):
         low = self._implicit(address, 128, at.READ)
-        return Vec(self, self.let("v128", low + w.access("v128.load", at.BIAS)))
+        return Vec(self, self.let("v128", low + self._at("v128.load")))
 
     def store_vec(self, address, value):
         low = self._implicit(address, 128, at.WRITE)
-        self.out.append(low + value.raw + w.access("v128.store", at.BIAS))
+        self.out.append(low + value.raw + self._at("v128.store"))
 
     def writable(self, address, bits): self._implicit(address, bits, at.WRITE)
 
@@ -784,10 +813,12 @@ class Instructions(Emitter):
 
     def target(self, address):
         """The interpreter has those that are no address that code can have."""
-        if self.trusting:
-            return
-        below = address.raw + w.i64(1) + w.OP["i64.sub"]                   # 0 too is none
-        self._exit_if(below + w.i64(0xFFFFFFFF) + w.OP["i64.ge_u"])
+        if not self.trusting:
+            self._exit_if(self._is_strange(address.raw))
+
+    @staticmethod
+    def _is_strange(target: bytes) -> bytes:
+        return target + w.i64(1) + w.OP["i64.sub"] + w.i64(0xFFFFFFFF) + w.OP["i64.ge_u"]              # 0 too is none
 
     def branch(self, condition=None): self.ends = condition.raw if condition is not None else None
     def system_call(self): pass
@@ -943,7 +974,8 @@ def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
 
 def _sort(checks: dict, direct) -> tuple:
     """What the code of checks depends on, but for the numbers in it."""
-    return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3])) for key, cover in checks.items())
+    return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3], cover[4] is not None))
+                 for key, cover in checks.items())
 
 
 def _relation(x: int, op: str, y: int, flags: int) -> bytes:

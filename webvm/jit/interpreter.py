@@ -6,7 +6,7 @@ contract with an engine (imports, exports) stands in the docstring of `build`.
 from ..wasm import encoding as w
 from ..wasm.module import Module
 from ..x86 import flags, integer
-from ..x86.meaning import ROUTINES, Int
+from ..x86.meaning import ROUTINES, RSP, Int
 from ..x86.processor import CPUS, DEFAULT
 from ..x86.x87_common import FUNCTIONS
 from . import decoder
@@ -14,12 +14,14 @@ from . import layout as at
 from . import sse, x87
 from .assembler import Function, X, c32, c64, invoke, invoke_indirect
 from .decoder import INDEX_LIMIT, Tables, hash_block, hash_mask, hash_slot, index_code, next_slot
+from .frame import PARAMETERS, RESULTS
 from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, R_NEXT, R_RIP, R_SLOT, R_TARGET, RECORD,
                       UNLINKED, Handler, Runtime, Shape, generate)
 
 BASELINE = CPUS[DEFAULT]               # CPUID features beyond x86-64 with SSE2 that the guest is shown
 REGION_SHARE = 3                       # regions may spend fuel << this in a run
 MOST_REGION_FUEL = 1 << 30
+_RSP = at.GPR + 8 * RSP
 LEAST_HASH_MASK, MOST_HASH_MASK = (8 << 14) - 8, (8 << 20) - 8
 
 
@@ -40,8 +42,9 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       eflags() -> i32, set_eflags(i32)        all of RFLAGS
       table                                   of the regions' functions; may grow
 
-    A region is translated guest code: a function (depth i32, rip i32) -> i32 that begins at rip with the registers in the CPU
-    state, and returns with them there. The answer is the rip to go on at; or 0 with RIP and STOP set: FUEL when
+    A region is translated guest code: a function (depth i32, rip i32, rsp i64) -> (i32, i64) that begins at rip with the other
+    registers in the CPU state, and returns with them there. The answer is the rip to go on at, and RSP; or 0 with RIP and STOP set,
+    and RSP in the state: FUEL when
     REGION_FUEL is used up, LEFT to leave `run`, RETRY to have the interpreter execute the instruction at RIP, RESUME to go on
     at RIP once all regions on the stack have returned. `depth` is how
     many guest calls it may nest. Exports for regions, and for whoever installs them:
@@ -49,10 +52,11 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
       install(rip i32, slot i32, first i32, last i32) -> i32    from now on whoever comes to the block at rip enters the
                                               region at that slot of the table, until a byte of first .. last changes; 0 if
                                               no block was decoded there, or not all pages of those bytes are executable
-      enter(rip i32, depth i32) -> i32        enters the region at rip, and notes it in LINKS; where there is none, or depth is 0,
-                                              answers rip
-      resume(rip i32, depth i32, after i32) -> i32      a call was answered with rip and not with the address `after` it: has
-                                              the rest interpreted and answers `after`; or 0, for the region to return
+      enter(rip i32, depth i32, rsp i64) -> (i32, i64)      enters the region at rip, and notes it in LINKS; where there is none,
+                                              or depth is 0, answers rip and rsp
+      resume(rip i32, depth i32, after i32, rsp i64) -> i32      a call was answered with rip and rsp and not with the address
+                                              `after` it: has the rest interpreted and answers `after`; or 0, for the region to
+                                              return. RSP is in the state
       syscall_out(next i32) -> i32            SYSCALL, the instruction after which is at next; what a region returns
       escape_out(rip i32) -> i32              executes the instruction at rip elsewhere; what a region returns. Either
                                               way 0 if code was forgotten meanwhile: the region may not go on
@@ -526,8 +530,8 @@ def _go_on(f, epoch: X):
 def _resume(m, lookup):
     """What a call in a region answered was not the address `after` it: interprets until that is reached, so that the frames
     of the callers stay. Answers `after`, or 0 to have them come back."""
-    f = Function(m, "resume", "i32 i32 i32", "i32", export=True)
-    rip, depth, after = f.params
+    f = Function(m, "resume", "i32 i32 i32 i64", "i32", export=True)
+    rip, depth, after, rsp = f.params
     retries = f.local(value=rip.is_zero())
     with f.if_(retries):
         with f.if_(_cell("i32.load", at.STOP) != at.RETRY):
@@ -536,6 +540,7 @@ def _resume(m, lookup):
             f.ret(0)
     with f.else_():
         f.store("i64.store", 0, rip.wide(), at.RIP)
+        f.store("i64.store", 0, rsp, _RSP)
     with f.if_((depth < at.RESUME_DEPTH + 1) | (_cell("i32.load", at.ENTERED) != _cell("i32.load", at.EPOCH))):
         with f.if_(retries.is_zero()):
             f.store("i32.store", 0, at.RESUME, at.STOP)
@@ -618,8 +623,8 @@ def _x87(m, first):
 
 
 def _enter(m, regions):
-    f = Function(m, "enter", "i32 i32", "i32", export=True)
-    rip, depth = f.params
+    f = Function(m, "enter", PARAMETERS, RESULTS, export=True)
+    rip, depth, rsp = f.params
     with f.block() as none:
         f.br(none, depth.is_zero())
         record = _search(f, rip, none)
@@ -627,11 +632,12 @@ def _enter(m, regions):
         slot, place = f.local(value=record.load("i32.load", R_SLOT)), f.local(value=_link_place(rip))
         f.store("i32.store", place, rip, at.LINKS)
         f.store("i32.store", place, slot, at.LINKS + 4)
-        f.tail(m.type("i32 i32", "i32"), slot, depth - 1, rip, table=regions)
+        f.tail(m.type(PARAMETERS, RESULTS), slot, depth - 1, rip, rsp, table=regions)
     with f.if_(rip.is_zero()):                              # which no region can say
         f.store("i64.store", 0, rip.wide(), at.RIP)
+        f.store("i64.store", 0, rsp, _RSP)
         f.store("i32.store", 0, at.RETRY, at.STOP)
-    f.ret(rip)
+    f.ret(rip, rsp)
     f.done()
 
 
@@ -693,8 +699,11 @@ def _enter_region(m, index, regions, lookup):
     slot = record.load("i32.load", R_SLOT)
     with f.if_(_cell("i32.load", at.DEPTH) == at.DEPTH_LIMIT):
         f.store("i32.store", 0, _cell("i32.load", at.EPOCH), at.ENTERED)
-    rip = f.local(value=invoke_indirect(m.type("i32 i32", "i32"), slot, _cell("i32.load", at.DEPTH), record.load("i32.load", R_RIP), table=regions))
+    rip, rsp = f.local(), f.local("i64")
+    f.set(rip, invoke_indirect(m.type(PARAMETERS, RESULTS), slot, _cell("i32.load", at.DEPTH), record.load("i32.load", R_RIP),
+                               _cell("i64.load", _RSP), table=regions, also=(rsp,)))
     with f.if_(rip):
+        f.store("i64.store", 0, rsp, _RSP)
         f.set(record, invoke(lookup, rip.wide()))
         with f.if_(record):                                 # this dispatch was no instruction
             f.store("i64.store", 0, _cell("i64.load", at.INSTRUCTIONS) - 1, at.INSTRUCTIONS)

@@ -7,8 +7,10 @@ from ..x86 import flags
 from ..x86.meaning import ARITHMETIC, RSP
 from . import layout as at
 from .cfg import Block, Graph
+from .frame import ANCHORS
 
 EVERYTHING = (1 << 48) - 1
+OTHERS = EVERYTHING & ~(1 << RSP)          # the stack pointer is on its own, see region
 _COMPARISON, _EXPLICIT = (flags.COMPARE, 64), (flags.EXPLICIT, 64)
 FLAGS = 1 << 48            # in a mask of what to store, beside registers: the arithmetic flags
 REACH = 4096 - 64          # bytes that one check of two pages may cover
@@ -16,10 +18,10 @@ NEAR = 256                 # of these, for accesses that are perhaps not execute
 
 
 def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, comparisons: bool = True,
-            calls_flags: bool = True, beyond: bool = True) -> None:
+            calls_flags: bool = True, beyond: bool = True, anchors: bool = True) -> None:
     """Fills in the fields of blocks and ops, and of the graph: `touched` and `written`, masks of registers, and whether
     anything sets flags that somebody needs. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
-    several accesses off one register (`beyond`: in several blocks); `comparisons`, of numbers: these are kept, not the flags;
+    several accesses off one register (`beyond`: in several blocks; `anchors`: those of the stack off one address); `comparisons`, of numbers: these are kept, not the flags;
     `calls_flags`, look where control leaves for whether the flags are read there."""
     blocks = [graph.blocks[start] for start in graph.order]
     needs = [_summary(block) for block in blocks]
@@ -31,10 +33,11 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, compariso
     for block, (_, reads, _, _) in zip(blocks, needs):
         graph.written |= block.writes
         graph.touched |= block.writes | reads | block.live_in
+    graph.touched |= 1 << RSP
     for block in blocks:
         _saved(block, graph.written)
     if cover:
-        _checks(graph, blocks, beyond)
+        _checks(graph, blocks, beyond, anchors)
 
 
 def _summary(block) -> tuple[int, int, int, int]:
@@ -135,16 +138,16 @@ def _registers(graph, blocks, needs, loops):
                 valid_in[k] = valid
                 changed = loops
     for k, block in enumerate(blocks):
-        block.dirty_out, block.live_in, block.valid_in = dirty_out[k], live_in[k], valid_in[k]
+        block.dirty_out, block.live_in, block.valid_in = dirty_out[k] & OTHERS, live_in[k] & OTHERS, valid_in[k]
 
 
 def _saved(block, written):
-    saved, flags = block.valid_in & written, FLAGS if block.flags_in else 0
+    saved, flags = block.valid_in & written & OTHERS, FLAGS if block.flags_in else 0
     block.saved = saved | flags
     for op in block.ops:
         insn = op.insn
         op.saved = saved | flags
-        saved |= insn.writes
+        saved |= insn.writes & OTHERS
         if insn.flags:
             flags = FLAGS if op.flags_live else 0
 
@@ -176,11 +179,12 @@ def _kinds(graph, blocks, lasts, loops):
 
 class Cover:
     """Accesses off one register, at known distances from what it held at some point: low to high, less than two pages."""
-    __slots__ = ("block", "low", "high", "uses", "access")
+    __slots__ = ("block", "low", "high", "uses", "access", "anchored")
 
     def __init__(self, block: int, low: int, high: int):
         """block: with the instructions of that block, and those that only follow it, all of it is accessed."""
         self.block, self.low, self.high, self.uses, self.access = block, low, high, [], 0
+        self.anchored: list = []                          # (op, how far from there): near the check, off RSP as it moves
 
     def takes(self, block: int, where: int, low: int, high: int, access: int) -> bool:
         """Whether its check may be for this access too. What is in another block is perhaps not executed after the check, and
@@ -193,7 +197,7 @@ class Cover:
         return reach <= max(NEAR, self.high - self.low) and not access & ~(self.access | at.READ)
 
 
-def _checks(graph: Graph, blocks: list[Block], beyond: bool) -> None:
+def _checks(graph: Graph, blocks: list[Block], beyond: bool, anchors: bool) -> None:
     """Of each access whether a check that was made before is for it too. beyond: the check may be in any block that control came by;
     no call is between."""
     covers: list[Cover] = []
@@ -220,6 +224,8 @@ def _checks(graph: Graph, blocks: list[Block], beyond: bool) -> None:
                     covers.append(it)
                 it.low, it.high, it.access = min(it.low, low), max(it.high, high), it.access | access
                 it.uses.append((op, key, where, moved))
+                if where == RSP and key[0] == "i" and first == it.block:
+                    it.anchored.append((op, low))
             for n, more, distance in insn.changes:
                 if n in newest:
                     if more:
@@ -228,10 +234,18 @@ def _checks(graph: Graph, blocks: list[Block], beyond: bool) -> None:
                     else:
                         del newest[n]
         out.append(newest)
+    anchor: dict[Cover, int] = {}
+    if anchors:
+        worth = sorted((it for it in covers if len(it.anchored) > 1), key=lambda it: -len(it.anchored))
+        anchor = {it: k for k, it in enumerate(worth[:ANCHORS])}
+        for it, k in anchor.items():
+            for op, low in it.anchored:
+                if len(op.insn.effects.implicit) == 1:
+                    op.anchor = k, low - it.low
     for it in covers:                          # the first use makes the check for all
         if len(it.uses) > 1:
             op, key, where, at_that_time = it.uses[0]
-            _check_of(op)[key] = where, it.low - at_that_time, it.high - at_that_time, it.access
+            _check_of(op)[key] = where, it.low - at_that_time, it.high - at_that_time, it.access, anchor.get(it)
             for op, key, *_ in it.uses[1:]:
                 _check_of(op)[key] = None
             for op, key, _, moved in it.uses:

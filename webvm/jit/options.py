@@ -8,6 +8,7 @@ class Options:
     dead_flags: bool = True     # flags that nobody reads are not computed
     cover: bool = True          # one check for several accesses off one register
     beyond: bool = True         # checks in one block for accesses in those that follow
+    anchors: bool = True        # pushes, pops and calls that one check covers go off one address, with offsets
     direct: bool = True         # displacements as offsets of loads and stores, where the base register alone is an address
     hoist: bool = True          # checks for many rounds of a loop at once
     lanes: bool = True          # lowest lanes of vector registers have locals of their own
@@ -21,6 +22,8 @@ class Options:
     pointers: bool = True       # also those called through a pointer at a constant address, as in other libraries
     links: bool = True          # calls and jumps to another module go by what is noted in LINKS
     calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
+    returns: bool = True        # a copied function looks at its return address once
+    stack: bool = True          # the stack pointer is passed from region to region, not by way of memory
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
     hints: bool = True          # the engine is told which ways are unlikely

@@ -1,7 +1,8 @@
 """Tier 1: a region, one Wasm function over the control flow graph that begins at a hot entry.
 
-A region's function takes the number of further activations it may make and the rip to begin at, and answers the next rip,
-or 0 with RIP and STOP set. Guest registers live in its locals: loaded where it begins and after calls, stored where it ends and before calls. A
+A region's function takes the number of further activations it may make, the rip to begin at and the stack pointer. It answers the
+next rip and the stack pointer; or 0 with RIP and STOP set, and the stack pointer in memory. Guest registers live in its locals:
+loaded where it begins and after calls, stored where it ends and before calls; but not the stack pointer, which is passed on. A
 memory access that its check refuses, and whatever must trap, leaves with STOP = RETRY before the instruction has changed
 anything, and the interpreter executes it.
 
@@ -18,7 +19,10 @@ from ..x86.meaning import ARITHMETIC, Int
 from . import layout as at
 from . import sse
 from .cfg import OUTER, SWITCH, Graph
-from .frame import GIVEN, LEFT, LINK, ROUNDS, SCALARS, VECTOR, VECTORS, ZERO32, both_forms, loads, lows, stores, vector_in
+from .frame import (
+    DEPTH, ENTRY, LEFT, LOAD_STACK, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
+    stores, vector_in
+)
 from .hoist import hoist
 from .inline import address_of
 from .instruction import EASY, HARD, LOOSE, NONE, Imports, Instructions
@@ -42,7 +46,7 @@ def has_floats(graph: Graph) -> bool:
 class Region(Instructions):
     """A machine for MEANINGS that emits the function of one region.
 
-    Its parameters: how many further activations there may be, and the rip to begin at, one of graph.entries.
+    Its parameters: how many further activations there may be, the rip to begin at, one of graph.entries, and the stack pointer.
 
     Operations of SSE's numbers, by `floats`:
       LOOSE   are those of Wasm, and add no exceptions to MXCSR. The region leaves where it finds that MXCSR is not as after a reset,
@@ -59,13 +63,12 @@ class Region(Instructions):
             graph.inner = {}
             if options.hoist:
                 hoist(graph)
-            analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags, options.beyond)
+            analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags, options.beyond, options.anchors)
         super().__init__(imports, options, templates, floats if has_floats(graph) else NONE, graph.touched)
         self.graph, self.hard = graph, hard
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
         self.sets_flags = graph.sets_flags
-        self.alone = not any(block.reloads for block in graph.blocks.values())      # it calls nothing out
         self.labels: list = []                            # what encloses the code being emitted, outermost first
         if self.vectors and options.lanes:
             choose_forms(graph)
@@ -74,17 +77,16 @@ class Region(Instructions):
     def code(self) -> bytes:
         graph = self.graph
         first = graph.blocks[graph.entry]
-        none_left = w.if_(_FUEL + ZERO32 + w.OP["i32.ge_s"], w.get(1) + w.RETURN)          # activations; or else fuel
-        none_left += self._leave_at(w.get(1) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
-        self.out = [w.if_(_FUEL + w.tee(LEFT) + w.get(0) + w.OP["i32.or"] + ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
+        none_left = w.if_(_FUEL + ZERO32 + w.OP["i32.ge_s"], self._answer(w.get(ENTRY)))          # activations; or else fuel
+        none_left += self._leave_at(w.get(ENTRY) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
+        self.out = [] if self.options.stack else [LOAD_STACK]
+        self.out += [w.if_(_FUEL + w.tee(LEFT) + w.get(DEPTH) + w.OP["i32.or"] + ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
         if self.floats == LOOSE:
-            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, w.get(1) + w.call(self.imports.unfit) + w.RETURN))
+            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._leave_unfit(w.get(ENTRY))))
         elif self.floats == EASY:
-            self.out.append(w.if_(sse.HARD + w.UNLIKELY, w.get(0) + w.get(1) + b"\x12" + w.uleb(self.hard)))
-        if not self.alone:
-            self.out.append(w.get(LEFT) + w.put(GIVEN))
+            self.out.append(w.if_(sse.HARD + w.UNLIKELY, w.get(DEPTH) + w.get(ENTRY) + w.get(STACK) + b"\x12" + w.uleb(self.hard)))
         if graph.entry == SWITCH:
-            self.out.append(w.get(1) + w.put(self.next))
+            self.out.append(w.get(ENTRY) + w.put(self.next))
         self._load(first.live_in, first.low_in)
         head = b"".join(self.out)
         limit = sys.getrecursionlimit()
@@ -107,17 +109,26 @@ class Region(Instructions):
         return code if self.options.hints else w.without_hints(code)
 
     def _leave_at(self, rip: bytes, stop: bytes) -> bytes:
-        return (ZERO32 + rip + w.access("i64.store", at.RIP) + ZERO32 + stop + w.access("i32.store", at.STOP)
-                + ZERO32 + w.RETURN)
+        return (STORE_STACK + ZERO32 + rip + w.access("i64.store", at.RIP) + ZERO32 + stop + w.access("i32.store", at.STOP)
+                + ZERO32 + w.get(STACK) + w.RETURN)
+
+    def _leave_unfit(self, rip: bytes) -> bytes: return STORE_STACK + rip + w.call(self.imports.unfit) + w.get(STACK) + w.RETURN
+
+    def _answer(self, rip: bytes) -> bytes: return self._keep_stack() + rip + w.get(STACK) + w.RETURN
+
+    def _keep_stack(self) -> bytes:
+        """Where it is passed to somebody."""
+        return b"" if self.options.stack else STORE_STACK
+
+    def _take_stack(self) -> bytes:
+        """What a call has answered, or put there."""
+        return w.put(STACK) if self.options.stack else w.DROP + LOAD_STACK
 
     def _spend(self, n: int): self.out.append(w.get(LEFT) + w.i32(n) + w.OP["i32.sub"] + w.put(LEFT))
 
     def _pay(self) -> bytes:
-        """Takes what was spent off the fuel: once, at the end. What is called in between takes its own."""
-        left = w.get(LEFT)
-        if not self.alone:
-            left = _FUEL + w.get(GIVEN) + left + w.OP["i32.sub"] + w.OP["i32.sub"]
-        return ZERO32 + left + w.access("i32.store", at.REGION_FUEL)
+        """The fuel is in memory, as it must be where control leaves or calls."""
+        return ZERO32 + w.get(LEFT) + w.access("i32.store", at.REGION_FUEL)
 
     def _stores(self, mask: int) -> bytes: return stores(mask, self.low & both_forms(mask))
 
@@ -250,7 +261,9 @@ class Region(Instructions):
             self._table_jump(block)
         else:
             for op in block.ops:
+                self.trusting = op is block.ops[-1] and block.end == "return" and self.options.returns
                 self.instruction(op)
+            self.trusting = False
         getattr(self, "_end_" + block.end)(block)
 
     def _strip(self, block):
@@ -312,21 +325,23 @@ class Region(Instructions):
             self._flush_flags()
 
     def _callout(self, block, call: bytes):
-        """Calls out with all state in memory, and goes on at block.next if that is the rip answered."""
+        """Calls out with all state in memory but the stack pointer, which `call` sets anew, and goes on at block.next if that is the rip
+        answered."""
         following = next(iter(self.graph.edges(block.start)), None)     # by way of the switch, perhaps
         after = address_of(block.next)
-        other = self._pay() + w.get(self.next) + w.RETURN
+        other = w.get(self.next) + w.get(STACK) + w.RETURN
         if self.options.resume:
-            resume = w.get(self.next) + w.get(0) + w.i32(after) + w.call(self.imports.resume) + w.tee(self.next)
-            other = w.if_(resume + w.i32(after) + w.OP["i32.ne"], other)
-        self.out.append(w.if_(call + w.tee(self.next) + w.i32(after) + w.OP["i32.ne"] + w.UNLIKELY, other))
+            resume = w.get(self.next) + w.get(DEPTH) + w.i32(after) + w.get(STACK) + w.call(self.imports.resume) + w.tee(self.next)
+            other = w.if_(resume + w.i32(after) + w.OP["i32.ne"], other) + LOAD_STACK
+        self.out.append(self._pay() + w.if_(call + w.tee(self.next) + w.i32(after) + w.OP["i32.ne"] + w.UNLIKELY, other)
+                        + _FUEL + w.put(LEFT))
         if following is None:
             self.out.append(self._jump_out())
             return
         if self.floats == LOOSE:
-            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._pay() + w.i32(after) + w.call(self.imports.unfit) + w.RETURN))
+            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._leave_unfit(w.i32(after))))
         elif self.floats == EASY:
-            self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._pay() + self._leave_at(w.i64(after), w.i32(at.RETRY))))
+            self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._leave_at(w.i64(after), w.i32(at.RETRY))))
         if self.sets_flags:
             self.out.append(ZERO32 + w.put(self.flag_kind))
         self._load(self.graph.blocks[following].live_in, self.graph.blocks[following].low_in)
@@ -340,15 +355,15 @@ class Region(Instructions):
             return
         if target in self.batch:
             self.called.add(target)
-            call = self._one_less() + w.i32(target) + w.call(self.batch[target])
+            call = self._one_less() + w.i32(target) + w.get(STACK) + w.call(self.batch[target])
+            call = self._keep_stack() + call + self._take_stack()
         else:
             call = self._linked_call(w.i32(target), ZERO32, at.LINKS + at.link_place(target))
         self._callout(block, call)
 
     def _end_call_indirect(self, block):
-        self._spill(block)
         self._target()
-        self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
+        self._end_call_next(block)
 
     def _end_choice(self, block):
         self._target()
@@ -357,7 +372,7 @@ class Region(Instructions):
 
     def _end_call_next(self, block):
         self._spill(block)
-        self._callout(block, self._linked_call(w.get(self.next), self._place(), at.LINKS))
+        self._callout(block, self._place() + self._linked_call(w.get(self.next), w.get(PLACE), at.LINKS))
 
     def _table_jump(self, block):
         """Its instructions; the number of the place is in `next` then, and where that leads is not looked at."""
@@ -405,29 +420,36 @@ class Region(Instructions):
     def _end_ret(self, block):
         self._spill(block)
         self._target()
-        self.out.append(self._pay() + w.get(self.next) + w.RETURN)
+        self.out.append(self._pay() + self._answer(w.get(self.next)))
 
     def _end_return(self, block):
         """In a copy of a function: behind the call, if that is where it returns to."""
         state = self.kind, self.narrow, self.low
         self.out.append(self.ends + w.i64(address_of(block.next)) + w.OP["i64.ne"] + w.UNLIKELY + b"\x04\x40")
         self._push(None)
+        if self.options.returns:
+            self._if(self._is_strange(self.ends) + w.UNLIKELY, lambda: self.out.append(self._not_returned() + self._exit()))
         self._end_ret(block)
         self._pop()
         self.out.append(w.END)
         self.kind, self.narrow, self.low = state
         self._goto(block.start, block.next)
 
+    def _not_returned(self) -> bytes:
+        """The stack pointer as it is before the RET."""
+        insn = self.op.insn
+        return w.get(STACK) + w.i64(8 + (insn.imm & 0xFFFF if insn.form.kinds else 0)) + w.OP["i64.sub"] + w.put(STACK)
+
     def _target(self): self.out.append(self.ends + w.OP["i32.wrap_i64"] + w.put(self.next))
 
     def _end_syscall(self, block):
         self._spill(block)
-        self._callout(block, w.i32(address_of(block.next)) + w.call(self.imports.syscall_out))
+        self._callout(block, STORE_STACK + w.i32(address_of(block.next)) + w.call(self.imports.syscall_out) + LOAD_STACK)
 
     def _end_out(self, block):
         self._spend(1)                                     # a jump that is executed elsewhere may lead back here
         self._spill(block)
-        self._callout(block, w.i32(block.target) + w.call(self.imports.escape_out))
+        self._callout(block, STORE_STACK + w.i32(block.target) + w.call(self.imports.escape_out) + LOAD_STACK)
 
     def _end_retry(self, block):
         self._spill(block)
@@ -435,33 +457,36 @@ class Region(Instructions):
 
     # ---- calls and jumps out: by way of LINKS, which `enter` keeps
     @staticmethod
-    def _one_less() -> bytes: return w.get(0) + w.i32(1) + w.OP["i32.sub"]
+    def _one_less() -> bytes: return w.get(DEPTH) + w.i32(1) + w.OP["i32.sub"]
 
     def _place(self) -> bytes:
-        """As layout.link_place, of `next`."""
-        return w.get(self.next) + w.i32(at.LINK_FACTOR) + w.OP["i32.mul"] + w.i32(16) + w.OP["i32.shr_u"] + w.i32(0xFFF8) + w.OP["i32.and"]
+        """Computes layout.link_place of `next`."""
+        return w.get(self.next) + w.i32(at.LINK_FACTOR) + w.OP["i32.mul"] + w.i32(16) + w.OP["i32.shr_u"] + w.i32(0xFFF8) + w.OP["i32.and"] + w.put(PLACE)
 
     def _is_linked(self, rip: bytes, place: bytes, offset: int) -> bytes:
-        return place + w.access("i64.load", offset) + w.tee(LINK) + w.OP["i32.wrap_i64"] + rip + w.OP["i32.eq"] + w.LIKELY
+        return place + w.access("i32.load", offset) + rip + w.OP["i32.eq"] + w.LIKELY
 
-    def _slot(self) -> bytes: return w.get(LINK) + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"]
+    @staticmethod
+    def _slot(place: bytes, offset: int) -> bytes: return place + w.access("i32.load", offset + 4)
 
     def _linked_call(self, rip: bytes, place: bytes, offset: int) -> bytes:
-        """Calls the region at rip, which LINKS may have at place + offset; its answer."""
-        enter = rip + w.get(0) + w.call(self.imports.enter)
+        """Calls the region at rip, which LINKS may have at place + offset; its answer. place: cheap, and evaluated twice."""
+        enter = rip + w.get(DEPTH) + w.get(STACK) + w.call(self.imports.enter) + self._take_stack()
         if not self.options.links:
-            return enter
-        return (self._is_linked(rip, place, offset) + b"\x04\x7f" + self._one_less() + rip + self._slot() + w.call_indirect(self.imports.type)
-                + w.ELSE + enter + w.END)
+            return self._keep_stack() + enter
+        linked = self._one_less() + rip + w.get(STACK) + self._slot(place, offset) + w.call_indirect(self.imports.type)
+        linked = self._is_linked(rip, place, offset) + b"\x04\x7f" + linked + self._take_stack()
+        return self._keep_stack() + linked + w.ELSE + enter + w.END
 
     def _linked_jump(self) -> bytes:
         """Leaves for the region at `next`."""
         rip = w.get(self.next)
-        enter = rip + w.get(0) + w.i32(1) + w.OP["i32.add"] + b"\x12" + w.uleb(self.imports.enter)
+        enter = rip + w.get(DEPTH) + w.i32(1) + w.OP["i32.add"] + w.get(STACK) + b"\x12" + w.uleb(self.imports.enter)
         if not self.options.links:
-            return enter
-        return w.if_(self._is_linked(rip, self._place(), at.LINKS),
-                     w.get(0) + rip + self._slot() + w.return_call_indirect(self.imports.type)) + enter
+            return self._keep_stack() + enter
+        place = w.get(PLACE)
+        linked = w.get(DEPTH) + rip + w.get(STACK) + self._slot(place, at.LINKS) + w.return_call_indirect(self.imports.type)
+        return self._keep_stack() + self._place() + w.if_(self._is_linked(rip, place, at.LINKS), linked) + enter
 
     def _flush_flags(self):
         if self.kind is MIXED and not self.sets_flags:

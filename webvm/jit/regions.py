@@ -20,6 +20,7 @@ from . import tables
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
+from .frame import PARAMETERS, RESULTS
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
 from .inline import address_of
 from .instruction import EASY, HARD, LOOSE, NONE, Imports
@@ -461,9 +462,9 @@ class Translator:
         routines = dict.fromkeys(name for effects in every for name in effects.routines)
         float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats == EASY or name in CALLED)
         m.import_table("env", "table")
-        imports = Imports(type=m.type("i32 i32", "i32"),
-                          enter=m.import_function("env", "enter", "i32 i32", "i32"),
-                          resume=m.import_function("env", "resume", "i32 i32 i32", "i32"),
+        imports = Imports(type=m.type(PARAMETERS, RESULTS),
+                          enter=m.import_function("env", "enter", PARAMETERS, RESULTS),
+                          resume=m.import_function("env", "resume", "i32 i32 i32 i64", "i32"),
                           syscall_out=m.import_function("env", "syscall_out", "i32", "i32"),
                           escape_out=m.import_function("env", "escape_out", "i32", "i32"),
                           flags=m.import_function("env", "flags", "", "i32"),
@@ -475,7 +476,7 @@ class Translator:
                           unfit=m.import_function("env", "unfit", "i32", "i32"))
         functions, exported = {}, 0
         for graph in graphs:
-            index = m.declare(f"region {graph.entries[0]:x}", "i32 i32", "i32")
+            index = m.declare(f"region {graph.entries[0]:x}", PARAMETERS, RESULTS)
             for rip in graph.entries:
                 functions[rip] = index
                 m.export(str(exported), index)
@@ -483,7 +484,7 @@ class Translator:
         regions, templates = [], self._templates[self.options, floats]
         for graph in graphs:
             some = has_floats(graph)
-            hard = m.declare(f"region {graph.entries[0]:x}, hard", "i32 i32", "i32") if some and floats == EASY else 0
+            hard = m.declare(f"region {graph.entries[0]:x}, hard", PARAMETERS, RESULTS) if some and floats == EASY else 0
             region = Region(graph, imports, functions, self.options, templates, floats, hard)
             body = region.code()
             if self.trace is not None:

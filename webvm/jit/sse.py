@@ -323,7 +323,7 @@ class _Kit:
                 plain = slow.is_zero() & (a <= format.infinity) if what == "signal" else slow.is_zero() | (_mxcsr() & DAZ).is_zero()
                 usual = plain if x is p[0] else usual & plain
             with f.if_(usual):
-                f.ret(None if what == "signal" else p[0])
+                f.ret(*() if what == "signal" else p[:1])
         elif what in FUSED:
             bits = int(shape[1:])
             r = self._try_fused(f, bits, what, [f.local("v128", _vector(f"f{bits}x{128 // bits}.splat", x)) for x in p])

@@ -4,7 +4,7 @@ import secrets
 # What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
 # followed by how many ifs of the instruction the exit is in, or the number of what it is. Random: no guest can know it.
 HOLE = secrets.token_bytes(16)
-DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, FUNCTION = range(100, 107)       # and what follows FUNCTION
+DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, FUNCTION = range(100, 110)     # and what follows
 
 
 def hole_of(which: int) -> bytes: return HOLE + bytes([which])
