@@ -12,11 +12,13 @@ from pathlib import Path
 from webvm.block import FileDevice
 from webvm.machine import BadImage, Errno, Machine, Memory, exit_status, ship
 
-WARM = 3000             # arrivals after which code is about to be translated here: it costs no visitor anything
-SECONDS = 50            # of processor time that all rows may take; those for which none is left are left out
+WARM = 3000             # arrivals after which code of ROWS is about to be translated: it costs no visitor anything
+WARM_LARGE = 15_000     # and of LARGE: as on a visit, for there is so much of it
+SECONDS = 150           # of processor time that all rows may take; those for which none is left are left out
 LOOK = 0.2              # seconds between two looks at the time
 
 Say = Callable[[str], None]
+Rows = Iterable[tuple[str, str]]
 
 PYTHON = """
 import json, re, math, collections
@@ -98,6 +100,46 @@ int main(int argc, char **argv) {
 }
 """
 
+# Parts of a larger program, each with numbers of its own in the place of N: what a compiler does goes all over it, so a little is not enough.
+C_PART = r"""
+typedef struct itemN { struct itemN *left, *right, *next; unsigned char tag; short depth; int key[4]; long value; double ratio; char text[24]; union { float f; unsigned bits; } u; } itemN;
+static itemN *rootN, poolN[200]; static unsigned usedN, countN[16]; static const char *const wordsN[] = { "none", "first", "second", "third", "other" };
+static int (*handlersN[4])(itemN *, int); extern int outsideN(const char *, ...);
+static inline unsigned mixN(unsigned h, unsigned x) { h ^= x * 0x85ebca6bu; h = h << 13 | h >> 19; return h * 5 + N; }
+static itemN *insertN(itemN **at, int key, const char *text) { while (*at) { if ((*at)->key[0] == key) { (*at)->value += N; return *at; } at = key < (*at)->key[0] ? &(*at)->left : &(*at)->right; }
+    if (usedN >= 200) return 0; itemN *n = &poolN[usedN++]; memset(n, 0, sizeof *n); n->key[0] = key; n->key[key & 3] ^= key >> 2; n->tag = (unsigned char)(key % 7); strncpy(n->text, text ? text : wordsN[key % 5], sizeof n->text - 1); n->ratio = key / (N + 1.5); return *at = n; }
+static long sumN(const itemN *n, int depth, double *total) { if (!n) return 0; if (depth > 40) return -1; *total += n->ratio * depth + (n->u.f > 1.0f ? n->u.f : -n->u.f); return sumN(n->left, depth + 1, total) + n->value + sumN(n->right, depth + 1, total); }
+static int stepN(itemN *n, int op) { int r = 0; switch (op) { case 0: r = n->key[1] + N; break; case 1: r = n->key[0] * 3 - n->depth; break; case 2: r = n->tag ? n->key[2] / n->tag : -1; break; case 3: n->depth++; /* fall through */
+    case 4: r = n->value > N ? (int)(n->value % 1000) : 7; break; case 5: for (int i = 0; i < 4; i++) r ^= n->key[i] << i; break; case 6: r = (int)strlen(n->text); break; case 9: goto out; default: r = op & 1 ? -op : op; } countN[r & 15]++; out: return r < 0 ? -r : r; }
+static void matrixN(double a[8][8], double b[8][8], double c[8][8], float *v, int n) { for (int i = 0; i < 8; i++) for (int j = 0; j < 8; j++) { double s = 0; for (int k = 0; k < 8; k++) s += a[i][k] * b[k][j]; c[i][j] = s; } for (int i = 0; i < n; i++) v[i] = v[i] * 2.0f + (float)c[i & 7][N & 7]; }
+static size_t parseN(const char *s, char *out, size_t room) { size_t n = 0; int state = 0; for (; *s && n + 2 < room; s++) { unsigned char c = *s; if (state == 0) { if (c == '"') state = 1; else if (c >= '0' && c <= '9') { unsigned long v = 0; do v = v * 10 + (*s - '0'); while (*++s >= '0' && *s <= '9'); s--; n += (size_t)snprintf(out + n, room - n, "<%lu>", v + N); } else if (c > ' ') out[n++] = c; }
+    else if (c == '\\' && s[1]) out[n++] = *++s; else if (c == '"') state = 0; else out[n++] = c ^ (c & 64 ? 32 : 0); } out[n] = 0; return n; }
+static void sortN(int *a, int n) { for (int gap = n / 2; gap > 0; gap /= 2) for (int i = gap; i < n; i++) { int x = a[i], j = i; while (j >= gap && a[j - gap] > x) { a[j] = a[j - gap]; j -= gap; } a[j] = x; } }
+static unsigned long long bitsN(unsigned long long x, int n) { unsigned long long r = 0; while (n-- > 0) { r = r << 1 | (x & 1); x >>= 1; if (!x) break; } return __builtin_popcountll(r) > N ? ~r : r - N; }
+int entryN(int argc, char **argv) { double total = 0, a[8][8] = {{0}}, b[8][8], c[8][8]; float v[40]; int keys[64]; char buffer[128]; unsigned h = N;
+    for (int i = 0; i < 64; i++) { keys[i] = (i * 37 + N) % 101 - argc; insertN(&rootN, keys[i], i < argc ? argv[i] : 0); h = mixN(h, (unsigned)keys[i]); } for (int i = 0; i < 8; i++) for (int j = 0; j < 8; j++) b[i][j] = a[j][i] + i * j; for (int i = 0; i < 40; i++) v[i] = (float)i / N;
+    sortN(keys, 64); matrixN(a, b, c, v, 40); handlersN[N & 3] = stepN; for (unsigned i = 0; i < usedN; i++) if (handlersN[i & 3] && handlersN[i & 3](&poolN[i], (int)(h >> (i & 7)) & 15) > 100) outsideN("%d %s\\n", i, poolN[i].text);
+    if (parseN(argv[0], buffer, sizeof buffer) > 100 || bitsN(h, 17) == N) return outsideN(buffer); return (int)(sumN(rootN, 0, &total) + total + c[N & 7][1] + v[3]) ^ (int)h; }
+"""
+
+CPP = r"""
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+struct Shape { virtual ~Shape() = default; virtual double area() const = 0; };
+struct Square : Shape { double side; explicit Square(double s) : side(s) {} double area() const override { return side * side; } };
+template <typename T> T largest(const std::vector<T> &all) { if (all.empty()) throw std::string("none"); return *std::max_element(all.begin(), all.end()); }
+int main(int argc, char **argv) {
+    std::map<std::string, std::vector<int>> found; std::vector<std::unique_ptr<Shape>> shapes; std::vector<double> areas;
+    for (int i = 0; i < 50; i++) { found[std::string(argv[i % argc]) + std::to_string(i % 7)].push_back(i); shapes.push_back(std::make_unique<Square>(i)); }
+    for (const auto &shape : shapes) areas.push_back(shape->area());
+    std::sort(areas.begin(), areas.end(), [](double a, double b) { return a > b; });
+    try { return found.size() + static_cast<int>(largest(areas)); } catch (const std::string &why) { return 1; }
+}
+"""
+
 TEXT = "cd /tmp; [ -e some ] || { ls -l /usr/bin /usr/lib/x86_64-linux-gnu /etc 2>/dev/null | head -c 150000 >some; seq 1 9000 | sed 's/\\(.\\)\\(.*\\)/\\2\\1 &/' >numbers; }; "
 
 #         the program       what a shell is told
@@ -123,29 +165,41 @@ ROWS = (
     ("bzip2",    TEXT + "bzip2 -c some | bzip2 -dc | wc"),
     ("tar",      TEXT + "tar cf a.tar /etc 2>/dev/null; tar tf a.tar | wc; find /etc /usr/lib -name '*.so' | wc"),
 )
+
+LARGE = (
+    ("gcc",      "cd /tmp; cat >part <<'E'\n" + C_PART + "E\n(printf '#include <stdio.h>\\n#include <string.h>\\n'; for n in 3 6 12 17; do sed \"s/N\\b/$n/g\" part; done) >c.c; gcc -O2 -c c.c"),
+    ("g++",      "cd /tmp; cat >d.cc <<'E'\n" + CPP + "E\ng++ -O2 -c d.cc"),
+)
 # fmt: on
 
 
-async def practise(image: Path, say: Say = lambda line: None, rows: Iterable[tuple[str, str]] = ROWS, seconds: float = SECONDS) -> dict[str, bytes]:
-    """The files of translated code to be shipped with an image, by name; none where it can't be started."""
-    kept, device = Memory(), FileDevice(image)
-    try:
-        machine = await Machine.boot(device=device, code_cache=kept, log=lambda line: None)
-        machine.image.warm, machine.image.translator.share = WARM, 0
+async def practise(image: Path, say: Say = lambda line: None, turns: Iterable[tuple[int, Rows]] = ((WARM, ROWS), (WARM_LARGE, LARGE)),
+                   seconds: float = SECONDS) -> dict[str, bytes]:
+    """The files of translated code to be shipped with an image, by name; none where it can't be started.
+
+    turns: rows, and after how many arrivals their code is about to be translated. Each turn is a machine of its own, that has what
+    those before it have translated.
+    """
+    kept, end = Memory(), time.process_time() + seconds
+    for warm, rows in turns:
+        device = FileDevice(image)
         try:
-            await _rehearse(machine, rows, seconds, say)
+            machine = await Machine.boot(device=device, code_cache=kept, log=lambda line: None)
+            machine.image.warm, machine.image.translator.share = warm, 0
+            try:
+                await _rehearse(machine, rows, end, say)
+            finally:
+                await machine.halt()
+        except BadImage as error:
+            say(f"{image}: {error}")
+            return {}
         finally:
-            await machine.halt()
-    except BadImage as error:
-        say(f"{image}: {error}")
-        return {}
-    finally:
-        device.close()
+            device.close()
     return ship(kept)
 
 
-async def _rehearse(machine: Machine, rows, seconds: float, say: Say) -> None:
-    account, end = await machine.account(), time.process_time() + seconds
+async def _rehearse(machine: Machine, rows: Rows, end: float, say: Say) -> None:
+    account = await machine.account()
     for program, line in rows:
         try:
             await machine.find(program, account.environment()["PATH"], account.home)

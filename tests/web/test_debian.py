@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright import sync_api
 
-from webvm.practice import practise
+from webvm.practice import WARM, practise
 
 from .conftest import PROJECT, build, eventually
 
@@ -235,7 +235,7 @@ def test_a_first_visit_uses_the_code_that_came_with_the_site_unless_it_is_damage
     for path in (PROJECT / "build/site").iterdir():
         (tmp_path / path.name).symlink_to(path)
     with ThreadPoolExecutor(1) as pool:                     # as in conftest.build
-        files = pool.submit(asyncio.run, practise(IMAGE, rows=[("bash", loop.replace("30000", "8000"))])).result()
+        files = pool.submit(asyncio.run, practise(IMAGE, turns=[(WARM, [("bash", loop.replace("30000", "8000"))])])).result()
     (tmp_path / "shipped").mkdir()
     for name, data in files.items():
         (tmp_path / "shipped" / name).write_bytes(data)
