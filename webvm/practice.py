@@ -13,8 +13,9 @@ from webvm.block import FileDevice
 from webvm.machine import BadImage, Errno, Machine, Memory, exit_status, ship
 
 WARM = 3000             # arrivals after which code of ROWS is about to be translated: it costs no visitor anything
-WARM_LARGE = 15_000     # and of LARGE: as on a visit, for there is so much of it
+WARM_LARGE = 8000       # and of LARGE, for there is so much of it
 SECONDS = 150           # of processor time that all rows may take; those for which none is left are left out
+BATCH = 16              # regions in a module, about: each module costs a visitor time
 LOOK = 0.2              # seconds between two looks at the time
 
 Say = Callable[[str], None]
@@ -185,7 +186,7 @@ async def practise(image: Path, say: Say = lambda line: None, turns: Iterable[tu
         device = FileDevice(image)
         try:
             machine = await Machine.boot(device=device, code_cache=kept, log=lambda line: None)
-            machine.image.warm, machine.image.translator.share = warm, 0
+            machine.image.warm, machine.image.translator.share, machine.image.translator.least = warm, 0, BATCH
             try:
                 await _rehearse(machine, rows, end, say)
             finally:

@@ -282,7 +282,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-packs", dest="packs", action="store_false",
                         help="give every part of the disk a file of its own (a hundred requests where packs need one)")
     parser.add_argument("--no-code", dest="code", action="store_false",
-                        help="bring no translated code of the image's programs, which takes a minute to make")
+                        help="bring no translated code of the image's programs, which takes two minutes to make")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ thread of its own for its event loop. Under qemu-x86_64, what gcc starts is tran
 """
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -184,6 +185,7 @@ class Chromium:
     def __init__(self, image, options, limit):
         folder = BUILD / ("-".join(["site", *([image] if image != "standard" else []), *(["code"] if self.code else [])]))
         site.build(folder, PROJECT, BUILD / f"{image}.ext4", code=self.code)
+        self.folder = folder
         link = folder / "bench-inputs"
         link.unlink(missing_ok=True)
         link.symlink_to(INPUTS)
@@ -194,8 +196,7 @@ class Chromium:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
         self.closing.callback(server.kill)
         self.address = f"http://localhost:{server.stdout.readline().split(' port ')[1].split()[0]}/" + "?" + "&".join(f"{name}={value}" for name, value in options.items())
-        self.browser = Browser(CHROMIUM, "--no-sandbox", "--disable-dev-shm-usage")
-        self.closing.callback(self.browser.close)
+        self.closing.callback(lambda: self.browser.close())
         self._open()
 
     @staticmethod
@@ -203,6 +204,8 @@ class Chromium:
         return None if shutil.which(CHROMIUM) else "there is no Chromium"
 
     def _open(self):
+        """A first visit, in a browser that keeps nothing of those before."""
+        self.browser = Browser(CHROMIUM, "--no-sandbox", "--disable-dev-shm-usage")
         self.page = self.browser.open(self.address)
         self.page.wait_for("window.vm && vm.screen().endsWith('user@webvm:~$')")
         self.page.evaluate("""async (folder, names) => {
@@ -235,8 +238,7 @@ class Chromium:
 
     def _again(self):
         self._note_peak()
-        with contextlib.suppress(DevtoolsError):
-            self.page.close()
+        self.browser.close()
         self._open()
 
     def _note_peak(self):
@@ -257,9 +259,21 @@ class Chromium:
 
 
 class ChromiumCode(Chromium):
-    """The same page with the translated code that `webvm site` lets a site bring with it."""
+    """The same page with the translated code that `webvm site` lets a site bring with it. Each run is on a first visit."""
 
     code = True
+
+    def __init__(self, image, options, limit):
+        super().__init__(image, options, limit)
+        self.visited = False
+        if not json.loads((self.folder / "site.json").read_text())["code"]:
+            raise Failed(f"{self.folder} has no translated code")
+
+    def run(self, line, scale):
+        if self.visited:
+            self._again()
+        self.visited = True
+        return super().run(line, scale)
 
 
 #  name          class      its groups, None for all    measured unless said otherwise

@@ -16,6 +16,7 @@ from webvm.jit.cache import CodeCache, Index, pack, unpack
 from webvm.jit.folder import FolderStore
 from webvm.jit.options import Options
 from webvm.jit.regions import REHOT, WARM, Compiled
+from webvm.jit.shipped import Memory
 
 ROUNDS = 60_000
 # mov ecx, ROUNDS ; xor eax, eax ; loop: add eax, ecx ; dec ecx ; jnz loop ; syscall
@@ -376,3 +377,18 @@ def test_what_is_expected_in_vain_becomes_hot_when_others_do():
     run.program()
     assert run.regions == 1
     run.engine.close()
+
+
+# ---------------------------------------------------------------------------------------------- how many at a time
+
+def test_few_entries_wait_for_others_but_not_for_ever(monkeypatch):
+    """Where modules are made for others, each is to have many regions."""
+    regions = {}
+    for least, turns in ((1, 12), (2, 12), (2, 1000)):
+        monkeypatch.setattr("webvm.jit.regions.MOST_TURNS_WAITED", turns)
+        run = Run(Memory())
+        run.translator.least = least
+        assert run.program() == SUM
+        regions[least, turns] = run.engine.region_instructions
+        run.end()
+    assert regions[1, 12] > regions[2, 12] + 9 * 3 * REHOT and regions[2, 12] > 0.4 * 3 * ROUNDS and not regions[2, 1000]

@@ -41,6 +41,7 @@ SHARE = 3                       # translation pauses for so many times the time 
 MOST_MODULES = 600              # that are kept at a time; those whose regions were installed longest ago go
 MOST_BYTES = 24 << 20           # and of their Wasm together
 BATCH = 24                      # regions in a module at most
+MOST_TURNS_WAITED = 12          # reports after which fewer entries than Translator.least are translated
 SLICE = 0.008                   # seconds of translation at a time
 MOST_FAILURES = 20              # entries that could not be translated; after that translation is given up
 
@@ -93,6 +94,7 @@ class _Code:
         self.ways: dict[int, tuple] = {}                # blocks whose branch was made to forget which ways it went -> those
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
         self.failed: set[int] = set()                   # entries that can't be translated
+        self.turns_waited = 0                           # of those that are hot, but too few
         self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EASY
 
 
@@ -118,6 +120,7 @@ class Translator:
         self.strict = False                             # let it fail loudly, as tests want
         self.beside = True                              # modules are compiled while the guest goes on
         self.share = SHARE                              # 0: translation never pauses
+        self.least = 1                                  # entries that are translated at a time, unless some have waited long
         self.trace = None                               # hears of each region made, see trace.tracer
         self.most_modules, self.most_bytes = MOST_MODULES, MOST_BYTES
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
@@ -167,6 +170,10 @@ class Translator:
         if start < self._pause_until:
             return
         hot = sorted((rip for rip, reports in watched.items() if reports), key=watched.get)
+        if len(hot) < self.least and code.turns_waited < MOST_TURNS_WAITED:
+            code.turns_waited += bool(hot)
+            return
+        code.turns_waited = 0
         while hot and now - start < SLICE:
             batch = [hot.pop() for _ in range(min(BATCH, len(hot)))]
             put_off = self._try_to_translate(space, sorted(batch, key=lambda rip: (rip not in code.called, watched[rip])))
