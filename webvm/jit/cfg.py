@@ -14,12 +14,14 @@ from ..x86.meaning import ARITHMETIC
 from . import layout as at
 from .decoder import Tables
 from .effects import Effects, effects
-from .handler import UNLINKED, Shape
+from .handler import R_DISP, R_IMM, R_TARGET, RECORD, UNLINKED, Shape
 from .inline import address_of, inline
 
 # A record in pieces, see handler.R_*: handler, rip, what says which registers, what is linked, displacement, immediate.
 PIECES = struct.Struct("<4sI12sIq8s")
 MIDDLE = struct.Struct("<HHHHBBBB")
+LINKS = struct.Struct("<II")
+ALL_WAYS = True, True
 ALL_GENERAL = 0xFFFF
 ZEROING = frozenset({"xor", "sub", "pxor", "xorps", "xorpd"})          # where both operands are one register
 ZEROING_VEX = frozenset({"vpxor", "vxorps", "vxorpd"})                  # where both sources are
@@ -27,6 +29,7 @@ MOST_LOOKED = 4                               # blocks that flags_at looks at
 MOST_OPS = 600                                # instructions in a region
 MOST_ARMS = 300                               # ways of all jumps by tables, if they lead to their arms themselves
 MOST_INSTRUCTIONS = 30_000                    # different ones that a Decoder remembers
+MOST_BLOCKS = 10_000                          # that it remembers
 JUMPS = {"jmp": "jump", "jmp_indirect": "jump_indirect", "jcc": "branch", "loop": "branch", "loope": "branch",
          "loopne": "branch", "jrcxz": "branch", "call": "call", "call_indirect": "call_indirect", "ret": "ret", "syscall": "syscall"}
 _INSIDE = frozenset({"jump", "branch", "choice"})                      # ends with all ways in `edges`
@@ -67,6 +70,7 @@ class Instruction:
     short                   general registers of which it may matter whether they are known to hold 32 bits
     flags                   whether it has to do with the arithmetic flags; compares: it sets them all from two operands
     uppers                  whether it has to do with upper halves of vector registers
+    special                 whether it calls a function of the interpreter
     zeroes                  whether it sets a register to zero, whatever that holds
     absolute                whether its memory operand is at the displacement alone
     accesses                (key, register, offset, times the displacement more, access, bytes) of each memory access off one
@@ -75,7 +79,7 @@ class Instruction:
     """
     __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "imm",
                  "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places", "vectors",
-                 "zeroes", "uppers")
+                 "zeroes", "uppers", "special")
 
     def __init__(self, form: Form, fields: tuple, imm: int):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
@@ -112,6 +116,7 @@ class Instruction:
         self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
                              for source, distance in [moves.get(n, (None, 0))])
         self._places = None
+        self.special = bool(e.routines or e.float_ops)
         self.uppers = bool((self.reads | self.writes) >> 32)
         self.vectors = Vectors(self) if self.reads | self.writes > ALL_GENERAL else None
 
@@ -199,7 +204,8 @@ class Vectors:
 
 
 class Op:
-    """An instruction at its place, and what `liveness` finds out there."""
+    """An instruction at its place, and what `liveness` finds out there. Graphs share those that the Decoder remembers: what is found
+    out is for the region that is being made, see Graph.forget."""
     __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "direct", "anchor", "saved", "whole")
 
     def __init__(self, rip: int, insn: Instruction, disp: int):
@@ -224,6 +230,33 @@ _NO_CHECKS: dict = {}
 _NONE: frozenset = frozenset()
 
 
+class Summary:
+    """What instructions that follow each other have to do with, all together.
+
+    need, reads, writes      masks of registers: those read before they are written, read at all, written
+    flags_need, flags_set    likewise of flags; flags_set: in any case
+    special                  whether there is one that calls a function of the interpreter
+    inside                   where they begin, but for the first
+    """
+    __slots__ = ("need", "reads", "writes", "flags_need", "flags_set", "special", "inside")
+
+    def __init__(self, ops: list[Op]):
+        need = reads = writes = flags_need = flags_set = 0
+        self.special = False
+        for op in ops:
+            insn = op.insn
+            reads |= insn.reads
+            need |= insn.reads & ~writes
+            writes |= insn.writes
+            if insn.flags:
+                flags_need |= insn.effects.flags_read & ~flags_set
+                flags_set |= insn.flags_written
+            if insn.special:
+                self.special = True
+        self.need, self.reads, self.writes, self.flags_need, self.flags_set = need, reads, writes, flags_need, flags_set
+        self.inside = [op.rip for op in ops[1:]]
+
+
 class Block:
     """Straight-line code. `ways`: of a branch, whether it was (taken, not taken) since its record was linked. `end` says
     how it ends:
@@ -237,10 +270,11 @@ class Block:
       switch (targets)   only that of a graph, see there
     """
     __slots__ = ("start", "ops", "end", "target", "next", "ways", "edges", "reloads", "writes", "dirty_out", "live_in", "valid_in",
-                 "saved", "flags_in", "kind_in", "strip", "low_in", "table")
+                 "saved", "flags_in", "kind_in", "strip", "low_in", "table", "summary")
 
-    def __init__(self, start, ops, end, target=None, next=None, ways=(True, True)):
+    def __init__(self, start, ops, end, target=None, next=None, ways=ALL_WAYS, summary=None):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
+        self.summary: Summary = summary or Summary(ops)
         self.low_in = 0                                     # forms of vector registers, see lanes
         self.table = None                                   # of a jump_indirect: a tables.Table, if one is known
         self.strip: list = []                               # of the head of a loop: what is checked there, see hoist
@@ -256,9 +290,10 @@ class Block:
 
     def cut(self, others) -> "Block":
         """As much of it as there is before another of those begins."""
-        for k, op in enumerate(self.ops):
-            if k and op.rip in others:
-                return Block(self.start, self.ops[:k], "jump", target=op.rip)
+        if not others.isdisjoint(self.summary.inside):
+            for k, op in enumerate(self.ops):
+                if k and op.rip in others:
+                    return Block(self.start, self.ops[:k], "jump", target=op.rip)
         return self
 
     def copied(self, number: int, after: int) -> "Block":
@@ -272,9 +307,13 @@ class Block:
             end, next = "return", after
         if end == "jump_indirect":                          # the function there returns for this one
             end, next = "call_indirect", after
-        return Block(self.start | number, self._ops_anew(), end, target, next, self.ways)
+        return Block(self.start | number, self._ops_anew(), end, target, next, self.ways, self.summary)
 
     def _ops_anew(self) -> list[Op]: return [Op(op.rip, op.insn, op.disp) for op in self.ops]
+
+    def anew(self, ways: tuple[bool, bool] | None = None) -> "Block":
+        """It, for another graph; with those ways."""
+        return Block(self.start, self.ops, self.end, self.target, self.next, self.ways if ways is None else ways, self.summary)
 
     def becomes_jump(self, target: int) -> None:
         """Of a call: its return address is pushed, and nothing else is done."""
@@ -303,7 +342,7 @@ class Block:
     def leads_over_switch(self) -> None: self.end, self.target, self.edges = "jump_indirect", None, []
 
     def copy(self, name: int) -> "Block":
-        made = Block(name, self._ops_anew(), self.end, self.target, self.next, self.ways)
+        made = Block(name, self._ops_anew(), self.end, self.target, self.next, self.ways, self.summary)
         made.table = self.table
         return made
 
@@ -317,6 +356,7 @@ class Decoder:
         self._form_of: dict[int, Form] = {}                 # handler -> its form
         self._forms: dict[Shape, Form] = {}
         self._instructions: dict[bytes, Instruction] = {}
+        self._blocks: dict[int, Decoded] = {}               # start -> what was decoded there last
 
     def _form(self, handler: int) -> Form:
         shape = replace(self._shapes[handler], then=None)
@@ -325,8 +365,18 @@ class Decoder:
         self._form_of[handler] = form = self._forms[shape]
         return form
 
-    def block(self, start: int, records: bytes) -> Block | None:
+    def known(self, start: int) -> "Decoded | None": return self._blocks.get(start)
+
+    def decode(self, start: int, records: bytes) -> "Decoded | None":
         """The block whose records (those after the one that counts) begin here; None where they are not valid."""
+        found = self._decode(start, records)
+        if found is not None:
+            if len(self._blocks) > MOST_BLOCKS:
+                self._blocks.clear()
+            self._blocks[start] = found
+        return found
+
+    def _decode(self, start: int, records: bytes) -> "Decoded | None":
         ops, known = [], self._instructions
         for head, rip, middle, target, disp, imm in PIECES.iter_unpack(records):
             insn = known.get(head + middle + imm)
@@ -334,13 +384,13 @@ class Decoder:
                 handler = int.from_bytes(head, "little")
                 if handler < Tables.RESERVED:
                     if handler == Tables.GOTO:
-                        return Block(start, ops, "jump", target=rip)
+                        return Decoded(Block(start, ops, "jump", target=rip), records)
                     if handler == Tables.ESCAPE:
-                        return Block(start, ops, "out", target=rip, next=rip + middle[-1])
+                        return Decoded(Block(start, ops, "out", target=rip, next=rip + middle[-1]), records)
                     return None
                 form = self._form_of.get(handler) or self._form(handler)
                 if form.effects.strange:
-                    return Block(start, ops, "retry", target=rip)
+                    return Decoded(Block(start, ops, "retry", target=rip), records)
                 key = head + middle if form.linked else head + middle + imm
                 insn = known.get(key)
                 if insn is None:
@@ -349,9 +399,31 @@ class Decoder:
                     insn = known[key] = Instruction(form, MIDDLE.unpack(middle), 0 if form.linked else int.from_bytes(imm, "little", signed=True))
             ops.append(Op(rip, insn, disp))
             if insn.form.end:
-                return Block(start, ops, insn.form.end, int.from_bytes(imm, "little", signed=True), rip + insn.length,
-                             (target != UNLINKED, disp & 0xFFFFFFFF != UNLINKED))
+                return Decoded(Block(start, ops, insn.form.end, int.from_bytes(imm, "little", signed=True), rip + insn.length), records)
         return None
+
+
+class Decoded:
+    """A block and the records that it was made from: `first`, all but what the last has beyond its registers, which is `last`
+    without what is linked, from the place `rest` on. `size`: bytes that these are."""
+    __slots__ = ("size", "block", "first", "last", "rest", "links")
+
+    def __init__(self, block: Block, records: bytes):
+        ended = bool(block.ops) and block.ops[-1].insn.form.end is not None         # else there is a record that is no instruction
+        self.size = size = RECORD * (len(block.ops) + (not ended))
+        self.block, self.first = block, records[:size - RECORD + R_TARGET]
+        self.rest = size if not ended else size - RECORD + (R_IMM if block.ops[-1].insn.form.linked else R_DISP)
+        self.last = records[self.rest:size]
+        self.links = size - RECORD + R_TARGET if ended else 0
+
+    def ways(self, records: bytes) -> tuple[bool, bool] | None:
+        """Of a block with these records: see Block. None where they are others."""
+        if not records.startswith(self.first) or not records.startswith(self.last, self.rest):
+            return None
+        if not self.links:
+            return ALL_WAYS
+        taken, after = LINKS.unpack_from(records, self.links)
+        return taken != UNLINKED, after != UNLINKED
 
 
 SWITCH = 0                                    # where the block is kept that leads on by the value of the next rip
@@ -386,7 +458,7 @@ class Graph:
 
     def __init__(self, entries: list[int], fetch, most_ops: int = MOST_OPS, structured: bool = True, targets=None, nests: bool = True,
                  copies: bool = True, held=None, straight: bool = True):
-        """fetch: start -> Block or None where there is none. `structured`: else all edges are led over SWITCH.
+        """fetch: start -> Block, which is not changed, or None where there is none. `structured`: else all edges are led over SWITCH.
         targets: (block, other blocks) -> starts; of a block that ends with an indirect jump, where that may lead; sets its `table`.
         `straight`: jumps by tables lead to their arms where they can.
         `copies`: small functions called are part of it; `held`: as inline's."""
@@ -462,7 +534,7 @@ class Graph:
             block = fetch(start)
             if block is None:
                 continue
-            found[start] = block
+            block = found[start] = block.anew()
             size += len(block.ops)
             work.extend(block.ways_gone)
             if targets and block.end == "jump_indirect":
@@ -470,7 +542,7 @@ class Graph:
                 arms += some
                 work.extend(some)
         for start, block in found.items():                  # where one runs into another, it ends
-            found[start] = block.cut(found)
+            found[start] = block.cut(found.keys())
         return found, arms, not work
 
     def edges(self, start) -> list[int]:
@@ -552,6 +624,12 @@ class Graph:
             self.blocks[name] = Block(name, [], "jump", target=start)
             self._analyse(arms)
 
+    def forget(self) -> None:
+        """What was found out about its instructions, perhaps for another graph."""
+        for block in self.blocks.values():
+            for op in block.ops:
+                op.checks, op.direct, op.anchor, op.whole = _NO_CHECKS, _NONE, None, True
+
     def leaves(self, start) -> bool:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""
         block = self.blocks[start]
@@ -583,10 +661,8 @@ class Graph:
                     break
                 if at_ not in self.blocks:
                     self.looked[at_] = block
-                for op in block.ops:
-                    if op.insn.flags:
-                        read |= op.insn.effects.flags_read & live
-                        live &= ~op.insn.flags_written
+                read |= block.summary.flags_need & live
+                live &= ~block.summary.flags_set
                 if not live or block.end not in ("jump", "call"):
                     break
                 at_ = address_of(block.target)

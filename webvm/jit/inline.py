@@ -81,4 +81,4 @@ def _function(target: int | None, fetch) -> list | None:
         work += block.ways_gone
     if target not in found or not any(block.end in _RETURNS for block in found.values()):
         return None
-    return [block.cut(found) for block in found.values()]
+    return [block.cut(found.keys()) for block in found.values()]

@@ -24,15 +24,17 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, compariso
     several accesses off one register (`beyond`: in several blocks; `anchors`: those of the stack off one address); `comparisons`, of numbers: these are kept, not the flags;
     `calls_flags`, look where control leaves for whether the flags are read there."""
     blocks = [graph.blocks[start] for start in graph.order]
-    needs = [_summary(block) for block in blocks]
+    summaries = [block.summary for block in blocks]
+    for block in blocks:
+        block.writes = block.summary.writes
     loops = bool(graph.loops)
-    _registers(graph, blocks, [need for need, *_ in needs], loops)
-    lasts = _flags(graph, blocks, needs, loops, dead_flags, comparisons, calls_flags)
+    _registers(graph, blocks, [summary.need for summary in summaries], loops)
+    lasts = _flags(graph, blocks, summaries, loops, dead_flags, comparisons, calls_flags)
     _kinds(graph, blocks, lasts, loops)
     graph.written = graph.touched = 0
-    for block, (_, reads, _, _) in zip(blocks, needs):
+    for block, summary in zip(blocks, summaries):
         graph.written |= block.writes
-        graph.touched |= block.writes | reads | block.live_in
+        graph.touched |= block.writes | summary.reads | block.live_in
     graph.touched |= 1 << RSP
     for block in blocks:
         _saved(block, graph.written)
@@ -40,26 +42,12 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, compariso
         _checks(graph, blocks, beyond, anchors)
 
 
-def _summary(block) -> tuple[int, int, int, int]:
-    """(registers it needs, that it reads, flags it needs, flags it overwrites); sets block.writes."""
-    need = reads = writes = flags_needed = killed = 0
-    for op in block.ops:
-        insn = op.insn
-        reads |= insn.reads
-        need |= insn.reads & ~writes
-        writes |= insn.writes
-        if insn.flags:
-            flags_needed |= insn.effects.flags_read & ~killed
-            killed |= insn.flags_written
-    block.writes = writes
-    return need, reads, flags_needed, killed
-
-
-def _flags(graph, blocks, needs, loops, dead_flags, comparisons, calls_flags) -> list[tuple | None]:
+def _flags(graph, blocks, summaries, loops, dead_flags, comparisons, calls_flags) -> list[tuple | None]:
     """The answer: (kind, bits) of the lazy flags that each block leaves, MIXED, or None where it sets none."""
     successors = graph.successors
     out = [graph.flags_out(start) if calls_flags else ARITHMETIC if graph.leaves(start) else 0 for start in graph.order]
-    flags_in = [need for _, _, need, _ in needs]
+    needs = [(summary.flags_need, ~summary.flags_set) for summary in summaries]
+    flags_in = [need for need, _ in needs]
     changed = True
     while changed:
         changed = False
@@ -69,8 +57,8 @@ def _flags(graph, blocks, needs, loops, dead_flags, comparisons, calls_flags) ->
                 for t in successors[k]:
                     live |= flags_in[t]
                 out[k] = live
-            _, _, need, killed = needs[k]
-            live = need | live & ~killed
+            need, kept = needs[k]
+            live = need | live & kept
             if live != flags_in[k]:
                 flags_in[k] = live
                 changed = loops

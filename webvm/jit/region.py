@@ -40,7 +40,7 @@ _UNPLAIN = (ZERO32 + w.access("i32.load", at.MXCSR) + w.i32(0xFFC0) + w.OP["i32.
 
 def has_floats(graph: Graph) -> bool:
     """Whether something in it depends on MXCSR."""
-    return any(op.insn.effects.float_ops for block in graph.blocks.values() for op in block.ops)
+    return any(op.insn.effects.float_ops for block in graph.blocks.values() if block.summary.special for op in block.ops)
 
 
 class Region(Instructions):
@@ -61,6 +61,7 @@ class Region(Instructions):
         self.calls_flags = options.calls_flags and options.dead_flags
         if floats != HARD:
             graph.inner = {}
+            graph.forget()
             if options.hoist:
                 hoist(graph)
             analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags, options.beyond, options.anchors)

@@ -7,7 +7,7 @@ import logging
 import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import chain
 from time import perf_counter
 
@@ -207,20 +207,28 @@ class Translator:
             if start in seen:
                 continue
             seen.add(start)
-            block = self._block(space, start)
+            record = space.find(start)
+            block = self._block(space, start, record)
             if block is not None:
                 work += block.ways_gone
                 if block.end == "branch" and not (self.options.once and start in ways):
                     ways[start] = block.ways
-                    space.poke(space.find(start) + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
+                    space.poke(record + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
 
-    def _block(self, space, start):
-        record = space.find(start)
+    def _block(self, space, start, record=None):
+        """The block that begins there; `record`: what the space has found there, if it was asked."""
+        record = space.find(start) if record is None else record
         if not record:
             return None
-        block = self.decoder.block(start, space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD))
-        if block is None:
-            return None
+        known = self.decoder.known(start)
+        ways = None if known is None else known.ways(space.peek(record + RECORD, known.size))
+        if ways is None:
+            records = space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD)
+            known = self.decoder.decode(start, records)
+            if known is None:
+                return None
+            ways = known.ways(records)
+        block = known.block.anew(ways)
         code = self._code[space]
         if block.end == "branch" and self.options.once and not any(block.ways):     # a region executes it, so it has not learnt anything anew
             block.ways = code.ways.get(start, block.ways)
@@ -407,6 +415,7 @@ class Translator:
     def _graphs(self, space, entries, patient=False) -> tuple[list[Graph], list[int]]:
         code, at_entry, put_off = self._code[space], {}, []         # the latest graph of each entry
 
+        @cache
         def fetch(start): return self._block(space, start)
         targets = partial(self._targets, space) if self.options.switches and self.options.tables else None
         held = partial(_pointer_at, space) if self.options.pointers else None
@@ -465,7 +474,7 @@ class Translator:
         """The module of the regions of some graphs. `read(first, last)`: the guest's bytes. `floats`: see Region."""
         m = Module()
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
-        every = [op.insn.effects for graph in graphs for block in graph.blocks.values() for op in block.ops]
+        every = [op.insn.effects for graph in graphs for block in graph.blocks.values() if block.summary.special for op in block.ops]
         routines = dict.fromkeys(name for effects in every for name in effects.routines)
         float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats == EASY or name in CALLED)
         m.import_table("env", "table")
