@@ -102,7 +102,7 @@ class BrowserSpace(space.Space):
             if error.name != "RangeError":
                 raise
             raise OutOfSpaces(str(error)) from error
-        self._exports = js.exports
+        self._exports, self._called = js.exports, {}           # those that were called: to ask for one costs more than to call it
         self._js_run = js.exports.run
         self._js_peek, self._js_poke, self._js_view = js.peek, js.poke, js.view
         self._js_blank = js.blank
@@ -148,7 +148,7 @@ class BrowserSpace(space.Space):
         _window[:len(data)] = data
 
     def _destroy(self) -> None:
-        del self._js, self._exports, self._js_run, self._u32
+        del self._js, self._exports, self._called, self._js_run, self._u32
         del self._js_peek, self._js_poke, self._js_view, self._js_blank
 
     def _enter(self, fuel: int) -> int:
@@ -158,8 +158,11 @@ class BrowserSpace(space.Space):
             raise EngineTrap(str(error)) from error
 
     def _call(self, export: str, *args: int) -> int:
+        function = self._called.get(export)
+        if function is None:
+            function = self._called[export] = getattr(self._exports, export)
         try:
-            return getattr(self._exports, export)(*args)
+            return function(*args)
         except JsException as error:
             raise EngineTrap(str(error)) from error
 

@@ -3,6 +3,7 @@
 A batch of regions is one module, compiled once for the machine and linked to each space that has the same bytes at the same
 addresses. Knows spaces by the few methods of webvm.engine.space that it calls; knows nothing of Linux.
 """
+import gc
 import logging
 import struct
 from collections import defaultdict
@@ -142,6 +143,8 @@ class Translator:
         if self.broken:
             space.hot()
             return
+        collects = gc.isenabled()
+        gc.disable()                    # nearly all of what is made meanwhile goes by itself
         try:
             self._hot(space)
         except Exception:               # a bug of ours must not take the machine down: it goes on interpreting
@@ -149,6 +152,9 @@ class Translator:
             self.broken = not self.strict
             if self.strict:
                 raise
+        finally:
+            if collects:
+                gc.enable()
 
     def _hot(self, space) -> None:
         code, self._engine = self._code[space], space.engine
