@@ -5,6 +5,7 @@ before the instruction has changed anything. What is emitted once is kept as a t
 instructions, which is region.py's.
 """
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags
@@ -943,27 +944,8 @@ class Instructions(Emitter):
             return Bool(self, self.let("i32", flags.condition_after(self, kind, cc, a, b).raw))
         return flags.condition_of(self, cc, self.arithmetic_flags())
 
-    def _store_known_flags(self) -> bytes:
-        kind, bits = self.kind
-        if kind == flags.COMPARE:
-            return (ZERO32 + _COMPARED + w.access("i64.store", at.FLAG_B)
-                    + ZERO32 + w.i32(flags.EXPLICIT) + w.access("i32.store", at.FLAG_KIND))
-        up = w.i64(64 - bits) + w.OP["i64.shl"] if bits < 64 else b""
-        return (ZERO32 + w.get(self.flag_a) + up + w.access("i64.store", at.FLAG_A)
-                + ZERO32 + w.get(self.flag_b) + (up if kind in (flags.SUB, flags.ADD) else b"") + w.access("i64.store", at.FLAG_B)
-                + ZERO32 + w.i32(kind | 64 - bits << 8) + w.access("i32.store", at.FLAG_KIND))
-
-    def _store_mixed_flags(self) -> bytes:
-        kind = w.get(self.flag_kind)
-        shift = kind + w.i32(8) + w.OP["i32.shr_u"] + w.i32(63) + w.OP["i32.and"] + w.OP["i64.extend_i32_u"]
-        shifted = kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.ADD) + w.OP["i32.le_u"]
-        store = (ZERO32 + w.get(self.flag_a) + shift + w.OP["i64.shl"] + w.access("i64.store", at.FLAG_A)
-                 + ZERO32 + w.get(self.flag_b) + shift + w.OP["i64.shl"] + w.get(self.flag_b) + shifted + w.SELECT + w.access("i64.store", at.FLAG_B)
-                 + ZERO32 + kind + w.i32(0xFFFF) + w.OP["i32.and"] + w.access("i32.store", at.FLAG_KIND))
-        if self.graph.compares:                             # as flags packed, then
-            explicit = _COMPARED + w.put(self.flag_b) + w.i32(flags.EXPLICIT | _FLAGS_SET) + w.put(self.flag_kind)
-            store = w.if_(kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.COMPARE) + w.OP["i32.eq"], explicit) + store
-        return w.if_(kind, store)
+    def _store_known_flags(self) -> bytes: return _known_flags(*self.kind)
+    def _store_mixed_flags(self) -> bytes: return _mixed_flags(self.graph.compares)
 
     def flags_rest(self): return Int(self, self.let("i64", ZERO32 + w.access("i64.load32_u", at.EFLAGS_REST)), 32)
     def set_flags_rest(self, value): self.out.append(ZERO32 + value.raw + w.access("i64.store32", at.EFLAGS_REST))
@@ -997,6 +979,35 @@ _NUMBERS = {raw: bits for n in range(16) for raw, bits in (
     (w.get(VECTOR + n), {"f64x2": 1 << 32 + n, "f32x4": 1 << 48 + n}))}
 _OF_INTEGERS = {f"f{n}.convert_i{m}_s" for n in (32, 64) for m in (32, 64)}
 _FLOAT_OPS = list(SIGNATURES)
+
+
+@lru_cache(None)
+def _known_flags(kind: int, bits: int) -> bytes:
+    """Stores the flags in locals, of which it is known what they are."""
+    if kind == flags.COMPARE:
+        return (ZERO32 + _COMPARED + w.access("i64.store", at.FLAG_B)
+                + ZERO32 + w.i32(flags.EXPLICIT) + w.access("i32.store", at.FLAG_KIND))
+    up = w.i64(64 - bits) + w.OP["i64.shl"] if bits < 64 else b""
+    return (ZERO32 + w.get(FLAG_A) + up + w.access("i64.store", at.FLAG_A)
+            + ZERO32 + w.get(FLAG_B) + (up if kind in (flags.SUB, flags.ADD) else b"") + w.access("i64.store", at.FLAG_B)
+            + ZERO32 + w.i32(kind | 64 - bits << 8) + w.access("i32.store", at.FLAG_KIND))
+
+
+@lru_cache(None)
+def _mixed_flags(compares: bool) -> bytes:
+    """Stores those in locals if they are newer than those in memory; `compares`: they may be of a comparison of numbers."""
+    kind = w.get(FLAG_KIND)
+    shift = kind + w.i32(8) + w.OP["i32.shr_u"] + w.i32(63) + w.OP["i32.and"] + w.OP["i64.extend_i32_u"]
+    shifted = kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.ADD) + w.OP["i32.le_u"]
+    store = (ZERO32 + w.get(FLAG_A) + shift + w.OP["i64.shl"] + w.access("i64.store", at.FLAG_A)
+             + ZERO32 + w.get(FLAG_B) + shift + w.OP["i64.shl"] + w.get(FLAG_B) + shifted + w.SELECT + w.access("i64.store", at.FLAG_B)
+             + ZERO32 + kind + w.i32(0xFFFF) + w.OP["i32.and"] + w.access("i32.store", at.FLAG_KIND))
+    if compares:                                            # as flags packed, then
+        explicit = _COMPARED + w.put(FLAG_B) + w.i32(flags.EXPLICIT | _FLAGS_SET) + w.put(FLAG_KIND)
+        store = w.if_(kind + w.i32(255) + w.OP["i32.and"] + w.i32(flags.COMPARE) + w.OP["i32.eq"], explicit) + store
+    return w.if_(kind, store)
+
+
 _PATTERNS = {"f64.reinterpret_i64", "i64.reinterpret_f64", "f32.reinterpret_i32", "i32.reinterpret_f32", "i64.extend_i32_u", "i32.wrap_i64"}
 # What is computed here where all operands are known, and its type.
 _TESTS = {"eqz", "eq", "ne", "lt_u", "gt_u", "le_u", "ge_u", "lt_s", "gt_s", "le_s", "ge_s", "wrap_i64"}

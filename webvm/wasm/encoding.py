@@ -52,13 +52,19 @@ def v128(n: int) -> bytes:
     return b"\xfd\x0c" + n.to_bytes(16, "little")
 
 
+@lru_cache(None)
 def get(local: int) -> bytes:  return b"\x20" + uleb(local)
+@lru_cache(None)
 def put(local: int) -> bytes:  return b"\x21" + uleb(local)
+@lru_cache(None)
 def tee(local: int) -> bytes:  return b"\x22" + uleb(local)
+@lru_cache(None)
 def call(function: int) -> bytes:  return b"\x10" + uleb(function)
 def call_indirect(type: int, table: int = 0) -> bytes:  return b"\x11" + uleb(type) + uleb(table)
 def return_call_indirect(type: int, table: int = 0) -> bytes:  return b"\x13" + uleb(type) + uleb(table)
+@lru_cache(None)
 def br(depth: int) -> bytes:  return b"\x0c" + uleb(depth)
+@lru_cache(None)
 def br_if(depth: int) -> bytes:  return b"\x0d" + uleb(depth)
 
 
