@@ -68,33 +68,6 @@ def test_a_call_that_never_comes_back_leads_no_further():
     assert blocks(guest) == {CODE}
 
 
-@pytest.mark.parametrize("once", [True, False])
-def test_branches_that_another_entry_has_made_forget_are_known(once):
-    guest = prepared(NEST, Options(once=once))
-    translator, space = guest.translator, guest.space
-    translator._watch(space, CODE)
-    execute(guest)
-    translator._watch(space, INNER)                        # just before the region at CODE is made
-    everything = {CODE, INNER, CODE + 9, CODE + 13}
-    assert blocks(guest) == (everything if once else {CODE})
-
-
-@pytest.mark.parametrize("once", [True, False])
-def test_branches_that_only_a_region_has_executed_since_are_known(once):
-    guest = prepared(NEST, Options(once=once))
-    guest.translate([INNER])
-    guest.translator._watch(guest.space, CODE)             # whose loop is in the region
-    space = guest.space
-    assert guest.is_region(INNER)
-    for _ in range(3):
-        state = machines.State(rip=INNER)
-        state.gpr[RDI], state.gpr[RCX] = 1, 5
-        guest.load(state, bytes(DATA_SIZE), NO_STACK)
-        assert guest.run() == "syscall"
-    assert space.find(CODE)
-    assert blocks(guest) == ({CODE, INNER, CODE + 9, CODE + 13} if once else {CODE})
-
-
 def count_at(guest, rip) -> int: return struct.unpack("<I", guest.space.peek(guest.space.find(rip) + R_COUNT, 4))[0]
 
 
@@ -137,7 +110,7 @@ def test_what_is_hot_in_a_region_gets_a_large_one(patience):
     assert size[-1] > n if patience else size[-1] < n
 
 
-@pytest.mark.parametrize("options", [Options(), Options(once=False), Options(patience=False)], ids=["on", "once off", "patience off"])
+@pytest.mark.parametrize("options", [Options(), Options(patience=False)], ids=["on", "patience off"])
 def test_programs_that_become_hot_bit_by_bit_agree_with_the_interpreter(options, monkeypatch):
     """Regions come and are made anew while programs run, as their entries are reported."""
     monkeypatch.setattr(regions, "AGAIN", 5)

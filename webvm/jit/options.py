@@ -29,7 +29,6 @@ class Options:
     hints: bool = True          # the engine is told which ways are unlikely
     tables: bool = True         # also to where jump tables say
     arms: bool = True           # and by the number of the place there, straight from the jump
-    once: bool = True           # a branch forgets which ways it went only once, for the first region behind which it is
     patience: bool = True       # what is in the middle of a region gets one of its own only if it stays hot once that one is there
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it

@@ -92,7 +92,6 @@ class _Code:
         self.not_jumped_to: set[int] = set()            # there, and where they return to
         self.inside: dict[int, int] = {}                # blocks in the middle of regions -> an entry of the latest of these
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
-        self.ways: dict[int, tuple] = {}                # blocks whose branch was made to forget which ways it went -> those
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
         self.failed: set[int] = set()                   # entries that can't be translated
         self.turns_waited = 0                           # of those that are hot, but too few
@@ -207,7 +206,7 @@ class Translator:
 
     def _watch(self, space, rip) -> None:
         """Let the branches that can be reached from an entry forget which way they went."""
-        work, seen, ways = [rip], set(), self._code[space].ways
+        work, seen = [rip], set()
         while work and len(seen) < MOST_WATCHED:
             start = work.pop()
             if start in seen:
@@ -217,8 +216,7 @@ class Translator:
             block = self._block(space, start, record)
             if block is not None:
                 work += block.ways_gone
-                if block.end == "branch" and not (self.options.once and start in ways):
-                    ways[start] = block.ways
+                if block.end == "branch":
                     space.poke(record + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
 
     def _block(self, space, start, record=None):
@@ -236,8 +234,6 @@ class Translator:
             ways = known.ways(records)
         block = known.block.anew(ways)
         code = self._code[space]
-        if block.end == "branch" and self.options.once and not any(block.ways):     # a region executes it, so it has not learnt anything anew
-            block.ways = code.ways.get(start, block.ways)
         if block.end in ("call", "call_indirect"):
             code.not_jumped_to.add(block.next)
             if block.end == "call":
