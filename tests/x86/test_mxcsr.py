@@ -116,6 +116,15 @@ def test_there_are_rows():
     assert len(ROWS) > 65
 
 
+def on_processor(some: list) -> list:
+    """What this machine's processor makes of (code, state, data)."""
+    processor = native.Native()
+    try:
+        return processor.run_many(some)
+    finally:
+        processor.close()
+
+
 @needs_processor
 def test_processor_oracle_and_interpreter_agree_whatever_mxcsr_says():
     rng, interpreter, failures, traps, n = random.Random(SEED), machines.Interpreter(), [], 0, 0
@@ -154,12 +163,7 @@ def test_exact_results_are_told_from_others():
             state.xmm[n] = b + (rng.random() < .05) << 64 | b + (rng.random() < .05)
         state.mxcsr = machines.control(rng) & ~ieee.PE if rng.random() < .3 else ieee.RESET
         some.append((bytes([0xF2 if f is ieee.DOUBLE else 0xF3, 0x0F, op, 0xCA]), state, bytes(DATA_SIZE)))
-    processor = native.Native()
-    try:
-        wanted = processor.run_many(some)
-    finally:
-        processor.close()
-    for (code, state, data), a in zip(some, wanted):
+    for (code, state, data), a in zip(some, on_processor(some)):
         exact += a.end == "ok" and not a.state.mxcsr & ieee.PE
         for name, b in (("oracle", machines.on_oracle(code, state, data)), ("interpreter", interpreter.run(code, state, data))):
             wrong = difference(a, b, x87=64) or (f"mxcsr: {a.state.mxcsr:#x} / {b.state.mxcsr:#x}" if a.state.mxcsr != b.state.mxcsr else "")
@@ -177,12 +181,7 @@ def test_approximations_are_as_near_as_the_processor_says_and_special_cases_are_
         state.xmm = [vector(rng, ieee.SINGLE, state.xmm[n - 1]) for n in range(16)]
         state.mxcsr = machines.control(rng)
         some.append((bytes.fromhex(rng.choice(("0f53", "f30f53", "0f52", "f30f52"))) + bytes([0xC0 | rng.randrange(64)]), state, bytes(DATA_SIZE)))
-    processor = native.Native()
-    try:
-        wanted = processor.run_many(some)
-    finally:
-        processor.close()
-    for (code, state, data), a in zip(some, wanted):
+    for (code, state, data), a in zip(some, on_processor(some)):
         b = interpreter.run(code, state, data)
         failures += [f"{code.hex()}: oracle / interpreter {wrong}"] if (wrong := difference(machines.on_oracle(code, state, data), b)) else []
         assert a.end == b.end == "ok" and a.state.mxcsr == b.state.mxcsr == state.mxcsr
