@@ -8,7 +8,7 @@ import time
 import js
 from pyodide.code import run_js
 
-from webvm.block import BlockError, BytesDevice, CachedDevice, Fetcher, Retry, Stats, open_device, open_http
+from webvm.block import BlockError, BytesDevice, CachedDevice, Retry, Stats, open_device
 from webvm.browser.codestore import CodeStore
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport

@@ -3,8 +3,6 @@
 import hashlib
 import threading
 
-import pytest
-
 from webvm.block import write_chunks
 
 from .server import serving

@@ -84,16 +84,22 @@ def test_rflags_go_through_the_module(make):
     assert space.rflags == 0x246
 
 
-def test_a_system_call_goes_on_where_the_hook_says(make):
-    space = program(make, (SYSCALL,), (ADDI, RAX, 0, 1), (INT3,), (ADDI, RAX, 0, 100), (INT3,))
+def answered(space, register, then):
+    """Has system calls give 7 and go on at `then`; a list that gets rip and the register at each."""
     seen = []
 
     def on_syscall():
-        seen.append((space.rip, space.get(RAX)))
+        seen.append((space.rip, space.get(register)))
         space.set(RAX, 7)
-        space.rip = TEXT + 24
+        space.rip = then
         return True
     space.on_syscall = on_syscall
+    return seen
+
+
+def test_a_system_call_goes_on_where_the_hook_says(make):
+    space = program(make, (SYSCALL,), (ADDI, RAX, 0, 1), (INT3,), (ADDI, RAX, 0, 100), (INT3,))
+    seen = answered(space, RAX, TEXT + 24)
     assert space.run(100) == L.BREAKPOINT
     assert (seen, space.get(RAX), space.rip) == ([(TEXT + 8, 0)], 107, TEXT + 40)
 
@@ -724,14 +730,7 @@ def test_install_passes_all_32_bits(make):
 def test_regions_reach_the_kernel_and_each_other(make):
     space, (adds, asks, calls) = linked(make, (JUMP, 0, 0, TEXT + 8), (JUMP, 0, 0, TEXT + 16), (INT3,))
     assert space.install(TEXT, calls, TEXT, TEXT + 7) and space.install(TEXT + 8, asks, TEXT, TEXT + 7)
-    seen = []
-
-    def on_syscall():
-        seen.append((space.rip, space.get(RBX)))
-        space.set(RAX, 7)
-        space.rip = TEXT + 16
-        return True
-    space.on_syscall = on_syscall
+    seen = answered(space, RBX, TEXT + 16)
     space.set(RDI, TEXT + 8)
     assert (space.run(10), space.get(RAX), space.get(RBX), space.rip) == (L.BREAKPOINT, 7, 1, TEXT + 24)
     assert seen == [(TEXT + 8, 0)]

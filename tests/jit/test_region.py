@@ -18,6 +18,8 @@ from webvm.jit import image as machine_image
 from webvm.jit import regions
 from webvm.jit.inline import address_of
 from webvm.jit.options import Options
+from webvm.jit.template import HOLE
+from webvm.wasm import encoding as w
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 
@@ -354,3 +356,16 @@ def test_what_cannot_be_translated_is_left_to_the_interpreter_and_the_rest_is_no
         assert end == "syscall" and guest.space.get(RCX) == CODE + 20
     assert not image.translator.broken and guest.is_region(second) and not guest.is_region(first) and guest.in_regions > 30
     assert [record.getMessage() for record in caplog.records] == [f"the code at {first:x} could not be translated"]
+
+
+def test_code_may_have_the_numbers_that_marks_are_made_of(interpreter):
+    """Constants of all pieces of a mark, each beside each, twice, so that templates are used. With 64 bits: mov rax; mov r8; movq xmm0, rax ;
+    movq xmm1, r8 ; punpcklqdq xmm0, xmm1. With 32: or rax ; add rcx ; mov [rbx - 16], rax ; mov dword [rbx + 240] ; movups [rbx + 256], xmm0"""
+    marks = sorted({mark[k:k + 8] for mark in (w.HINT, HOLE) for k in range(10)})
+    for first in marks:
+        text = ""
+        for second in marks:
+            text += f"48b8 {first.hex()} 49b8 {second.hex()} 66480f6ec0 66490f6ec8 660f6cc1"
+            text += f"480d {first[4:].hex()} 4881c1 {second[:4].hex()} 488943f0 c783f0000000 {first[4:].hex()} 0f118300010000"
+        outcome = same(text + text + "0f05", interpreter, Guest(engine()))
+        assert outcome.state.xmm[0] == int.from_bytes(first + marks[-1], "little")

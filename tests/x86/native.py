@@ -11,7 +11,6 @@ What does not come from here: SYSCALL, SYSENTER and INT 80 ("not run": they woul
 `HOST` has the names, as the opcode tables have them, of the CPUID features here: a case that needs another is not to be run.
 """
 import mmap
-import os
 import platform
 import select
 import shutil

@@ -16,7 +16,7 @@ from tests.jit.test_interpreter import difference, report
 from tests.jit.test_region import ROOM, judged
 from tests.x86 import forms, machines, native
 from tests.x86.reference import disagreement
-from webvm.x86.insn import Imm, Mem, Reg
+from webvm.x86.insn import Mem
 from webvm.x86.meaning import MEANINGS
 from webvm.x86.oracle import PYTHON_MEANINGS
 from webvm.x86.undefined import open_flags

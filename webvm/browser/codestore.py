@@ -21,11 +21,10 @@ _CALLS = """
     const calls = {
         read: async (names) => joined((await database()).transaction("files").objectStore("files"), JSON.parse(names)),
         write: (names, lengths, joined) => change((files, about) => {
-            let at = 0;
-            lengths = JSON.parse(lengths);
+            const buffers = cut(JSON.parse(lengths), joined);
             JSON.parse(names).forEach((name, i) => {
-                files.put(joined.slice(at, at += lengths[i]).buffer, name);
-                about.put([Date.now() / 1000, lengths[i]], name);
+                files.put(buffers[i], name);
+                about.put([Date.now() / 1000, buffers[i].byteLength], name);
             });
         }),
         remove: (names) => change((files, about) => {

@@ -9,6 +9,7 @@ from pyodide.code import run_js
 from pyodide.ffi import JsException
 
 # The language of a store's calls. `joined`: [the lengths of some found, -1 where there is none; their bytes together].
+# `cut`: the buffers of such bytes.
 _WORDS = """
     const answer = request => new Promise((resolve, reject) => {
         request.onsuccess = () => resolve(request.result);
@@ -41,6 +42,7 @@ _WORDS = """
         }
         return [JSON.stringify(lengths), bytes];
     };
+    const cut = (lengths, joined, at = 0) => lengths.map(length => joined.slice(at, at += length).buffer);
     const within = (work, timer) => Promise.race([
         work,
         new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("browser storage does not answer")), patience * 1000); }),

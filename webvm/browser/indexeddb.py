@@ -36,12 +36,8 @@ _CALLS = """
             const blocks = transaction.objectStore("blocks");
             if (await answer(transaction.objectStore("about").get("identity")) !== known)
                 throw new Error("another tab uses a newer version of this disk");
-            lengths = JSON.parse(lengths);
-            let at = 0;
-            JSON.parse(numbers).forEach((number, i) => {
-                blocks.put(joined.slice(at, at + lengths[i]).buffer, number);
-                at += lengths[i];
-            });
+            const buffers = cut(JSON.parse(lengths), joined);
+            JSON.parse(numbers).forEach((number, i) => blocks.put(buffers[i], number));
             await done;
         },
         async clear() {

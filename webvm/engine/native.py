@@ -28,7 +28,7 @@ from wasmtime import _ffi as ffi
 
 from . import space
 from .protocol import EngineError, EngineTrap, Image, OutOfMemory, OutOfSpaces
-from .space import WASM_LIMIT, WASM_PAGE
+from .space import WASM_LIMIT
 
 SLOT = ctypes.sizeof(ffi.wasmtime_val_raw_t)
 VALUE = ctypes.sizeof(ffi.wasmtime_val_t)

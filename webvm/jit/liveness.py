@@ -21,8 +21,9 @@ def analyse(graph: Graph, dead_flags: bool = True, cover: bool = True, compariso
             calls_flags: bool = True, beyond: bool = True, anchors: bool = True) -> None:
     """Fills in the fields of blocks and ops, and of the graph: `touched` and `written`, masks of registers, and whether
     anything sets flags that somebody needs. Switches: `dead_flags`, leave out flags nobody reads; `cover`, one check for
-    several accesses off one register (`beyond`: in several blocks; `anchors`: those of the stack off one address); `comparisons`, of numbers: these are kept, not the flags;
-    `calls_flags`, look where control leaves for whether the flags are read there."""
+    several accesses off one register (`beyond`: in several blocks; `anchors`: those of the stack off one address);
+    `comparisons`, of numbers: these are kept, not the flags; `calls_flags`, look where control leaves for whether the flags
+    are read there."""
     blocks = [graph.blocks[start] for start in graph.order]
     summaries = [block.summary for block in blocks]
     for block in blocks:

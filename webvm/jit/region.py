@@ -377,7 +377,7 @@ class Region(Instructions):
 
     def _table_jump(self, block):
         """Its instructions; the number of the place is in `next` then, and where that leads is not looked at."""
-        *ops, jump = block.ops
+        jump = block.ops[-1]
         for op in block.ops:
             if op.rip == block.table.load:
                 self.out.append(w.get(self.local[block.table.index >> 3]) + w.OP["i32.wrap_i64"] + w.put(self.next))

@@ -18,7 +18,7 @@ from .cache import LENGTHS
 INDEX = "index"
 CRC = struct.Struct("<I")
 PACK = 384 << 10                # bytes in a pack, about: what is wanted together comes in one request
-WHOLE = 12 << 20                 # bytes shipped at most
+WHOLE = 12 << 20                # bytes shipped at most
 HELD = 8 << 20                  # bytes of packs that are held for entries not asked for yet
 
 

@@ -189,7 +189,7 @@ def _all_usual_or_zero(numbers: list[X], format, sources: list[X]) -> bytes:
 
 def _is_exact(what: str, r: X, x: X, y: X | None = None) -> X:
     """Whether the result is that without rounding, if it is neither too large nor too small. It may say no where it is."""
-    t, precision = r.type, FORMATS[int(r.type[1:])].precision
+    precision = FORMATS[int(r.type[1:])].precision
 
     def made_of(a, b):
         """Whether the product of two has few enough bits."""
@@ -678,7 +678,7 @@ class _Kit:
         same = f.local(value=(minus ^ n_minus).is_zero())
         spare = f.local("i64")
         with f.if_((e < n_e) | ((e == n_e) & (m < n))):            # the larger first
-            for x, y, t in ((m, n, "i64"), (low, n_low, "i64")):
+            for x, y in ((m, n), (low, n_low)):
                 f.set(spare, x)
                 f.set(x, y)
                 f.set(y, spare)

@@ -1,9 +1,9 @@
 """What was emitted for an instruction, kept to be emitted again: code with holes for what differs from place to place."""
-import secrets
+from ..wasm.encoding import mark
 
 # What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
-# followed by how many ifs of the instruction the exit is in, or the number of what it is. Random: no guest can know it.
-HOLE = secrets.token_bytes(16)
+# followed by how many ifs of the instruction the exit is in, or the number of what it is.
+HOLE = mark(0xFD)
 DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, FUNCTION = range(100, 110)     # and what follows
 
 

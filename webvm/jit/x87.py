@@ -218,15 +218,20 @@ class Kernels:
         f = self.function("round", "i32 i32 i64 i64 i32 i32")
         sign, e, m, low, control, most = f.params
         flags, cut, mode = f.local(), f.local(), f.local()
+
+        def carry():
+            """Where all bits were ones."""
+            with f.if_(m.is_zero()):
+                f.set(m, ONE)
+                f.set(e, e + 1)
+
         with f.if_(((e - 1) < MOST - 2) & ((control & (FULL | 0xC00)) == FULL)):
             with f.if_(low != 0):
                 f.set(flags, PE)
                 with f.if_(even(m, low)):
                     f.set(flags, PE | C1)
                     f.set(m, m + 1)
-                    with f.if_(m.is_zero()):
-                        f.set(m, ONE)
-                        f.set(e, e + 1)
+                    carry()
             give(f, m, sign | e, flags)
         f.set(cut, control & FULL)
         f.set(mode, control & 0xC00)
@@ -258,9 +263,7 @@ class Kernels:
         f.set(m, m << wide)
         with f.if_(signed(e, "le", 0)):
             give(f, m, sign | (m >> 63).low(), flags)
-        with f.if_(m.is_zero()):
-            f.set(m, ONE)
-            f.set(e, e + 1)
+        carry()
         with f.if_(signed(e, "ge", most)):
             with f.if_(mode | away):
                 give(f, c64(ONE), sign | most, OE | PE | C1)

@@ -2,7 +2,6 @@
 
 Knows bytes only. An expression is the bytes that leave its value on the stack, so expressions concatenate.
 """
-import secrets
 from functools import lru_cache
 
 I32, I64, F32, F64, V128, FUNCREF = b"\x7f", b"\x7e", b"\x7d", b"\x7c", b"\x7b", b"\x70"
@@ -68,9 +67,17 @@ def br(depth: int) -> bytes:  return b"\x0c" + uleb(depth)
 def br_if(depth: int) -> bytes:  return b"\x0d" + uleb(depth)
 
 
+def mark(first: int) -> bytes:
+    """Bytes to put between pieces of code, which are found again whatever constants the code has: of code itself, 0xFF is in
+    constants only, for no instruction begins with it. There nine follow each other at most, or sixteen in all of a v128.const,
+    after its opcode's 0x0C; never sixteen after `first`, which may be anything but these two."""
+    assert first not in (0x0C, 0xFF)
+    return bytes([first]) + b"\xff" * 16
+
+
 # Hints for `if` and `br_if`: put at the end of the condition, and taken out again by module.Module.define (the proposal "branch
-# hinting"; who does not know it skips it). What is unlikely is compiled out of the way. Random, so that no constant looks the same.
-HINT = secrets.token_bytes(16)
+# hinting"; who does not know it skips it). What is unlikely is compiled out of the way.
+HINT = mark(0xFE)
 UNLIKELY, LIKELY = HINT + b"\0", HINT + b"\1"
 
 
