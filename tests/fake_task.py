@@ -9,7 +9,7 @@ from webvm.kernel.path import FsContext, Mounts
 from webvm.kernel.syscall import SYSCALLS
 from webvm.kernel.task import Cred
 from webvm.linux.errno import EFAULT, Errno
-from webvm.linux.resource import RLIM_INFINITY, RLIMIT_NOFILE
+from webvm.linux.resource import RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_NOFILE
 from webvm.linux.stat import STAT
 
 BY_NAME = {call.name: call for call in SYSCALLS.values()}
@@ -37,6 +37,17 @@ class Memory:
         if data:
             at = self._check(address, len(data))
             self.bytes[at : at + len(data)] = data
+
+    def read_now(self, address, length):
+        at = address - 0x1000
+        return bytes(self.bytes[at : at + length]) if 0 <= at <= at + length <= len(self.bytes) else None
+
+    def write_now(self, address, data):
+        at = address - 0x1000
+        if not 0 <= at <= at + len(data) <= len(self.bytes):
+            return False
+        self.bytes[at : at + len(data)] = data
+        return True
 
     async def cstring(self, address, limit=4096):
         at = self._check(address, 1)
@@ -81,8 +92,10 @@ class FakeTask:
         self.fs = FsContext(self.kernel.mounts.root)
         self.cred = Cred(uid, gid, groups)
         self.blocked = 0
+        rlimits = [(RLIM_INFINITY, RLIM_INFINITY)] * RLIM_NLIMITS
+        rlimits[RLIMIT_NOFILE] = 1024, 1024
         self.group = SimpleNamespace(
-            pid=100, pgrp=100, session=SimpleNamespace(id=100, tty=None), tty=None, limit=lambda which: 1024 if which == RLIMIT_NOFILE else RLIM_INFINITY
+            pid=100, pgrp=100, session=SimpleNamespace(id=100, tty=None), tty=None, rlimits=rlimits, limit=lambda which: rlimits[which][0]
         )
 
     async def __call__(self, name, *args):

@@ -6,9 +6,11 @@
 // Bytes cross in a staging bytearray of Python's: a copy within JavaScript and one within Python cost 1 us, a conversion of
 // a typed array 3 us, getBuffer 13 us. So do their address and number, since each argument of a call costs 0.2 us.
 
-const STAGE = 65536, ARGUMENTS = [0, 7, 6, 2, 10, 8, 9]; // registers of a system call: rax, rdi rsi rdx r10 r8 r9
+const STAGE = 65536, MOST_SENT = 4096, ARGUMENTS = [0, 7, 6, 2, 10, 8, 9]; // registers of a system call: rax, rdi rsi rdx r10 r8 r9
 let stage, stageBuffer, staged; // the bytearray, Pyodide's view of it, all its bytes
-let head; // the words behind the first STAGE bytes: address and number of those, arguments of a system call
+let head; // the words behind the first STAGE bytes, see HEAD in browser.py; FETCHED and CALL are places in it
+const FETCHED = 2, CALL = 4;
+let sentFrom = [], sentBytes = []; // by number of a system call that reads memory: where in head its address is, and how much
 
 // The Python bytearray through which peek and poke go.
 export function setStage(bytearray) {
@@ -21,7 +23,7 @@ export function setStage(bytearray) {
 function view() {
     stageBuffer = stage.getBuffer("u8");
     staged = stageBuffer.data;
-    head = new Uint32Array(staged.buffer, staged.byteOffset + STAGE, 2 + 2 * ARGUMENTS.length);
+    head = new Uint32Array(staged.buffer, staged.byteOffset + STAGE, CALL + 2 * ARGUMENTS.length);
 }
 
 function stageBytes() {
@@ -30,6 +32,16 @@ function stageBytes() {
         view();
     }
     return staged;
+}
+
+// System calls that read memory, and which of their arguments say where and how much.
+export function setSent(numbers, addresses, lengths) {
+    sentFrom = new Uint8Array(Math.max(0, ...numbers) + 1);
+    sentBytes = new Uint8Array(sentFrom.length);
+    numbers.forEach((number, i) => {
+        sentFrom[number] = CALL + 2 * addresses[i];
+        sentBytes[number] = CALL + 2 * lengths[i];
+    });
 }
 
 // Numbers of table slots, which Python staged.
@@ -61,28 +73,30 @@ export function compileBeside(wasm, tell) {
     }
 }
 
-// See browser.py: what the hook of a system call returns may be two more things than what is to be stored in rax.
-const LEAVE = 2 ** 31, GO_ON = 2 ** 31 + 1;
-
-// An address space, its general registers at a wasm address. Throws RangeError when there can be no more memories.
-export function create(module, wasmPages, maximum, registers, syscall, fault, escape) {
+// An address space, its general registers at a wasm address, the guest's memory from `bias` on. Throws RangeError when there can be no more memories.
+export function create(module, wasmPages, maximum, registers, bias, syscall, fault, escape) {
     const memory = new WebAssembly.Memory({ initial: wasmPages, maximum });
     const hooks = {
         memory,
         syscall() {
             stageBytes();
+            head[1] = head[FETCHED] = 0;
             for (let i = 0; i < ARGUMENTS.length; i++) {
                 const at = (registers >> 2) + 2 * ARGUMENTS[i];
-                head[2 * i + 2] = words[at];
-                head[2 * i + 3] = words[at + 1];
+                head[CALL + 2 * i] = words[at];
+                head[CALL + 2 * i + 1] = words[at + 1];
             }
-            const result = syscall();
-            if (result === LEAVE) return 0;
-            if (result !== GO_ON) {
-                words[registers >> 2] = result;
-                words[(registers >> 2) + 1] = result >> 31;
+            const from = sentFrom[head[CALL]];
+            if (from) fetchSent(from, sentBytes[head[CALL]]);
+            const answer = syscall(); // see browser.py
+            stageBytes();
+            if (head[1]) poke();
+            if (answer === undefined) {
+                words[registers >> 2] = head[CALL];
+                words[(registers >> 2) + 1] = head[CALL + 1];
+                return 1;
             }
-            return 1;
+            return answer ? 1 : 0;
         },
         fault: (low, high, access) => fault(low >>> 0, high >>> 0, access),
         escape: () => escape(),
@@ -93,6 +107,21 @@ export function create(module, wasmPages, maximum, registers, syscall, fault, es
     const forRegions = { env: { ...hooks, ...exports } };
     let u8 = new Uint8Array(memory.buffer);
     let words = new Uint32Array(memory.buffer);
+
+    function poke() {
+        const from = stageBytes();
+        u8.set(from.subarray(0, head[1]), head[0]);
+        head[1] = head[FETCHED] = 0;
+    }
+
+    // Bytes that Python will want, should it find that the guest may read them.
+    function fetchSent(from, bytes) {
+        const n = head[bytes], address = head[from] + bias;
+        if (n === 0 || n > MOST_SENT || head[bytes + 1] || head[from + 1] || address + n > u8.length) return;
+        staged.set(u8.subarray(address, address + n));
+        head[0] = address;
+        head[FETCHED] = n;
+    }
 
     return {
         exports,
@@ -120,11 +149,9 @@ export function create(module, wasmPages, maximum, registers, syscall, fault, es
         peek() {
             const to = stageBytes(), address = head[0];
             to.set(u8.subarray(address, address + head[1]));
+            head[1] = head[FETCHED] = 0;
         },
-        poke() {
-            const from = stageBytes();
-            u8.set(from.subarray(0, head[1]), head[0]);
-        },
+        poke,
         blank(address, n, byte) {
             u8.fill(byte, address, address + n);
         },

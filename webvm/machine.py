@@ -23,6 +23,7 @@ from webvm.kernel.kernel import Kernel
 from webvm.kernel.path import FsContext, Mounts, resolve
 from webvm.kernel.proc_view import shown_path
 from webvm.kernel.sys_path import of_file
+from webvm.kernel.syscall import sent
 from webvm.kernel.task import Cred
 from webvm.linux.auxvec import HWCAP2_FSGSBASE
 from webvm.linux.errno import EACCES, EISDIR, ENOENT, STRERROR, Errno
@@ -77,6 +78,7 @@ class Machine:
 
     def __init__(self, engine, image, root, output, yield_=None, log=None):
         self.image, self.engine = image, engine
+        engine.expect(sent())
         self.mounts = Mounts(root)
         self.kernel = Kernel(engine, self.mounts, yield_=yield_, log=log)
         self.tty = equip(self.kernel, output)

@@ -114,6 +114,8 @@ class Engine(ABC):
         self.executable = re.compile(b"[" + re.escape(executable) + b"]")
         self.may_read, self.may_write = (bytes(b for b in range(256) if b & bit) for bit in (layout.READ, layout.WRITE))
         self.may_just_write = self.may_write.translate(None, executable)        # no code was decoded there
+        self.readable_page = bytes(bool(b & layout.READ) for b in range(256))            # the same for one page
+        self.just_writable_page = bytes(b in self.may_just_write for b in range(256))
         self.stored = bytes(                   # the kernel's view of a permission byte -> the byte stored
             b & (layout.READ | layout.EXECUTE | layout.PRESENT) | (layout.WRITE | layout.MAY_WRITE if b & layout.WRITE else 0)
             for b in range(256))
@@ -150,6 +152,10 @@ class Engine(ABC):
         if not self.fresh:
             self.fresh = space.peek(0, self.layout.DECODE)
         return space
+
+    def expect(self, sent: dict[int, tuple[int, int]]) -> None:
+        """System calls by rax that read memory: which arguments, counted from 1, are its address and how many bytes they are.
+        An engine may use that to have the bytes at hand."""
 
     def close(self) -> None:
         """The engine is no longer needed, and none of its spaces is in use."""
@@ -250,6 +256,7 @@ class Space(ABC):
         self._pages = bytearray()
         self._rip = layout.RIP >> 2
         self._may_read, self._may_write, self._may_just_write = engine.may_read, engine.may_write, engine.may_just_write
+        self._readable_page, self._just_writable_page = engine.readable_page, engine.just_writable_page
         self._strays: list[tuple[int, int]] = []   # guest ranges written while a page of them was absent
         self._strays_limit = STRAYS
         self._linked: set[int] = set()   # slots of the table that hold a function of a region module
@@ -550,7 +557,12 @@ class Space(ABC):
     def try_read(self, addr: int, n: int) -> bytes | None:
         """What `read` answers for n > 0 bytes; None unless the kernel permits reading all of them."""
         pages, first, last = self._pages, addr >> 12, addr + n - 1 >> 12
-        if last >= len(pages) or pages[first:last + 1].strip(self._may_read):
+        if last >= len(pages):
+            return None
+        if last - first < 2:
+            if not (self._readable_page[pages[first]] and self._readable_page[pages[last]]):
+                return None
+        elif pages[first:last + 1].strip(self._may_read):
             return None
         return self.peek(self._bias + addr, n)
 
@@ -559,6 +571,9 @@ class Space(ABC):
         pages, first, last = self._pages, addr >> 12, addr + len(data) - 1 >> 12
         if last >= len(pages):
             return False
+        if last - first < 2 and self._just_writable_page[pages[first]] and self._just_writable_page[pages[last]]:
+            self.poke(self._bias + addr, data)
+            return True
         perms = pages[first:last + 1]
         if not perms.strip(self._may_just_write):
             self.poke(self._bias + addr, data)

@@ -53,7 +53,8 @@ class Pipe:
     def put(self, data):
         self.chunks.append(bytes(data))
         self.size += len(data)
-        self.changed.wake()
+        if self.changed.waits:
+            self.changed.wake()
 
     def take(self, n: int) -> bytes:
         chunks = self.chunks
@@ -70,7 +71,8 @@ class Pipe:
                 left -= len(chunk)
             data = b"".join(parts)
         self.size -= len(data)
-        self.changed.wake()
+        if self.changed.waits:
+            self.changed.wake()
         return data
 
     def peek(self, n: int) -> bytes:
@@ -108,11 +110,21 @@ class PipeFile(File):
             await pipe.changed.wait()
         return pipe.take(n)
 
-    async def write(self, data):
+    def read_now(self, n):
+        return self.pipe.take(n) if self.pipe.size else None
+
+    def write_now(self, data):
         pipe, n = self.pipe, len(data)
         if n <= pipe.capacity - pipe.size and pipe.readers:
             pipe.put(data)
             return n
+        return None
+
+    async def write(self, data):
+        count = self.write_now(data)
+        if count is not None:
+            return count
+        pipe, n = self.pipe, len(data)
         view, done = memoryview(data), 0
         while done < n:
             if not pipe.readers:

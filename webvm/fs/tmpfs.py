@@ -35,11 +35,18 @@ from webvm.linux.fcntl import (
 from webvm.linux.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID
 from webvm.linux.statfs import TMPFS_MAGIC
 
-PAGE = 4096
+PAGE_SHIFT = 12
+PAGE = 1 << PAGE_SHIFT
 SECTORS_PER_PAGE = PAGE // 512
 MAX_FILE_SIZE = (1 << 63) - 1
 LINK_MAX = 65000
 ZERO_PAGE = b""  # a page may be shorter than PAGE; the rest of it is zeros
+
+
+def _part(page, start: int, n: int):
+    """N bytes of a page, of which there may be less."""
+    part = page[start : start + n]
+    return part if len(part) == n else part + bytes(n - len(part))
 
 
 class Tmpfs(Filesystem):
@@ -99,7 +106,7 @@ class MemInode(Inode):
 
     def accessed(self):
         time, last = now(), self.atime
-        if last <= self.mtime or last <= self.ctime or time - last >= RELATIME_LIMIT:
+        if (last <= self.mtime or last <= self.ctime or time - last >= RELATIME_LIMIT) and time != last:
             self.atime = time
             self.fs.changed(self)
 
@@ -357,17 +364,11 @@ class MemFile(MemInode):
     # Reading
 
     async def read(self, offset, n):
-        end = offset + n
-        if end > self.size:
-            end = self.size
-        if offset >= end:
-            return b""
+        data = self.read_now(offset, n)
+        if data is not None:
+            return data if data.__class__ is bytes else bytes(data)
+        end = min(offset + n, self.size)
         pages = self.pages
-        first = offset // PAGE
-        page, start = pages.get(first), first * PAGE
-        if page is not None and end - start <= len(page):
-            part = page[offset - start : end - start]
-            return part if part.__class__ is bytes else bytes(part)
         if not pages:
             return await self._below(offset, end - offset)
         parts = []
@@ -382,12 +383,33 @@ class MemFile(MemInode):
                 parts.append(await self._below(offset, upto - offset))
             else:
                 upto = min(index * PAGE + PAGE, end)
-                part = page[start : start + upto - offset]
-                parts.append(part)
-                if len(part) < upto - offset:
-                    parts.append(bytes(upto - offset - len(part)))
+                parts.append(_part(page, start, upto - offset))
             offset = upto
         return b"".join(parts)
+
+    def read_now(self, offset, n):
+        end = offset + n
+        if end > self.size:
+            end = self.size
+            n = end - offset
+            if n <= 0:
+                return b""
+        index, start = offset >> PAGE_SHIFT, offset & PAGE - 1
+        pages = self.pages
+        page = pages.get(index)
+        if start + n <= PAGE:
+            if page is None:
+                return None
+            return _part(page, start, n)
+        parts = []
+        while page is not None:
+            parts.append(_part(page, start, PAGE - start) if offset + PAGE - start <= end else _part(page, start, end - offset))
+            offset += PAGE - start
+            if offset >= end:
+                return b"".join(parts)
+            index, start = index + 1, 0
+            page = pages.get(index)
+        return None
 
     async def seek_data(self, offset, hole):
         numbers = sorted(index for index, page in self.pages.items() if page)  # those only allocated are holes
@@ -404,30 +426,50 @@ class MemFile(MemInode):
     # Writing
 
     async def write(self, offset, data):
+        count = self.write_now(offset, data)
+        if count is not None:
+            return count
+        end = await self._write_pages(offset, memoryview(data))
+        self._written(end)
+        return end - offset
+
+    def write_now(self, offset, data):
         n = len(data)
         if not n:
             return 0
-        if offset + n > MAX_FILE_SIZE:
+        end = offset + n
+        if end > MAX_FILE_SIZE:
             raise Errno(EFBIG)
-        index, start = divmod(offset, PAGE)
-        if start + n <= PAGE:
-            page = self.pages.get(index)
-            if n == PAGE:
-                if page is None:
-                    self._charge(index)
-                self.pages[index] = bytes(data)
-            elif page.__class__ is bytearray and start <= len(page):
-                page[start : start + n] = data
-            else:
-                await self._write_page(index, start, data)
-            end = offset + n
+        index, start = offset >> PAGE_SHIFT, offset & PAGE - 1
+        if start + n > PAGE:
+            return None
+        page = self.pages.get(index)
+        if n == PAGE:
+            if page is None:
+                self._charge(index)
+            self.pages[index] = bytes(data)
         else:
-            end = await self._write_pages(offset, memoryview(data))
+            if page.__class__ is not bytearray:
+                if page is None:
+                    if self._covers(index):
+                        return None
+                    self._charge(index)
+                    page = ZERO_PAGE
+                page = self.pages[index] = bytearray(page)
+            if start > len(page):
+                page.extend(bytes(start - len(page)))
+            page[start : start + n] = data
         if end > self.size:
             self.size = end
         self.mtime = self.ctime = now()
         self.fs.changed(self)
-        return end - offset
+        return n
+
+    def _written(self, end):
+        if end > self.size:
+            self.size = end
+        self.mtime = self.ctime = now()
+        self.fs.changed(self)
 
     async def _write_page(self, index, start, data):
         page = self.pages.get(index)

@@ -8,7 +8,7 @@ Everything that may have to fetch a block is `async`, and finishes without suspe
 """
 
 import itertools
-from time import time_ns as now
+from time import time_ns
 from typing import NamedTuple
 
 from webvm.linux.dirent import DT_DIR
@@ -45,13 +45,25 @@ from webvm.linux.statfs import ANON_INODE_FS_MAGIC
 
 __all__ = [
     "ANON_INODE", "Dirent", "Directory", "File", "Filesystem", "Inode", "KeptInode", "PathFile", "RegularFile", "Stat", "StatFs",
-    "next_dev", "now",
+    "hold_time", "next_dev", "now",
 ]  # fmt: skip
 
 RELATIME_LIMIT = 24 * 3600 * 1_000_000_000  # relatime: an access time older than a day is refreshed anyway
 MAX_RW_COUNT = 0x7FFFF000  # linux/fs.h: one read or write moves at most this much
 
 _minors = itertools.count(2)
+_held = 0
+
+
+def now() -> int:
+    """The time that files are given: as exact as the clock, or as of the last `hold_time`. Linux's is as of the last tick."""
+    return _held or time_ns()
+
+
+def hold_time(hold: bool = True):
+    """From here on it is always now, to save looking at the clock; or it is not. Time never goes back by that."""
+    global _held
+    _held = time_ns() if hold else 0
 
 
 def next_dev() -> int:
@@ -227,6 +239,14 @@ class Inode:
     async def write(self, offset: int, data) -> int:
         raise self._unchangeable()
 
+    def read_now(self, offset: int, n: int):
+        """What `read` answers (or a bytearray), if that is at hand; else None, and it is as if nobody had asked."""
+        return None
+
+    def write_now(self, offset: int, data) -> int | None:
+        """The same for `write`. It may raise what that would."""
+        return None
+
     async def truncate(self, size: int):
         raise self._unchangeable()
 
@@ -367,6 +387,24 @@ class File:
     async def seek(self, offset: int, whence: int) -> int:
         raise Errno(ESPIPE)
 
+    # The same where it is at hand, without a coroutine; else None, and it is as if nobody had asked. They may raise what the
+    # others would.
+
+    def read_now(self, n: int):
+        return None
+
+    def write_now(self, data) -> int | None:
+        return None
+
+    def pread_now(self, n: int, offset: int):
+        return None
+
+    def pwrite_now(self, data, offset: int) -> int | None:
+        return None
+
+    def seek_now(self, offset: int, whence: int) -> int | None:
+        return None
+
     # Readiness
 
     def poll(self) -> int:
@@ -426,6 +464,39 @@ class RegularFile(File):
         return await self.inode.write(offset, data)
 
     async def seek(self, offset, whence):
+        target = self.seek_now(offset, whence)
+        if target is not None:
+            return target
+        if not 0 <= offset < self.inode.size:
+            raise Errno(ENXIO)
+        self.pos = target = await self.inode.seek_data(offset, whence == SEEK_HOLE)
+        return target
+
+    def read_now(self, n):
+        data = self.inode.read_now(self.pos, n)
+        if data:
+            self.pos += len(data)
+            if not self.flags & O_NOATIME:
+                self.inode.accessed()
+        return data
+
+    def pread_now(self, n, offset):
+        data = self.inode.read_now(offset, n)
+        if data and not self.flags & O_NOATIME:
+            self.inode.accessed()
+        return data
+
+    def write_now(self, data):
+        pos = self.inode.size if self.flags & O_APPEND else self.pos
+        count = self.inode.write_now(pos, data)
+        if count:
+            self.pos = pos + count
+        return count
+
+    def pwrite_now(self, data, offset):
+        return self.inode.write_now(self.inode.size if self.flags & O_APPEND else offset, data)
+
+    def seek_now(self, offset, whence):
         if whence == SEEK_SET:
             target = offset
         elif whence == SEEK_CUR:
@@ -433,9 +504,7 @@ class RegularFile(File):
         elif whence == SEEK_END:
             target = self.inode.size + offset
         elif whence in (SEEK_DATA, SEEK_HOLE):
-            if not 0 <= offset < self.inode.size:
-                raise Errno(ENXIO)
-            target = await self.inode.seek_data(offset, whence == SEEK_HOLE)
+            return None
         else:
             raise Errno(EINVAL)
         if not 0 <= target < 1 << 63:

@@ -88,6 +88,7 @@ class AddressSpace:
     def __init__(self, space, make_room=lambda mem, more: None):
         """`make_room(mem, bytes)` hears that memory grows, now and then; it raises MemoryError when there is none left."""
         self.space = space
+        self.read_now, self.write_now = space.try_read, space.try_write     # what `read` and `write` do first
         self.make_room = make_room
         self.users = 1
         self.loaded = None              # the task whose registers are in the space
@@ -534,6 +535,7 @@ class AddressSpace:
         if self.exe is not None:
             self.exe.release()
         self.space.release()
+        del self.read_now, self.write_now
         self.space = None
 
     def _all_perms(self):

@@ -12,6 +12,7 @@ import types
 from collections import deque
 from time import perf_counter_ns
 
+from webvm.fs.vfs import hold_time
 from webvm.fs.wait import Interrupted, Wait
 from webvm.kernel import cpu, life, signals
 from webvm.kernel.cpu import RAX
@@ -146,6 +147,7 @@ class Scheduler:
                 mem = task.mem
                 space = mem.space
                 space.on_syscall, space.on_fault = self.on_syscall, self.on_fault
+                hold_time()
                 started, before = perf_counter_ns(), space.instructions
                 self.running = True
                 stop = space.run(self.fuel if self.sampler is None else min(self.fuel, SAMPLED_FUEL))
@@ -165,6 +167,7 @@ class Scheduler:
                 else:
                     self._trap(task, stop)
         finally:
+            hold_time(False)
             self.running = False
             self.task = None
             if self.old_spaces:
@@ -227,24 +230,21 @@ class Scheduler:
         if mem.dirty:
             mem.sync_shared()
         calls = self.calls = self.calls + 1
-        entry = SYSCALLS.get(registers[0])
         if self.kernel.strace is not None:
             task.trace = Trace(mem, registers[0], registers[1:])
-        if entry is None:
-            self.kernel.unknown_syscall(task, registers[0])
-            if task.trace is not None:
-                self._finish_trace(task, -ENOSYS)
-            space.set_result(-ENOSYS)
-            return not task.attention
+        try:
+            entry = SYSCALLS[registers[0]]
+        except KeyError:
+            return self._unknown(task, registers[0])
         try:
             result = entry.call(task, registers)
-            if type(result) is not int and result is not KEEP_REGISTERS:
+            if result.__class__ is not int and result is not KEEP_REGISTERS:
                 try:
                     result = self.drive(result)
                 except BaseException:
                     self._new_driver()
                     raise
-                if type(result) is not int and result is not KEEP_REGISTERS:
+                if result.__class__ is not int and result is not KEEP_REGISTERS:
                     task.waits_in = *registers, space.get(cpu.RSP), space.rip
                     self._park(task, self.driver, result, entry)
                     self.parked += 1
@@ -272,7 +272,15 @@ class Scheduler:
         if calls < self.look:
             return True
         self.look = calls + CALLS_PER_LOOK
+        hold_time()
         return perf_counter_ns() < self.slice_end
+
+    def _unknown(self, task, number):
+        self.kernel.unknown_syscall(task, number)
+        if task.trace is not None:
+            self._finish_trace(task, -ENOSYS)
+        task.mem.space.set_result(-ENOSYS)
+        return not task.attention
 
     def on_fault(self, address, access):
         task = self.task

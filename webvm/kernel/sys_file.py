@@ -103,11 +103,13 @@ def writable(task, fd) -> File:
 def positioned(task, fd, reading) -> File:
     """For pread and pwrite: ESPIPE comes before EBADF."""
     file = task.files.get(fd)
-    if not file.seekable:
-        raise Errno(ESPIPE)
-    if not (file.readable if reading else file.writable):
-        raise Errno(EBADF)
+    if not (file.seekable and (file.readable if reading else file.writable)):
+        raise _not_positioned(file)
     return file
+
+
+def _not_positioned(file) -> Errno:
+    return Errno(EBADF if file.seekable else ESPIPE)
 
 
 async def read_some(task, file: File, count: int) -> bytes:
@@ -145,43 +147,94 @@ async def write_all(task, file: File, data) -> int:
     return count
 
 
+# A handler does without a coroutine what is at hand, and returns one for the rest.
+
+
 @syscall(0)
-async def read(task, fd: Fd, buf: Out, count: Size):
+def read(task, fd: Fd, buf: Out, count: Size):
     file = task.files.get(fd)
     if not file.readable:
         raise Errno(EBADF)
     if not count:
         return 0
-    if file.tty is not None:
-        check_background_read(task, file.tty)
-    data = await file.read(min(count, MAX_RW_COUNT))
-    if data:
-        await task.mem.write(buf, data)
+    data = file.read_now(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
+    if data is None:
+        return _read(task, file, buf, count)
+    if data and not task.mem.write_now(buf, data):
+        return _stored(task, buf, data)
     return len(data)
 
 
-@syscall(1)
-async def write(task, fd: Fd, buf: In, count: Size):
-    file = task.files.get(fd)
-    if not file.writable:
-        raise Errno(EBADF)
-    return await write_all(task, file, await task.mem.read(buf, min(count, MAX_RW_COUNT)))
+async def _read(task, file, buf, count):
+    return await _stored(task, buf, await read_some(task, file, count))
 
 
-@syscall(17)
-async def pread64(task, fd: Fd, buf: Out, count: Size, offset: Long):
-    if offset < 0:
-        raise Errno(EINVAL)
-    data = await positioned(task, fd, True).pread(min(count, MAX_RW_COUNT), offset)
+async def _stored(task, buf, data):
     await task.mem.write(buf, data)
     return len(data)
 
 
-@syscall(18)
-async def pwrite64(task, fd: Fd, buf: In, count: Size, offset: Long):
+@syscall(1)
+def write(task, fd: Fd, buf: In, count: Size):
+    file = task.files.get(fd)
+    if not file.writable:
+        raise Errno(EBADF)
+    if 0 < count < MAX_RW_COUNT:
+        data = task.mem.read_now(buf, count)
+        if data is not None:
+            if _plain(task, file):
+                count = file.write_now(data)
+                if count is not None:
+                    return count
+            return write_all(task, file, data)
+    return _write(task, file, buf, count)
+
+
+async def _write(task, file, buf, count):
+    return await write_all(task, file, await task.mem.read(buf, min(count, MAX_RW_COUNT)))
+
+
+def _plain(task, file) -> bool:
+    """Whether a write is nothing but that: no limit on the size of files, no bits to take away from the mode."""
+    return task.group.rlimits[RLIMIT_FSIZE][0] == RLIM_INFINITY and not file.inode.mode & (S_ISUID | S_ISGID)
+
+
+@syscall(17)
+def pread64(task, fd: Fd, buf: Out, count: Size, offset: Long):
     if offset < 0:
         raise Errno(EINVAL)
-    file = positioned(task, fd, False)
+    file = task.files.get(fd)
+    if not (file.seekable and file.readable):
+        raise _not_positioned(file)
+    data = file.pread_now(count if count < MAX_RW_COUNT else MAX_RW_COUNT, offset)
+    if data is None:
+        return _pread(task, file, buf, count, offset)
+    if data and not task.mem.write_now(buf, data):
+        return _stored(task, buf, data)
+    return len(data)
+
+
+async def _pread(task, file, buf, count, offset):
+    return await _stored(task, buf, await file.pread(min(count, MAX_RW_COUNT), offset))
+
+
+@syscall(18)
+def pwrite64(task, fd: Fd, buf: In, count: Size, offset: Long):
+    if offset < 0:
+        raise Errno(EINVAL)
+    file = task.files.get(fd)
+    if not (file.seekable and file.writable):
+        raise _not_positioned(file)
+    if 0 < count < MAX_RW_COUNT:
+        data = task.mem.read_now(buf, count)
+        if data is not None and _plain(task, file):
+            written = file.pwrite_now(data, offset)
+            if written is not None:
+                return written
+    return _pwrite(task, file, buf, count, offset)
+
+
+async def _pwrite(task, file, buf, count, offset):
     data = await task.mem.read(buf, min(count, MAX_RW_COUNT))
     written = await file.pwrite(within_limit(task, file, data, offset), offset)
     if written and file.inode.mode & (S_ISUID | S_ISGID):
@@ -271,8 +324,10 @@ async def pwritev2(task, fd: Fd, iov: Ptr, iovcnt: Int, offset: Long, offset_hig
 
 
 @syscall(8)
-async def lseek(task, fd: Fd, offset: Long, whence: Enum("SEEK_", "fcntl")):
-    return await task.files.get(fd).seek(offset, whence)
+def lseek(task, fd: Fd, offset: Long, whence: Enum("SEEK_", "fcntl")):
+    file = task.files.get(fd)
+    target = file.seek_now(offset, whence)
+    return file.seek(offset, whence) if target is None else target
 
 
 @syscall(187)

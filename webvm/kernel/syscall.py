@@ -8,7 +8,8 @@ are in the sys_*.py modules, which register here when imported.
 
 A handler gets plain ints (a `Path` or a buffer arrives as the guest's address; read it with `await task.mem.cstring(path)`
 or `await task.mem.read(buf, count)`), returns an int for rax, or raises Errno.  A handler that never waits may be a plain
-`def`.  `restart=False` marks calls that give EINTR after a signal handler even under SA_RESTART (signal(7)).
+`def`; so is one that seldom does, which then returns a coroutine for the rest: to make and drive one costs as much as many
+a whole call.  `restart=False` marks calls that give EINTR after a signal handler even under SA_RESTART (signal(7)).
 """
 
 import inspect
@@ -271,8 +272,10 @@ class Syscall:
         signature = inspect.signature(handler, eval_str=True)
         self.parameters = [(p.name, p.annotation) for p in list(signature.parameters.values())[1:]]
         assert len(self.parameters) <= 6 and all(isinstance(t, Arg) for _, t in self.parameters), self.name
-        decoded = ", ".join(f"({t.expr.format(f'r[{i}]')})" for i, (_, t) in enumerate(self.parameters, 1))
-        self.call = eval(f"lambda task, r: handler(task, {decoded})", {"handler": handler})
+        decoded = ", ".join(f"({t.expr.format(f'r{i}')})" for i, (_, t) in enumerate(self.parameters, 1))
+        defined = {"handler": handler}
+        exec(f"def call(task, registers): _, r1, r2, r3, r4, r5, r6 = registers; return handler(task, {decoded})", defined)
+        self.call = defined["call"]
 
     def values(self, registers):
         """The decoded arguments, for printing."""
@@ -286,6 +289,17 @@ def syscall(number, name=None, returns=Size, restart=True, note=""):
         SYSCALLS[number] = Syscall(number, handler, name, returns, restart, note)
         return handler
     return declare
+
+
+def sent():
+    """{number: (which argument is an address, which one says how many bytes the call reads there)} of those that read a
+    buffer, counted from 1: for an engine that can have the bytes at hand when the call is made."""
+    found = {}
+    for number, entry in SYSCALLS.items():
+        types = [type_ for _, type_ in entry.parameters]
+        if In in types and Size in types[types.index(In):]:
+            found[number] = types.index(In) + 1, types.index(Size, types.index(In)) + 1
+    return found
 
 
 def support_table():
