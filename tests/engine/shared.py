@@ -9,6 +9,7 @@ import struct
 
 from webvm.engine import EngineError, EngineTrap, OutOfMemory, OutOfSpaces
 from webvm.engine import space as engine_space
+from webvm.engine.space import PAGE
 from webvm.jit import layout as L
 
 from . import toy
@@ -70,13 +71,6 @@ def test_registers_hold_64_bits(make):
     assert space.peek(L.ZERO, 8) == bytes(8)
 
 
-def test_system_call_arguments_come_in_their_order(make):
-    space = program(make)
-    for i in range(16):
-        space.set(i, 1 << 63 | i)
-    assert space.syscall_args() == tuple(1 << 63 | i for i in (0, 7, 6, 2, 10, 8, 9))
-
-
 def test_rflags_go_through_the_module(make):
     space = program(make)
     assert space.rflags == 0x202
@@ -88,7 +82,7 @@ def answered(space, register, then):
     """Has system calls give 7 and go on at `then`; a list that gets rip and the register at each."""
     seen = []
 
-    def on_syscall():
+    def on_syscall(registers):
         seen.append((space.rip, space.get(register)))
         space.set(RAX, 7)
         space.rip = then
@@ -106,48 +100,127 @@ def test_a_system_call_goes_on_where_the_hook_says(make):
 
 def test_a_system_call_leaves_when_the_hook_says(make):
     space = program(make, (SYSCALL,), (ADDI, RAX, 0, 1), (INT3,))
-    space.on_syscall = lambda: False
+    space.on_syscall = lambda registers: False
     assert (space.run(100), space.rip, space.get(RAX)) == (L.LEFT, TEXT + 8, 0)
     assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 1)
 
 
+REGISTERS = 0, 7, 6, 2, 10, 8, 9            # of a system call
+
+
 def test_the_result_of_a_system_call_is_in_rax_once_the_hook_is_over(make):
-    """Whatever its size, whether the guest goes on or not; and the arguments are there in the hook."""
+    """Whatever its size, whether the hook is asked from Wasm or by `call`; and it gets the arguments in their order."""
     small = [0, 7, -1, -38, (1 << 31) - 1, -(1 << 31)]
     for value in [*small, 1 << 31, (1 << 31) + 1, (1 << 32) - 1, -(1 << 31) - 1, 0x123456789ABCDEF0, (1 << 63) - 1, -(1 << 63)]:
-        for goes_on in (True, False):
+        for from_wasm in (True, False):
             space = program(make, (SYSCALL,), (ADDI, RBX, 0, 1), (INT3,))
             for i in range(16):
                 space.set(i, 1 << 63 | i)
             space.set(RBX, 0)
             seen = []
-
-            def on_syscall():
-                seen.append(space.syscall_args())
-                space.set_result(value)
-                return goes_on
-            space.on_syscall = on_syscall
-            assert space.run(100) == (L.BREAKPOINT if goes_on else L.LEFT)
-            assert seen == [tuple(1 << 63 | i for i in (0, 7, 6, 2, 10, 8, 9))]
-            assert (space.get(RAX), space.get(RBX)) == (value & (1 << 64) - 1, goes_on)
+            space.on_syscall = lambda registers: seen.append(registers) or value
+            assert space.run(100) == L.BREAKPOINT if from_wasm else space.call() is True
+            assert seen == [tuple(1 << 63 | i for i in REGISTERS)]
+            assert (space.get(RAX), space.get(RBX)) == (value & (1 << 64) - 1, from_wasm)
             space.release()
-    space = program(make)
-    space.set_result(-5)
-    assert space.get(RAX) == (1 << 64) - 5
+
+
+def test_a_hook_that_answers_no_number_leaves_rax_as_it_is(make):
+    space = program(make, (SYSCALL,), (SYSCALL,), (INT3,))
+    space.set(RAX, 3)
+    space.on_syscall = lambda registers: True
+    assert (space.call(), space.get(RAX)) == (True, 3)
+    assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 3)
+    space.on_syscall, space.rip = lambda registers: False, TEXT
+    assert (space.call(), space.run(100), space.get(RAX), space.rip) == (False, L.LEFT, 3, TEXT + 8)
 
 
 def test_a_hook_that_fails_keeps_no_result_for_the_next(make):
-    space = program(make, (SYSCALL,), (SYSCALL,), (INT3,))
+    space = program(make, (SYSCALL,), (SYSCALL,), (SYSCALL,), (INT3,))
+    answers = [9, KeyError(), True]
 
-    def fails():
-        space.set_result(9)
-        raise KeyError
-    space.on_syscall = fails
+    def on_syscall(registers):
+        answer = answers.pop(0)
+        if isinstance(answer, KeyError):
+            space.write(DATA, b"written")
+            raise answer
+        return answer
+    space.on_syscall = on_syscall
     with raises(KeyError):
         space.run(100)
+    assert (space.get(RAX), space.read(DATA, 7)) == (9, b"written")
     space.set(RAX, 3)
-    space.on_syscall = lambda: True
     assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 3)
+
+
+def test_what_a_hook_stores_is_there_for_the_guest_and_for_itself(make):
+    """A write may wait until the hook returns, or something else happens to memory: nobody may notice."""
+    engine = make()
+    other = engine.space()
+    space = program(lambda: engine, (SYSCALL,), (LOAD, RBX, RSI, 0), (INT3,))
+    for s in (space, other):
+        s.protect(DATA // PAGE, 2, R | W | PRESENT)
+    word = struct.Struct("<Q")
+    old, new, third = (word.pack(n * 0x0101010101010101) for n in (1, 2, 3))
+    place = DATA + PAGE - 4                     # in two pages
+
+    def stores(): return space.try_write(place, new)
+    hooks = {
+        "stored":       (lambda: stores() and 5, new),
+        "written":      (lambda: space.write(place, new) or 5, new),
+        "left":         (lambda: not stores(), new),
+        "twice":        (lambda: stores() and space.try_write(place, third), third),
+        "elsewhere":    (lambda: stores() and space.try_write(place + 8, third), new),
+        "other space":  (lambda: stores() and other.try_write(place, third) and other.read(place, 8) == third, new),
+        "copied":       (lambda: stores() and other.copy(space, place, 8) is None and other.read(place, 8) == new, new),
+        "filled":       (lambda: stores() and space.fill(place, 8) is None, bytes(8)),
+        "read":         (lambda: stores() and (space.read(place, 8), space.try_read(place, 8)) == (new, new), new),
+        "registers":    (lambda: stores() and space.load_context(space.context()) is None and space.rflags == 0x202, new),
+        "large":        (lambda: stores() and space.write(DATA + 2 * PAGE, bytes(70000)) is None, new),
+        "nested":       (lambda: stores() and other.run(100) == L.BREAKPOINT, new),
+        "grown":        (lambda: stores() and space.write(place + (64 << 20), third) is None, new),
+        "unmapped":     (lambda: stores() and not space.try_write(DATA + 2 * PAGE - 4, new), new),
+    }
+    for what, (hook, wanted) in hooks.items():
+        space.write(place, old)
+        load(other, (INT3,))
+        space.rip, space.on_syscall = TEXT, lambda registers: hook()
+        space.set(RSI, place)
+        space.set(RBX, 0)
+        left = what == "left"
+        assert space.run(100) == (L.LEFT if left else L.BREAKPOINT), what
+        assert space.read(place, 8) == wanted, what
+        assert space.get(RBX) == (0 if left else word.unpack(wanted)[0]), what
+
+
+def test_bytes_that_a_call_is_expected_to_read_are_those_of_memory(make):
+    engine = make()
+    engine.expect({1: (2, 3), 300: (1, 2)})
+    space = program(lambda: engine, *[(SYSCALL,)] * 40, (INT3,))
+    space.protect(DATA // PAGE, 3, R | W | PRESENT)
+    content = bytes(i * 7 % 251 for i in range(3 * PAGE))
+    space.write(DATA, content)
+    seen = []
+
+    def ask(number, address, n, do):
+        space.on_syscall = lambda registers: seen.append(do(address, n)) is not None
+        for register, value in zip(REGISTERS, (number, address, address, n) if number == 1 else (number, address, n)):
+            space.set(register, value)
+        assert space.run(1000) == L.LEFT
+        return seen.pop()
+    for number in (1, 300, 7):
+        for address, n in ((DATA, 1), (DATA + 5, 4096), (DATA, 8192), (DATA + 100, 8192 + 50)):
+            first = address - DATA
+            assert ask(number, address, n, space.try_read) == content[first:first + n]
+        assert ask(number, DATA + 1, 10, lambda address, n: space.try_read(address + 1, n)) == content[2:12]
+        assert ask(number, DATA, 8, lambda address, n: (space.try_write(address + 2, b"new"), space.try_read(address, n))
+                   ) == (True, content[:2] + b"new" + content[5:8])
+        space.write(DATA, content)
+        assert ask(number, DATA, 8, lambda address, n: (space.fill(address + 6, 2), space.try_read(address, n))) == (None, content[:6] + bytes(2))
+        space.write(DATA, content)
+        assert ask(number, DATA + 3 * PAGE - 4, 8, space.try_read) is None             # beyond what may be read
+        assert ask(number, 1 << 40, 8, space.try_read) is None
+        assert ask(number, space.limit - 4, 1 << 20, space.try_read) is None
 
 
 def test_a_fault_is_answered_and_the_access_retried(make):
@@ -214,7 +287,7 @@ def test_an_exception_in_a_hook_is_raised_after_leaving(make):
 def test_interrupts_in_a_hook_are_kept_too(make):
     space = program(make, (SYSCALL,), (INT3,))
 
-    def interrupted():
+    def interrupted(registers):
         raise KeyboardInterrupt
     space.on_syscall = interrupted
     with raises(KeyboardInterrupt):
@@ -258,9 +331,9 @@ def test_a_hook_may_run_another_space(make):
     load(a, (SYSCALL,), (SYSCALL,), (INT3,))
     load(b, (SYSCALL,), (INT3,))
     order = []
-    b.on_syscall = lambda: order.append("b") or True
+    b.on_syscall = lambda registers: order.append("b") or True
 
-    def on_syscall():
+    def on_syscall(registers):
         order.append("a")
         b.rip = TEXT
         assert b.run(100) == L.BREAKPOINT
@@ -275,7 +348,7 @@ def test_a_trap_under_a_hook_is_the_hooks_exception(make):
     a, b = engine.space(), engine.space()
     load(a, (SYSCALL,), (INT3,))
     load(b, (UNREACHABLE,))
-    a.on_syscall = lambda: b.run(100) == 0
+    a.on_syscall = lambda registers: b.run(100) == 0
     with raises(EngineTrap):
         a.run(100)
     assert a.run(100) == L.BREAKPOINT
@@ -520,7 +593,7 @@ def test_released_spaces_come_back_as_if_new(make):
     fresh = untouched.peek(0, L.BIAS)
     space = engine.space()
     load(space, (SYSCALL,), (STORE, RAX, RBX, 0), (INT3,))
-    space.on_syscall = lambda: True
+    space.on_syscall = lambda registers: True
     space.set(RBX, DATA)
     space.set(RAX, (1 << 64) - 1)
     assert space.run(100) == L.BREAKPOINT
@@ -551,7 +624,7 @@ def test_a_hook_may_release_the_space_it_was_called_for(make):
         for _ in range(5):
             space = program(lambda: engine, (SYSCALL,), (INT3,))
 
-            def exits():
+            def exits(registers):
                 space.fill(DATA, 4096, 1)
                 space.release()
                 other = program(lambda: engine, (ADDI, RAX, 0, 1), (INT3,))     # execve goes on elsewhere
@@ -576,7 +649,7 @@ def test_closing_lets_kept_spaces_go(make):
 def test_a_released_space_has_no_kernel(make):
     engine = make()
     space = engine.space()
-    space.on_syscall = lambda: True
+    space.on_syscall = lambda registers: True
     space.release()
     again = engine.space()
     load(again, (SYSCALL,), (INT3,))
@@ -668,7 +741,7 @@ def test_hot_code_is_reported_although_a_hook_failed(make):
     seen = []
     space = program(make, (HOT,), (SYSCALL,), (INT3,), image=image(warm=5, rehot=5, hot=lambda space: seen.append(space.hot())))
 
-    def fails():
+    def fails(registers):
         raise LookupError("from the hook")
     space.on_syscall = fails
     with raises(LookupError):
@@ -683,7 +756,7 @@ def test_a_failing_report_leaves_nothing_behind(make):
         raise LookupError("from the report")
     space = program(make, (HOT,), (SYSCALL,), (INT3,), image=image(warm=5, rehot=5, hot=fails))
 
-    def also_fails():
+    def also_fails(registers):
         raise KeyError("from the hook")
     space.on_syscall = also_fails
     with raises(LookupError):
@@ -695,7 +768,7 @@ def test_hot_code_of_a_space_released_meanwhile_is_not_reported(make):
     for kept in (0, 8):
         seen = []
         space = program(make, (HOT,), (SYSCALL,), image=image(warm=5, rehot=5, hot=seen.append), kept_spaces=kept)
-        space.on_syscall = lambda space=space: space.release()
+        space.on_syscall = lambda registers, space=space: space.release()
         assert space.run(10) == L.LEFT
         assert not seen
 
@@ -741,7 +814,7 @@ def test_a_hook_under_a_region_may_leave(make):
     space.install(TEXT, calls, TEXT, TEXT + 7)
     space.install(TEXT + 8, asks, TEXT, TEXT + 7)
     space.set(RDI, TEXT + 8)
-    space.on_syscall = lambda: False
+    space.on_syscall = lambda registers: False
     assert (space.run(10), space.get(RBX), space.rip) == (L.LEFT, 1, TEXT + 8)
 
 
@@ -870,7 +943,7 @@ def test_a_region_may_be_on_the_stack_when_its_space_is_released(make):
             space.install(TEXT + 8, asks, TEXT, TEXT + 7)
             space.set(RDI, TEXT + 8)
 
-            def exits():
+            def exits(registers):
                 space.release()
                 assert len(gone) == n, "its frames are still there"
                 return False
@@ -900,7 +973,7 @@ def test_the_kernel_can_be_asked_from_deep_down(make):
     space.set(RDI, TEXT)
     space.set(RAX, 300)
     depths = []
-    space.on_syscall = lambda: depths.append(space.get(RAX)) or repr([[[[{}]]]]) == ""
+    space.on_syscall = lambda registers: depths.append(space.get(RAX)) or repr([[[[{}]]]]) == ""
     assert space.run(10) == L.LEFT
     assert (depths, space.get(RAX)) == ([0], 300)
 

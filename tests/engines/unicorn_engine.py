@@ -91,8 +91,11 @@ class UnicornSpace(Paged):
                 rip, rflags = self.rip, self.rflags
                 self.set(1, rip)
                 self.set(11, rflags)
-                if not self.on_syscall():
+                result = self.on_syscall(tuple(self.get(r) for r in (0, 7, 6, 2, 10, 8, 9)))
+                if result is False:
                     return LEFT
+                if result is not True:
+                    self.set(0, result & (1 << 64) - 1)
             elif not isinstance(self.pending, tuple) or not self.on_fault(*self.pending):
                 return LEFT
 
@@ -132,12 +135,6 @@ class UnicornSpace(Paged):
     rflags = _register(u.UC_X86_REG_RFLAGS)
     fs_base = _register(u.UC_X86_REG_FS_BASE)
     gs_base = _register(u.UC_X86_REG_GS_BASE)
-
-    def set_result(self, value):
-        self.set(0, value & (1 << 64) - 1)
-
-    def syscall_args(self):
-        return tuple(self.get(r) for r in (0, 7, 6, 2, 10, 8, 9))
 
     def fxsave(self):
         self._scratch_run(0)

@@ -75,7 +75,7 @@ class Guest:
         self.space.protect(address >> 12, 1, permission)
         return True
 
-    def syscall(self):
+    def syscall(self, registers):
         if self.calls is not None and self.calls():
             return True
         self.end = "syscall"

@@ -37,7 +37,7 @@ class Decoder:
         self.joined = {first + cc: shape for shape, first in enumerate(self.tables.fusions) if first for cc in range(16)}
         self.space = NativeEngine(image.Image(features=machines.FEATURES)).space()
         self.space.on_fault = lambda address, access: False
-        self.space.on_syscall = lambda: False
+        self.space.on_syscall = lambda registers: False
         self.space.protect(CODE // PAGE, 1, 5 | 32)
 
     def records(self, code: bytes):

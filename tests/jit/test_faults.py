@@ -26,7 +26,7 @@ class Guest:
 
     def __init__(self, engine: NativeEngine | None = None):
         self.space = (engine or NativeEngine(image.Image())).space()
-        self.space.on_fault, self.space.on_syscall = self.fault, lambda: False
+        self.space.on_fault, self.space.on_syscall = self.fault, lambda registers: False
         self.faults, self.grant = [], {}
         self.space.protect(CODE >> 12, 4, RX)
         self.space.protect(DATA >> 12, 2, RW)
@@ -181,7 +181,7 @@ def test_fuel_ends_an_endless_loop(guest):
 def test_random_bytes_never_leave_the_guest(guest):
     """Whatever the bytes, `run` comes back with a stop code, and the machine's own tables are as before."""
     rng = random.Random(SEED)
-    guest.space.on_syscall = lambda: True
+    guest.space.on_syscall = lambda registers: True
     for _ in range(1500):
         for n in range(16):
             guest.space.set(n, rng.choice((rng.getrandbits(64), DATA + rng.randrange(0x2000), rng.getrandbits(32))))

@@ -522,7 +522,7 @@ def test_system_call_of_a_region_is_as_the_interpreter_s(guest):
     guest.install(syscall_region(), TARGET)
     calls = []
 
-    def syscall():
+    def syscall(registers):
         calls.append((guest.space.rip, guest.space.get(RCX), guest.space.get(11)))
         return len(calls) == 1
     guest.space.on_syscall = syscall
@@ -549,7 +549,7 @@ def test_region_does_not_go_on_after_code_was_forgotten(guest, out, argument):
     guest.run(bytes.fromhex("90 0f05"), at=CODE + 2 * PAGE)
     calls = []
 
-    def syscall():
+    def syscall(registers):
         calls.append(guest.space.rip)
         guest.space.set(RCX, 5)
         guest.space.write(CODE + 2 * PAGE, b"\x90")
@@ -566,7 +566,7 @@ def test_region_does_not_go_on_where_it_could_not_say(guest, rip):
     guest.decoded("0f05 f4")
     guest.install(syscall_region(), TARGET)
 
-    def syscall():
+    def syscall(registers):
         guest.space.rip = rip
         return True
     guest.space.on_syscall = syscall

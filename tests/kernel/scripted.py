@@ -95,8 +95,11 @@ class ScriptedSpace(Paged):
             self.set(R11, self.rflags)
             if action.number == 15:
                 self.set(RSP, self.get(RSP) + 8)            # the handler's RET took the restorer's address
-            if not self.on_syscall():
+            result = self.on_syscall(tuple(self.registers[r] for r in (0, 7, 6, 2, 10, 8, 9)))
+            if result is False:
                 return LEFT
+            if result is not True:
+                self.set(RAX, result & (1 << 64) - 1)
 
     def _answer(self):
         if self.action is None:
@@ -118,12 +121,6 @@ class ScriptedSpace(Paged):
 
     def set(self, reg, value):
         self.registers[reg] = value
-
-    def set_result(self, value):
-        self.set(0, value & (1 << 64) - 1)
-
-    def syscall_args(self):
-        return tuple(self.registers[r] for r in (0, 7, 6, 2, 10, 8, 9))
 
     def fxsave(self):
         return bytes(512)

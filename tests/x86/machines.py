@@ -103,7 +103,7 @@ class Interpreter:
         self.end = f"fault {address:#x}" if canonical(address) else "SS" if self.space.by_stack(address) else "GP"
         return False
 
-    def _syscall(self):
+    def _syscall(self, registers):
         self.end = "syscall"
         return False
 

@@ -25,18 +25,15 @@ FETCHED = 2
 _result = _window[CALL:CALL + 8].cast("q")
 
 
-# What a space knows of the system call in whose hook it is, whose arguments were staged: there is none; there is one; its
-# result is staged.
-OUTSIDE, CALLED, ANSWERED = 0, 1, 2
-
-_waits = None                      # the space in which the staged bytes are to be stored when the hook returns
+_caller = None                     # the space in whose hook of a system call Python is, as long as nothing waits in the stage
+_waits = None                      # the same space, if the staged bytes are to be stored in it when the hook returns
 
 
 def _store() -> None:
     """Store now what waits: something else is to happen to memory or to the stage before the hook returns."""
-    global _waits
-    space, _waits = _waits, None
-    space._js_poke()
+    global _caller, _waits
+    _caller, _waits = _waits, None
+    _caller._js_poke()
 
 
 class BrowserEngine(space.Engine):
@@ -58,22 +55,18 @@ class BrowserEngine(space.Engine):
     def syscall(self) -> bool | None:
         """What web/engine.js is to do: False, leave; True, go on; None, store in rax what is staged, and go on. (Nothing else
         crosses as fast: a small int takes 0.2 us more, one of 32 bits 0.6.) In any case it stores the bytes that wait."""
-        global _waits
-        space = self.running
-        space._hook = CALLED
+        global _caller, _waits
+        _caller = space = self.running
         try:
-            goes_on = space.on_syscall()
+            result = space.on_syscall(_arguments(_stage, CALL))
         except BaseException as error:
             self.raised = error
-            goes_on = False
-        hook = space._hook
-        space._hook = OUTSIDE
-        _waits = None
-        if goes_on:
-            return None if hook is ANSWERED else True
-        if hook is ANSWERED:
-            space.set_result(_result[0])
-        return False
+            result = False
+        _caller = _waits = None
+        if result.__class__ is int:
+            _result[0] = result
+            return None
+        return result is True
 
     def expect(self, sent) -> None:
         self.js.setSent(*(to_js([numbers[i] for numbers in ((number, *places) for number, places in sent.items())]) for i in range(3)))
@@ -115,7 +108,6 @@ class BrowserSpace(space.Space):
 
     def __init__(self, engine: BrowserEngine):
         super().__init__(engine)
-        self._hook = OUTSIDE
         try:
             self._js = js = engine.js.create(
                 engine.module, self._bias // WASM_PAGE + 16, WASM_LIMIT // WASM_PAGE, self._layout.GPR, self._bias, *engine.hooks)
@@ -128,16 +120,6 @@ class BrowserSpace(space.Space):
         self._js_peek, self._js_poke, self._js_view = js.peek, js.poke, js.view
         self._js_blank = js.blank
         self._u32 = js.words()
-
-    def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
-        return _arguments(_stage, CALL) if self._hook else super().syscall_args()
-
-    def set_result(self, value: int) -> None:
-        if self._hook:
-            _result[0] = value
-            self._hook = ANSWERED
-        else:
-            super().set_result(value)
 
     def _resize(self, wasm_pages: int) -> None:
         if _waits is not None:
@@ -212,7 +194,7 @@ class BrowserSpace(space.Space):
         return _window[:n].tobytes()
 
     def poke(self, address: int, data) -> None:
-        global _waits
+        global _caller, _waits
         if _waits is not None:
             _store()
         n = len(data)
@@ -223,8 +205,8 @@ class BrowserSpace(space.Space):
         _window[:n] = data
         _head[0] = address
         _head[1] = n
-        if self._hook and address >= self._bias:        # what lies below is reached without the stage too
-            _waits = self
+        if self is _caller and address >= self._bias:   # what lies below is reached without the stage too
+            _caller, _waits = None, self
         else:
             self._js_poke()
 
@@ -243,21 +225,21 @@ class BrowserSpace(space.Space):
     # What system calls do most, with less to look at.
 
     def try_read(self, addr: int, n: int) -> bytes | None:
-        if _head[FETCHED] == n and self._hook and _waits is None and _head[0] == self._bias + addr:
+        if self is _caller and _head[FETCHED] == n and _head[0] == self._bias + addr:
             pages, table, last = self._pages, self._readable_page, addr + n - 1 >> 12
             if last < len(pages) and table[pages[last]] and table[pages[addr >> 12]] and n <= PAGE:
                 return _window[:n].tobytes()
         return super().try_read(addr, n)
 
     def try_write(self, addr: int, data) -> bool:
-        global _waits
+        global _caller, _waits
         n = len(data)
-        if n <= PAGE and _waits is None and self._hook:
+        if self is _caller and n <= PAGE:
             pages, table, last = self._pages, self._just_writable_page, addr + n - 1 >> 12
             if last < len(pages) and table[pages[last]] and table[pages[addr >> 12]]:
                 _window[:n] = data
                 _head[0] = self._bias + addr
                 _head[1] = n
-                _waits = self
+                _caller, _waits = None, self
                 return True
         return super().try_write(addr, data)

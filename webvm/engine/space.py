@@ -47,7 +47,10 @@ FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
 _USED = re.compile(rb"\0*([^\0]+)")          # the next pages in use; the zeroes before them are skipped fast
 BYTES = [bytes([b]) for b in range(256)]
 
-Hook = Callable[[], bool]
+# Hooks: a system call's gets rax and the arguments rdi rsi rdx r10 r8 r9, and answers what rax is to be when the guest goes on
+# (signed), True if it is to go on with the registers as they are, False if it is to leave. That of a fault gets the address and
+# the access, and answers whether it is permitted now.
+SyscallHook = Callable[[tuple[int, ...]], "int | bool"]
 FaultHook = Callable[[int, int], bool]
 
 
@@ -56,7 +59,7 @@ def _used(perms: bytes) -> list[tuple[int, int]]:
     return [match.span(1) for match in _USED.finditer(perms.rstrip(b"\0"))]     # a match at each step: linear time
 
 
-def _no_hook(*args: int) -> bool:
+def _no_hook(*args) -> bool:
     raise AssertionError("the space has no kernel, or was released")
 
 
@@ -202,7 +205,7 @@ class Engine(ABC):
 
     def syscall(self) -> int:
         try:
-            return 1 if self.running.on_syscall() else 0
+            return 1 if self.running.call() else 0
         except BaseException as error:
             self.raised = error
             return 0
@@ -265,7 +268,7 @@ class Space(ABC):
         self._frames = 0                 # calls of run() on the stack
         self._released = False
         self.touched = 0                 # bytes that one of its users had in it, at most
-        self.on_syscall: Hook = _no_hook
+        self.on_syscall: SyscallHook = _no_hook
         self.on_fault: FaultHook = _no_hook
 
     # ---- what an engine supplies
@@ -463,14 +466,14 @@ class Space(ABC):
         u32[address >> 2] = value & 0xFFFFFFFF
         u32[(address >> 2) + 1] = value >> 32 & 0xFFFFFFFF
 
-    def set_result(self, value: int) -> None:
-        """rax, signed, as a system call returns it. The hook does nothing after that but tell whether to go on."""
-        self.set(0, value & M64)
-
-    def syscall_args(self) -> tuple[int, int, int, int, int, int, int]:
-        """rax and the six arguments of a system call: rdi rsi rdx r10 r8 r9."""
+    def call(self) -> bool:
+        """Make a system call, rip being after it; whether to go on at rip."""
         rax, rdx, rsi, rdi, r8, r9, r10 = ARGUMENTS_OF.unpack(self.peek(self._layout.GPR, ARGUMENTS_OF.size))
-        return rax, rdi, rsi, rdx, r10, r8, r9
+        result = self.on_syscall((rax, rdi, rsi, rdx, r10, r8, r9))
+        if result.__class__ is int:
+            self.set(0, result & M64)
+            return True
+        return result
 
     def context(self) -> bytes:
         """The register context of the thread, opaque."""

@@ -218,7 +218,7 @@ class _Check:
                 space.poke(table, was)
             space.poke(at.CHECK, _U32.pack(LEAVE))
 
-    def _syscall(self) -> bool:
+    def _syscall(self, registers) -> bool:
         self.ended = "syscall"
         return False
 

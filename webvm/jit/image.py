@@ -249,7 +249,7 @@ class Image:
             return STOPS[trap.vector]
         except SystemCall:
             state.store()
-            return 0 if space.on_syscall() else at.LEFT
+            return 0 if space.call() else at.LEFT
         state.store()
         return 0
 

@@ -32,7 +32,8 @@ class Space(Protocol):
     """One address space, and the registers of the thread now loaded in it."""
 
     limit: int                                  # first guest address that can never be mapped
-    on_syscall: Callable[[], bool]              # rip is after SYSCALL; True: go on at rip
+    # rip is after SYSCALL; gets rax rdi rsi rdx r10 r8 r9. An int: go on at rip with that in rax; True: go on; False: leave
+    on_syscall: Callable[[tuple[int, int, int, int, int, int, int]], int | bool]
     on_fault: Callable[[int, int], bool]        # (address, R|W|X) not permitted; True: permitted now, try again
     instructions: int                           # executed so far
 
@@ -45,8 +46,6 @@ class Space(Protocol):
 
     def get(self, reg: int) -> int: ...
     def set(self, reg: int, value: int) -> None: ...
-    def syscall_args(self) -> tuple[int, int, int, int, int, int, int]: ...     # rax rdi rsi rdx r10 r8 r9
-    def set_result(self, value: int) -> None: ...   # rax, signed; on_syscall does it last
     def fxsave(self) -> bytes: ...              # 512 bytes
     def reset_floats(self) -> None: ...         # as a new program finds them
     def fxrstor(self, image: bytes) -> None: ...

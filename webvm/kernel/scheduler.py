@@ -222,11 +222,9 @@ class Scheduler:
 
     # -- hooks: called by the engine from inside run ---------------------------------------------------------------------
 
-    def on_syscall(self):
+    def on_syscall(self, registers):
         task = self.task
         mem = task.mem
-        space = mem.space
-        registers = space.syscall_args()
         if mem.dirty:
             mem.sync_shared()
         calls = self.calls = self.calls + 1
@@ -245,7 +243,7 @@ class Scheduler:
                     self._new_driver()
                     raise
                 if result.__class__ is not int and result is not KEEP_REGISTERS:
-                    task.waits_in = *registers, space.get(cpu.RSP), space.rip
+                    task.waits_in = *registers, mem.space.get(cpu.RSP), mem.space.rip
                     self._park(task, self.driver, result, entry)
                     self.parked += 1
                     self._new_driver()
@@ -262,25 +260,33 @@ class Scheduler:
             return False
         if task.trace is not None:
             self._finish_trace(task, result)
-        mem = task.mem
-        if result is not KEEP_REGISTERS:
-            mem.space.set_result(result)
-        if task.attention or task.dead or mem.space is not space:
+        if result is KEEP_REGISTERS:
+            if task.attention or task.dead or task.mem is not mem:
+                return False
+            result = True
+        elif task.attention or task.dead:
+            mem.space.set(RAX, result & MASK64)
             return False
         if mem.shared_files:
             mem.refresh_shared()
         if calls < self.look:
-            return True
+            return result
         self.look = calls + CALLS_PER_LOOK
         hold_time()
-        return perf_counter_ns() < self.slice_end
+        if perf_counter_ns() < self.slice_end:
+            return result
+        if result is not True:
+            mem.space.set(RAX, result & MASK64)
+        return False
 
     def _unknown(self, task, number):
         self.kernel.unknown_syscall(task, number)
         if task.trace is not None:
             self._finish_trace(task, -ENOSYS)
-        task.mem.space.set_result(-ENOSYS)
-        return not task.attention
+        if task.attention:
+            task.mem.space.set(RAX, -ENOSYS & MASK64)
+            return False
+        return -ENOSYS
 
     def on_fault(self, address, access):
         task = self.task
