@@ -10,7 +10,7 @@ from webvm.kernel.jobctl import check_background_read, check_background_write, s
 from webvm.kernel.locks import TO_END, Lock
 from webvm.kernel.open import drop_privileges
 from webvm.kernel.path import MAY_WRITE, Dentry, check, check_writable, resolve
-from webvm.kernel.syscall import Enum, Fd, Flags, In, Int, Long, Out, Path, Ptr, Size, UInt, syscall
+from webvm.kernel.syscall import Enum, Fd, Flags, In, Int, Long, Out, Path, Ptr, Size, UInt, storing, syscall
 from webvm.linux.dirent import pack_dirent, pack_dirent64
 from webvm.linux.errno import (
     EBADF,
@@ -160,16 +160,13 @@ def read(task, fd: Fd, buf: Out, count: Size):
     data = file.read_now(count if count < MAX_RW_COUNT else MAX_RW_COUNT)
     if data is None:
         return _read(task, file, buf, count)
-    if data and not task.mem.write_now(buf, data):
-        return _stored(task, buf, data)
-    return len(data)
+    if not data or task.mem.write_now(buf, data):
+        return len(data)
+    return storing(task, buf, data, len(data))
 
 
 async def _read(task, file, buf, count):
-    return await _stored(task, buf, await read_some(task, file, count))
-
-
-async def _stored(task, buf, data):
+    data = await read_some(task, file, count)
     await task.mem.write(buf, data)
     return len(data)
 
@@ -209,13 +206,15 @@ def pread64(task, fd: Fd, buf: Out, count: Size, offset: Long):
     data = file.pread_now(count if count < MAX_RW_COUNT else MAX_RW_COUNT, offset)
     if data is None:
         return _pread(task, file, buf, count, offset)
-    if data and not task.mem.write_now(buf, data):
-        return _stored(task, buf, data)
-    return len(data)
+    if not data or task.mem.write_now(buf, data):
+        return len(data)
+    return storing(task, buf, data, len(data))
 
 
 async def _pread(task, file, buf, count, offset):
-    return await _stored(task, buf, await file.pread(min(count, MAX_RW_COUNT), offset))
+    data = await file.pread(min(count, MAX_RW_COUNT), offset)
+    await task.mem.write(buf, data)
+    return len(data)
 
 
 @syscall(18)

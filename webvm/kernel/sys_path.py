@@ -19,7 +19,7 @@ from webvm.kernel.path import (
     resolve,
     walk,
 )
-from webvm.kernel.syscall import Fd, Flags, Int, Mode, OpenMode, Path, Ptr, Size, Struct, UInt, constants, syscall
+from webvm.kernel.syscall import Fd, Flags, Int, Mode, OpenMode, Path, Ptr, Size, Struct, UInt, constants, storing, syscall
 from webvm.linux.errno import (
     E2BIG,
     EACCES,
@@ -175,8 +175,8 @@ async def stat(task, path: Path, statbuf: Stat):
 
 
 @syscall(5)
-async def fstat(task, fd: Fd, statbuf: Stat):
-    return await _stat(task, task.files.get(fd).inode, statbuf)
+def fstat(task, fd: Fd, statbuf: Stat):
+    return storing(task, statbuf, pack_stat(*task.files.get(fd).inode.stat()))
 
 
 @syscall(6)

@@ -2,7 +2,7 @@
 
 from webvm.fs.wait import Interrupted, Wait
 from webvm.kernel import signals
-from webvm.kernel.syscall import Enum, Int, Ptr, Struct, Timespec, TimespecOut, TimevalOut, UInt, syscall
+from webvm.kernel.syscall import Enum, Int, Ptr, Struct, Timespec, TimespecOut, TimevalOut, UInt, storing, syscall
 from webvm.linux import siginfo, time
 from webvm.linux.errno import EINTR, EINVAL, EPERM, Errno
 from webvm.linux.signal import NSIG, SIGALRM, SIGPROF, SIGVTALRM
@@ -50,9 +50,8 @@ async def read_timespec(task, address):
 
 
 @syscall(228)
-async def clock_gettime(task, clock: Clock, tp: TimespecOut):
-    await task.mem.write(tp, time.timespec(now(task, clock)))
-    return 0
+def clock_gettime(task, clock: Clock, tp: TimespecOut):
+    return storing(task, tp, time.timespec(now(task, clock)))
 
 
 @syscall(229)
@@ -75,11 +74,17 @@ def settimeofday(task, tv: Ptr, tz: Ptr):
 
 
 @syscall(96)
-async def gettimeofday(task, tv: TimevalOut, tz: Ptr):
-    if tv:
-        await task.mem.write(tv, time.timeval(task.kernel.clock.realtime()))
+def gettimeofday(task, tv: TimevalOut, tz: Ptr):
+    shown = time.timeval(task.kernel.clock.realtime())
     if tz:
-        await task.mem.write(tz, bytes(8))
+        return _gettimeofday(task, tv, shown, tz)
+    return storing(task, tv, shown) if tv else 0
+
+
+async def _gettimeofday(task, tv, shown, tz):
+    if tv:
+        await task.mem.write(tv, shown)
+    await task.mem.write(tz, bytes(8))
     return 0
 
 

@@ -308,6 +308,18 @@ def support_table():
             for _, s in sorted(SYSCALLS.items())]
 
 
+# -- what handlers have in common ---------------------------------------------------------------------------------------------
+
+def storing(task, address, data, result=0):
+    """What a handler returns that is to store DATA, and then is done: RESULT, or a coroutine where a page must be had first."""
+    return result if task.mem.write_now(address, data) else _storing(task, address, data, result)
+
+
+async def _storing(task, address, data, result):
+    await task.mem.write(address, data)
+    return result
+
+
 # -- strace ---------------------------------------------------------------------------------------------------------------
 
 class Trace:

@@ -1,6 +1,7 @@
 """stat.h: file types and modes, struct stat and struct statx of x86-64, device numbers."""
 
 import struct
+from functools import lru_cache
 
 # fmt: off
 S_IFMT   = 0o170000
@@ -49,6 +50,10 @@ def minor(dev: int) -> int:
 def pack_stat(dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks, atime, mtime, ctime) -> bytes:
     """struct stat, 144 bytes; times in nanoseconds."""
     return STAT.pack(
-        dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks,
-        *divmod(atime, 1_000_000_000), *divmod(mtime, 1_000_000_000), *divmod(ctime, 1_000_000_000),
-    )  # fmt: skip
+        dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks, *_seconds(atime), *_seconds(mtime), *_seconds(ctime)
+    )
+
+
+@lru_cache(maxsize=256)  # the three are often the same, and asked for again
+def _seconds(time: int) -> tuple[int, int]:
+    return divmod(time, 1_000_000_000)
