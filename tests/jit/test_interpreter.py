@@ -4,11 +4,14 @@ WEBVM_SEED=n replays; the seed of a failure is printed.
 """
 import os
 import random
+import struct
+from collections import Counter
 
 import pytest
 
 from tests.x86 import machines
 from tests.x86.forms import shift_count
+from webvm.jit.interpreter import build
 from webvm.x86 import ieee
 from webvm.x86.decode import decode
 from webvm.x86.insn import Mem, Reg
@@ -181,6 +184,34 @@ def test_comparison_joined_with_branch_is_the_same_as_apart(interpreter):
                         failures.append(f"{first.hex()} j{cc}: apart / joined {wrong}")
     assert n > 500
     report(failures)
+
+
+def test_cases_of_the_loop_do_what_handlers_do(interpreter):
+    """Loops of random instructions, most of which the loop has cases for, in an interpreter that has them and in one that has none and joins
+    nothing. They fault anywhere, and are stopped wherever their fuel ends."""
+    rng, handlers, ends = random.Random(SEED), machines.Interpreter(build(machines.FEATURES, fuse=False, within=False)), Counter()
+    wanted = {"mov", "movzx", "movsxd", "lea", "push", "pop", "add", "sub", "and", "or", "xor", "shl", "shr", "sar", "cmp", "test", "adc", "bt"}
+    some = [row for row in machines.rows() if row.map < VEX and row.meaning in wanted]
+    assert {row.meaning for row in some} == wanted
+    for _ in range(150 * ROUNDS):
+        code = b"\xe8\0\0\0\0"                            # call the next
+        while len(code) < 70:
+            code += machines.encode(rng.choice(some), rng, rng.choice((4, 4, 8, 8, 2)), rng.random() < .2) or b""
+            there = struct.pack("<I", machines.CODE + len(code) + 7 if rng.random() < .95 else 0x7000000)
+            code += rng.choice((b"", b"", b"\xe8\0\0\0\0", b"\x90\x68" + there + b"\xc3", b"\xb8" + there + b"\xff" + rng.choice((b"\xe0", b"\xd0")),
+                                bytes([0x70 | rng.randrange(16), rng.choice((0, 1, 3))]), bytes([0x70 | rng.randrange(16), 0])))
+        code += rng.choice((b"\xeb", b"\x74", b"\x75", b"\x77")) + bytes([rng.choice((-len(code) - 2, -20, 0)) & 0xFF])
+        state, data = machines.random_state(rng, True, False), rng.randbytes(machines.DATA_SIZE)
+        state.gpr[4] = machines.MIDDLE + 8 * rng.randrange(-16, 16)
+        before = interpreter.space.instructions
+        a = interpreter.run(code, state, data, rng.randrange(1, 120))
+        n = interpreter.space.instructions - before
+        before = handlers.space.instructions
+        b = handlers.run(code, state, data, n if a.end == "ok" else n + 3)
+        wrong = difference(a, b)
+        assert not wrong and handlers.space.instructions - before == n, f"WEBVM_SEED={SEED} {code.hex()} {n} instructions: cases / handlers {wrong}"
+        ends[a.end.split()[0], n // 8] += 1
+    assert ends["ok", 0] and ends["fault", 0] and sum(k for (end, tens), k in ends.items() if tens > 1) > 50, ends
 
 
 def test_wide_division_agrees_with_the_oracle(interpreter):

@@ -92,8 +92,9 @@ class Interpreter:
     """The generated interpreter under wasmtime. `escaped` counts what it left to the oracle."""
     ENDS = {layout.FUEL: "ok"} | {stop: vector for vector, stop in STOPS.items()}
 
-    def __init__(self):
-        self.image = machine_image.Image(features=FEATURES)
+    def __init__(self, wasm: bytes | None = None):
+        """wasm: another interpreter for FEATURES."""
+        self.image = machine_image.Image(FEATURES, wasm)
         self.space = NativeEngine(self.image).space()
         self.space.on_fault, self.space.on_syscall = self._fault, self._syscall
         self.space.protect(CODE >> 12, 1, 5 | 32)
@@ -107,7 +108,7 @@ class Interpreter:
         self.end = "syscall"
         return False
 
-    def run(self, code: bytes, state: State, data: bytes) -> Outcome:
+    def run(self, code: bytes, state: State, data: bytes, fuel: int = 1) -> Outcome:
         space = self.space
         space.write(CODE, code + b"\xf4" * 16)          # HLT: nothing that what follows could be joined with
         space.write(DATA, data)
@@ -115,9 +116,9 @@ class Interpreter:
         self.end = ""
         rip = CODE
         while rip == CODE:
-            stop = space.run(1)
+            stop = space.run(fuel)
             rip = space.rip
-            if stop != layout.FUEL or not repeats(code):
+            if fuel > 1 or stop != layout.FUEL or not repeats(code):
                 break
         end = self.end if stop == layout.LEFT else self.ENDS[stop]
         return Outcome(machine_image.read_state(space), space.read(DATA, DATA_SIZE), end)

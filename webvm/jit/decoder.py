@@ -9,6 +9,7 @@ from dataclasses import replace
 from ..x86 import integer, opcodes, oracle, system, x87_common    # noqa: F401  register their meanings
 from ..x86.meaning import MEANINGS
 from . import layout as at
+from .cases import common
 from .assembler import Function, X, c32, c64, invoke
 from .handler import (R_A32, R_BASE, R_COUNT, R_D, R_DISP, R_HANDLER, R_IMM, R_INDEX, R_LENGTH, R_NEXT, R_RIP, R_S, R_SCALE,
                       R_SEGMENT, R_TARGET, R_T, R_U, RECORD, UNLINKED, Shape)
@@ -109,6 +110,29 @@ class Tables:
         self.fusions = [0] * (len(self.shapes) + self.RESERVED)
         for shape in [s for s in self.shapes if s.meaning in FUSED] if fuse else []:
             self.fusions[self._index[shape]] = min(self.handler(replace(shape, then=cc)) for cc in range(16))
+        self._common_first()
+
+    def _common_first(self):
+        """Numbers the handlers anew: those in groups with a common one (see cases.common) come first."""
+        first, others = [], []
+        grouped = set()
+        for base in filter(None, self.fusions):
+            group = range(base, base + 16)
+            grouped.update(group)
+            (first if any(common(self.shapes[k - self.RESERVED]) for k in group) else others).extend(group)
+        alone = [k for k in range(self.RESERVED, self.RESERVED + len(self.shapes)) if k not in grouped]
+        single = [k for k in alone if common(self.shapes[k - self.RESERVED])]
+        order = [*single, *first, *(k for k in alone if k not in set(single)), *others]
+        number = dict(enumerate(range(self.RESERVED))) | {old: new for new, old in enumerate(order, self.RESERVED)}
+        self.common = self.RESERVED + len(single) + len(first)          # handlers, from the first on, with all that are common among them
+        self.shapes = [self.shapes[k - self.RESERVED] for k in order]
+        self._index = {shape: k for k, shape in enumerate(self.shapes, self.RESERVED)}
+        self.handlers = [number[k] for k in self.handlers]
+        fusions = [0] * (len(self.shapes) + self.RESERVED)
+        for k, base in enumerate(self.fusions):
+            if base:
+                fusions[number[k]] = number[base]
+        self.fusions = fusions
 
     def handler(self, shape: Shape | None) -> int:
         if shape is None or shape.meaning not in MEANINGS:

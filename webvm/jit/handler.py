@@ -270,12 +270,20 @@ class Handler(Emitter):
         if bits in WIDE and aligned:
             odd = low + w.i32(bits // 8 - 1) + w.OP["i32.and"]
             denied += odd + w.OP["i32.or"]
-            refuse = w.if_(odd, REC + w.i32(at.PROTECTION) + w.call(self.runtime.trap) + w.RETURN)
+            refuse = w.if_(odd, REC + w.i32(at.PROTECTION) + w.call(self.runtime.trap) + self._leave())
         elif bits > 8:                                       # over the page's end: `fault` looks at both pages
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
-        ask = address + w.i32(bits // 8) + w.i32(access) + REC + w.call(self.runtime.fault) + w.OP["i32.eqz"]
-        self.out.append(w.if_(denied + w.UNLIKELY, refuse + w.if_(ask, w.i32(0) + w.RETURN)))
+        self.out.append(w.if_(denied + w.UNLIKELY, refuse + self._ask(address, bits, access)))
         return low
+
+    def _ask(self, address: bytes, bits: int, access: int) -> bytes:
+        """Leaves, unless the kernel permits the access."""
+        ask = address + w.i32(bits // 8) + w.i32(access) + REC + w.call(self.runtime.fault) + w.OP["i32.eqz"]
+        return w.if_(ask, w.i32(0) + self._leave())
+
+    def _leave(self) -> bytes:
+        """With the record, or 0, that is on Wasm's stack."""
+        return w.RETURN
 
     def load(self, address, bits):
         low = self._check(address.raw, bits, at.READ)
@@ -391,7 +399,7 @@ class Handler(Emitter):
         self.result = REC + self.result + condition.raw + w.SELECT
 
     def trap_if(self, condition, vector):
-        self.out.append(w.if_(condition.raw + w.UNLIKELY, REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap) + w.RETURN))
+        self.out.append(w.if_(condition.raw + w.UNLIKELY, REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap) + self._leave()))
 
     def trap(self, vector): self.result = REC + w.i32(STOPS[vector]) + w.call(self.runtime.trap)
     def system_call(self): self.result = REC + w.call(self.runtime.syscall)

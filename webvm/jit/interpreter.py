@@ -9,7 +9,7 @@ from ..x86 import flags, integer
 from ..x86.meaning import ROUTINES, RSP, Int
 from ..x86.processor import CPUS, DEFAULT
 from ..x86.x87_common import FUNCTIONS
-from . import decoder
+from . import cases, decoder
 from . import layout as at
 from . import sse, x87
 from .assembler import Function, X, c32, c64, invoke, invoke_indirect
@@ -21,12 +21,14 @@ from .handler import (CALL, COUNTED, FALL, R_COUNT, R_HANDLER, R_IMM, R_LENGTH, 
 BASELINE = CPUS[DEFAULT]               # CPUID features beyond x86-64 with SSE2 that the guest is shown
 REGION_SHARE = 3                       # regions may spend fuel << this in a run
 MOST_REGION_FUEL = 1 << 30
+MOST_FUEL = (1 << 31) - 1
 _RSP = at.GPR + 8 * RSP
 LEAST_HASH_MASK, MOST_HASH_MASK = (8 << 14) - 8, (8 << 20) - 8
 
 
-def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
-    """The interpreter for a processor with these CPUID features. `fuse`: join comparisons with the branch after them.
+def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool = True) -> bytes:
+    """The interpreter for a processor with these CPUID features. `fuse`: join comparisons with the branch after them. `within`: common
+    instructions are executed within the loop, see cases.
 
     Imports (module "env"):
       memory                                  the address space, laid out as `layout` says
@@ -122,8 +124,12 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True) -> bytes:
     regions = m.declare_table("table", 1)                   # 0 is nobody's slot
     _enter_region(m, handlers[Tables.ENTER], regions, lookup)
     _enter(m, regions)
-    _resume(m, lookup)
-    _run(m, lookup)
+    steps = m.declare("steps", "i32 i32 i32", "i32 i32")
+    common = {k: tables.shapes[k - Tables.RESERVED] for k in range(Tables.RESERVED, tables.common)
+              if cases.common(tables.shapes[k - Tables.RESERVED])} if within else {}
+    cases.emit(m, steps, common, tables.common, runtime, (Tables.COUNT, Tables.ENTER))
+    _resume(m, lookup, steps, handlers[Tables.ENTER])
+    _run(m, lookup, steps)
     m.data = data
     return m.encode()
 
@@ -527,7 +533,7 @@ def _go_on(f, epoch: X):
     f.ret(low)
 
 
-def _resume(m, lookup):
+def _resume(m, lookup, steps, enter_region):
     """What a call in a region answered was not the address `after` it: interprets until that is reached, so that the frames
     of the callers stay. Answers `after`, or 0 to have them come back."""
     f = Function(m, "resume", "i32 i32 i32 i64", "i32", export=True)
@@ -548,21 +554,22 @@ def _resume(m, lookup):
     outer, used = f.local(value=_cell("i32.load", at.DEPTH)), f.local(value=0)
     f.store("i32.store", 0, depth - at.RESUME_DEPTH, at.DEPTH)
     record, answer = f.local(value=invoke(lookup, _cell("i64.load", at.RIP))), f.local(value=0)
+    most, left = f.local(), f.local()
     with f.block() as leave:
         f.br(leave, record.is_zero())
         with f.if_(retries):
             _skip_count(f, record)
         with f.loop() as step:
-            f.set(record, invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record))
+            f.set(most, X("i32", _cell("i32.load", at.REGION_FUEL).raw + w.i32(REGION_SHARE) + w.OP["i32.shr_s"]))
+            f.out.append(record.raw + most.raw + after.raw + w.call(steps) + w.put(left.index) + w.put(record.index))
+            _use(f, used, most - left)
             f.br(leave, record.is_zero())
-            f.set(used, used + 1)
-            f.store("i32.store", 0, _cell("i32.load", at.REGION_FUEL) - (1 << REGION_SHARE), at.REGION_FUEL)
-            with f.if_(record.load("i32.load", R_RIP) == after):
-                f.store("i64.store", 0, after.wide(), at.RIP)
-                f.store("i32.store", 0, at.RESUME, at.STOP)
-                f.br(leave, _cell("i32.load", at.ENTERED) != _cell("i32.load", at.EPOCH))
-                f.set(answer, after)
-                f.br(leave)
+            _if_reached(f, record, after, answer, leave)
+            with f.if_(record.load("i32.load", R_HANDLER) == Tables.ENTER):
+                f.set(record, invoke(enter_region, record))
+                f.br(leave, record.is_zero())
+                _use(f, used, c32(1))
+                _if_reached(f, record, after, answer, leave)
             f.br(step, X("i32", _cell("i32.load", at.REGION_FUEL).raw + w.i32(0) + w.OP["i32.ge_s"]))
         f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)
         f.store("i32.store", 0, at.FUEL, at.STOP)
@@ -570,6 +577,21 @@ def _resume(m, lookup):
     f.store("i32.store", 0, _cell("i32.load", at.NESTED) + used, at.NESTED)
     f.ret(answer)
     f.done()
+
+
+def _use(f, used, n: X):
+    """So many instructions were interpreted in a `resume`."""
+    f.set(used, used + n)
+    f.store("i32.store", 0, _cell("i32.load", at.REGION_FUEL) - (n << REGION_SHARE), at.REGION_FUEL)
+
+
+def _if_reached(f, record: X, after: X, answer, leave: int):
+    with f.if_(record.load("i32.load", R_RIP) == after):
+        f.store("i64.store", 0, after.wide(), at.RIP)
+        f.store("i32.store", 0, at.RESUME, at.STOP)
+        f.br(leave, _cell("i32.load", at.ENTERED) != _cell("i32.load", at.EPOCH))
+        f.set(answer, after)
+        f.br(leave)
 
 
 def _skip_count(f, record: X):
@@ -718,9 +740,10 @@ def _enter_region(m, index, regions, lookup):
     f.done()
 
 
-def _run(m, lookup):
+def _run(m, lookup, steps):
     f = Function(m, "run", "i32", "i32", export=True)
     fuel, = f.params
+    f.set(fuel, (fuel > MOST_FUEL).pick(MOST_FUEL, fuel))
     left = f.local(value=fuel)
     outer = f.local(value=_cell("i32.load", at.REGION_FUEL))         # of a run that this one is nested in
     share = f.local(value=(fuel >= MOST_REGION_FUEL >> REGION_SHARE).pick(MOST_REGION_FUEL, fuel << REGION_SHARE))
@@ -733,13 +756,11 @@ def _run(m, lookup):
         with f.loop() as again:
             with f.block() as left_all:
                 with f.loop() as step:
-                    call = invoke_indirect(m.type("i32", "i32"), record.load("i32.load", R_HANDLER), record).raw
-                    f.out.append(call + w.tee(record.index) + w.OP["i32.eqz"] + w.UNLIKELY + w.br_if(f.depth - left_all))
-                    f.set(left, left - 1)
-                    f.br(step, left)
+                    f.out.append(record.raw + left.raw + w.i32(0) + w.call(steps) + w.put(left.index) + w.put(record.index))
+                    f.br(left_all, record.is_zero())
+                    f.br(step, X("i32", left.raw + w.i32(0) + w.OP["i32.gt_s"]))
                 f.store("i64.store", 0, record.load("i64.load32_u", R_RIP), at.RIP)
                 f.store("i32.store", 0, at.FUEL, at.STOP)
-                f.set(left, 0)
                 f.br(leave)
             f.br(leave, _cell("i32.load", at.STOP) != at.RESUME)
             f.set(record, invoke(lookup, _cell("i64.load", at.RIP)))
