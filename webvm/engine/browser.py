@@ -222,24 +222,30 @@ class BrowserSpace(space.Space):
         _head[FETCHED] = 0
         self._js.copy(other._js, address, n)
 
-    # What system calls do most, with less to look at.
+    # What system calls do most, with less to look at: a page at most, which lies in two. Integers above 2**15 are slow in Pyodide.
 
     def try_read(self, addr: int, n: int) -> bytes | None:
         if self is _caller and _head[FETCHED] == n and _head[0] == self._bias + addr:
-            pages, table, last = self._pages, self._readable_page, addr + n - 1 >> 12
-            if last < len(pages) and table[pages[last]] and table[pages[addr >> 12]] and n <= PAGE:
-                return _window[:n].tobytes()
+            pages, table, first = self._pages, self._readable_page, addr >> 12
+            try:
+                if table[pages[first]] and ((addr & PAGE - 1) + n <= PAGE or table[pages[first + 1]]):
+                    return _window[:n].tobytes()
+            except IndexError:
+                return None
         return super().try_read(addr, n)
 
     def try_write(self, addr: int, data) -> bool:
         global _caller, _waits
         n = len(data)
         if self is _caller and n <= PAGE:
-            pages, table, last = self._pages, self._just_writable_page, addr + n - 1 >> 12
-            if last < len(pages) and table[pages[last]] and table[pages[addr >> 12]]:
-                _window[:n] = data
-                _head[0] = self._bias + addr
-                _head[1] = n
-                _caller, _waits = None, self
-                return True
+            pages, table, first = self._pages, self._just_writable_page, addr >> 12
+            try:
+                if table[pages[first]] and ((addr & PAGE - 1) + n <= PAGE or table[pages[first + 1]]):
+                    _window[:n] = data
+                    _head[0] = self._bias + addr
+                    _head[1] = n
+                    _caller, _waits = None, self
+                    return True
+            except IndexError:
+                return False
         return super().try_write(addr, data)

@@ -228,7 +228,8 @@ class Scheduler:
         if mem.dirty:
             mem.sync_shared()
         calls = self.calls = self.calls + 1
-        if self.kernel.strace is not None:
+        traced = self.kernel.strace is not None
+        if traced:
             task.trace = Trace(mem, registers[0], registers[1:])
         try:
             entry = SYSCALLS[registers[0]]
@@ -258,7 +259,7 @@ class Scheduler:
         except Exception:               # a bug of ours must not take the machine down
             self._crashed(task)
             return False
-        if task.trace is not None:
+        if traced:
             self._finish_trace(task, result)
         if result is KEEP_REGISTERS:
             if task.attention or task.dead or task.mem is not mem:
