@@ -12,11 +12,13 @@ from tests.jit.regions import (CODE, CODE_SIZE, DATA_SIZE, MIDDLE, RCX, READ, SM
                                engine, on_oracle, pieces)
 from tests.jit.test_interpreter import cases, difference, report
 from tests.x86 import machines
+from tests.x86.test_mxcsr import cases as numbers
 from tests.x86.test_mxcsr import number
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
 from webvm.jit import regions
 from webvm.jit.inline import address_of
+from webvm.jit.instruction import DEFERRED, EASY
 from webvm.jit.options import Options
 from webvm.jit.template import HOLE
 from webvm.wasm import encoding as w
@@ -119,10 +121,14 @@ def numbers_in_a_row(rng, registers: int) -> bytes:
     return bytes(code)
 
 
-def test_numbers_of_every_kind_in_a_row(interpreter):
+@pytest.mark.parametrize("deferred", [True, False])
+def test_numbers_of_every_kind_in_a_row(interpreter, deferred):
     """What regions know of numbers before an operation, which tests it spares: a few numbers are denormal, infinite, NaNs, too large or too
     small for the product. Exceptions, but for that of a denormal operand, are the interpreter's."""
-    rng, guest, failures = random.Random(SEED), Guest(engine(options=replace(Options(), loose_floats=False))), []
+    options = replace(Options(), loose_floats=False, deferred=deferred)
+    rng, guest, failures = random.Random(SEED), Guest(engine(options=options)), []
+    controls = (ieee.RESET, ieee.RESET, ieee.RESET | ieee.FTZ | ieee.DAZ)[:2 if deferred else 3]
+    raised = (ieee.PE, ieee.PE, ieee.PE | ieee.IE | ieee.OE, *[0] * deferred)
     for _ in range(3 * ROUNDS):
         some = []
         for _ in range(CODE_SIZE // ROOM):
@@ -132,9 +138,27 @@ def test_numbers_of_every_kind_in_a_row(interpreter):
                 lanes = [number(rng, f) if strange and rng.random() < .2 else
                          rng.getrandbits(f.precision - 1) | f.bias + rng.randrange(-40, 40) << f.precision - 1 for _ in range(128 // f.bits)]
                 state.xmm[n] = sum(lane << f.bits * k for k, lane in enumerate(lanes))
-            state.mxcsr = rng.choice((ieee.RESET, ieee.RESET, ieee.RESET | ieee.FTZ | ieee.DAZ)) | rng.choice((ieee.PE, ieee.PE, ieee.PE | ieee.IE | ieee.OE))
+            state.mxcsr = rng.choice(controls) | rng.choice(raised)
             some.append((code, state, bytes(DATA_SIZE), f"{code.hex()} under {state.mxcsr:#x}"))
         failures += judged(some, interpreter, guest)
+    assert {code.floats for code in guest.translator._code.values()} == {DEFERRED if deferred else EASY}
+    report(failures)
+
+
+def test_operations_on_numbers_whose_exceptions_are_deferred(interpreter):
+    """Each instruction that may raise some, with numbers of every kind, after some have been raised and not: the same in MXCSR, but for DE."""
+    rng, some, failures, n = random.Random(SEED), [], [], 0
+    guest = Guest(engine(options=replace(Options(), loose_floats=False)))
+    for row, code, state, data in numbers(rng, 6 * ROUNDS):
+        state.mxcsr = ieee.RESET | rng.choice((0, ieee.PE, ieee.PE, ieee.PE, ieee.PE | ieee.IE, ieee.PE | ieee.IE | ieee.OE, ieee.PE | ieee.UE))
+        some.append((code, state, data, f"{code.hex()} {decode(code, CODE, features=machines.FEATURES)} under {state.mxcsr:#x}"))
+        n += 1
+        if len(some) == CODE_SIZE // ROOM:
+            failures += judged(some, interpreter, guest)
+            some = []
+    assert n > 800
+    failures += judged(some, interpreter, guest) if some else []
+    assert {code.floats for code in guest.translator._code.values()} == {DEFERRED}
     report(failures)
 
 

@@ -17,6 +17,7 @@ from ..x86.x87_state import execute
 from . import layout as at
 from . import sse
 from .cfg import SWITCH, Op
+from .deferred import FIRST_KEPT, TYPES, Deferred
 from .emit import SHORT, Emitter
 from .frame import (
     ANCHOR, DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, MORE, NEXT, PARAMETERS, SCALARS, SINGLE,
@@ -26,13 +27,13 @@ from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
 from .template import (
-    AFTER, DISP, FROM_ANCHOR, FUNCTION, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, Template, Templates, hole_of
+    AFTER, DISP, FROM_ANCHOR, FUNCTION, GROUP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, Template, Templates, hole_of
 )
 from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
-NONE, LOOSE, EASY, HARD = "", "loose", "easy", "hard"      # how a region does operations on numbers, see region.Region
+NONE, LOOSE, DEFERRED, EASY, HARD = "", "loose", "deferred", "easy", "hard"      # how a region does operations on numbers, see region.Region
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Imports:
         return {name: index for name, index in vars(self).items() if name not in ("routines", "float_ops")} | self.routines | self.float_ops
 
 
-class Instructions(Emitter):
+class Instructions(Emitter, Deferred):
     """A machine for MEANINGS that emits the instructions of one function."""
     first_local = len(PARAMETERS.split())
 
@@ -84,6 +85,7 @@ class Instructions(Emitter):
         self.numbers = 0                                  # what of vector registers is known to be normal or zero, see _NUMBERS
         self.number: dict[bytes, str] = {}                # such values of the instruction, and their shapes
         self.implicit = 0
+        self.begin_groups()
 
     # ---- locals and constants
     def let(self, type, raw):
@@ -103,14 +105,21 @@ class Instructions(Emitter):
         return local
 
     def _more(self, type: str, k: int) -> int:
-        self.ordinary, self.vectors = False, True
-        if self.locals is SCALARS:
-            self.locals = SCALARS + VECTORS
+        self.ordinary = False
         pool = self.more.setdefault(type, [])
         if k == len(pool):
-            self.locals.append(type)
-            pool.append(self.first_local + len(self.locals) - 1)
+            pool.append(self.declare(type))
         return pool[k]
+
+    def declare(self, type: str) -> int:
+        """A local that not every region has."""
+        self.vectors = True
+        if self.locals is SCALARS:
+            self.locals = SCALARS + VECTORS
+        self.locals.append(type)
+        return self.first_local + len(self.locals) - 1
+
+    def group_hole(self, number: int) -> bytes: return hole_of(GROUP + number)
 
     def const(self, type, n):
         return Const(super().const(type, n), n & ((1 << (32 if type == "i32" else 64 if type == "i64" else 128)) - 1))
@@ -285,7 +294,7 @@ class Instructions(Emitter):
     # ---- an instruction
     def instruction(self, op: Op):
         self.op, self.rip = op, op.rip
-        if self.templates is None:
+        if self.templates is None and self.floats != DEFERRED:
             self._emit(op)
         else:
             self._emit_template(op)
@@ -294,9 +303,10 @@ class Instructions(Emitter):
 
     def _emit_template(self, op: Op):
         insn = op.insn
-        known = self.templates.get(insn)
+        templates = {} if self.templates is None else self.templates
+        known = templates.get(insn)
         if known is None:
-            known = self.templates[insn] = {}
+            known = templates[insn] = {}
         key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks, op.direct) if op.checks else None
         if op.anchor:
             key = *key, "anchor"
@@ -309,14 +319,20 @@ class Instructions(Emitter):
         both = insn.vectors.both if insn.vectors else 0
         if both:
             key = *key, self.low & both, op.whole
-            if self.floats == EASY:
+            if self.floats in (EASY, DEFERRED):
                 numbers = (both & 0xFFFF) * _EVERY
                 key = *key, self.numbers & numbers
+        if self.floats == DEFERRED and insn.effects.float_ops:
+            key = *key, self.started
         template = known.get(key)
         if template is None:
             template = self._record(op)
-            if self.ordinary:
+            if self.ordinary and self.templates is not None:
                 self.templates.add(known, key, template)
+        if self.waiting and self.must_settle(template):
+            self.settle()
+            self._emit_template(op)
+            return
         out = self.out
         out.append(template.first)
         if template.rest:
@@ -339,6 +355,11 @@ class Instructions(Emitter):
                     out.append(w.uleb(at.BIAS + op.anchor[1]) + piece)
                 elif hole == AFTER:
                     out.append(w.i64(op.after) + piece)
+                elif hole >= GROUP:
+                    number = hole - GROUP
+                    if number >= FIRST_KEPT:
+                        number += self.taken.get(TYPES[number], 0)
+                    out.append(w.uleb(self.extra_local(number)) + piece)
                 elif hole >= FUNCTION:
                     out.append(w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]) + piece)
                 else:
@@ -349,14 +370,17 @@ class Instructions(Emitter):
             self.kind = template.kind
         self.narrow = self.narrow & ~insn.writes | template.narrow
         self.low = self.low & ~both | template.low
-        if both and self.floats == EASY:
+        if both and self.floats in (EASY, DEFERRED):
             self.numbers = self.numbers & ~numbers | template.numbers
+        if template.noted:
+            self.join_group(template)
         self.ends = template.ends
         self.vectors |= template.vectors
 
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
-        before = self.kind, self.narrow, self.vectors, self.low, self.numbers
+        before = self.kind, self.narrow, self.vectors, self.low, self.numbers, self.started
+        self.noted, self.kept, self.looks = [], {}, False
         self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
         if op.insn.compares:
             self.kind = None                               # it has nothing to do with those before
@@ -364,9 +388,9 @@ class Instructions(Emitter):
         both = op.insn.vectors.both if op.insn.vectors else 0
         self.ordinary &= self.ends is None or HOLE not in self.ends
         template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
-                            self.low & both, self.numbers & (both & 0xFFFF) * _EVERY)
+                            self.low & both, self.numbers & (both & 0xFFFF) * _EVERY, self.noted, self.kept, self.started, self.looks)
         self.recording = False
-        self.kind, self.narrow, self.vectors, self.low, self.numbers = before
+        self.kind, self.narrow, self.vectors, self.low, self.numbers, self.started = before
         return template
 
     def _emit(self, op: Op):
@@ -444,7 +468,7 @@ class Instructions(Emitter):
     def _set_vector(self, n: int, raw: bytes):
         self.vectors = True
         vector, low = w.get(VECTOR + n), self.low >> n & 0x10001
-        if self.floats == EASY:
+        if self.floats in (EASY, DEFERRED):
             self.numbers = self.numbers & ~(_EVERY << n) | (0 if self.inside else self._of_numbers(raw) << n)
         if raw.__class__ is Low and not self.op.whole and not self.inside:
             upper = raw.upper if raw.upper != vector else b""
@@ -727,6 +751,7 @@ class Instructions(Emitter):
 
     def cell(self, name):
         where, bits = CELLS[name]
+        self.looks |= name == "mxcsr"
         return Int(self, self.let("i64", ZERO32 + w.access(LOAD[bits], where)), bits)
 
     def set_cell(self, name, value):
@@ -746,7 +771,9 @@ class Instructions(Emitter):
 
     def float_op(self, op, *values):
         if self.floats != HARD and op not in CALLED:
-            return plainly(self, op, *values) if self.floats == LOOSE else self._easy_float_op(op, *values)
+            if self.floats == LOOSE:
+                return plainly(self, op, *values)
+            return (self._deferred_float_op if self.floats == DEFERRED and not self.inside else self._easy_float_op)(op, *values)
         type = SIGNATURES[op][1]
         raw = self._float_call(op, values)
         if self.floats == LOOSE:                          # it is one of CALLED; all is masked
@@ -770,9 +797,7 @@ class Instructions(Emitter):
         """Where HARD is 0: what Wasm has, if all numbers are normal or zero. Others the interpreter has."""
         type, (shape, what) = SIGNATURES[op][1], op.split(".")
         of = what.removeprefix("from_") if what.startswith("from_") else shape
-        if of[0] == "f":                                  # memory is read once
-            values = [v._like(self.let(of if "x" not in of else "v128", v.raw)) if isinstance(v, Float | Vec) and len(v.raw) > 3
-                      and v.raw.__class__ is not Const else v for v in values]
+        values = self._read_once(of, values)
         operands = [v.raw for v in values if isinstance(v, Float | Vec)]
         known = frozenset(k for k, raw in enumerate(operands) if self._is_number(raw, of))
         answer = operands[0] if what == "operand" else self.let(type, plainly(self, op, *values).raw) if type else None
@@ -784,6 +809,31 @@ class Instructions(Emitter):
             for raw in operands if what in ("signal", "operand") else [answer]:
                 self.number[raw] = shape
                 self.numbers |= _NUMBERS.get(raw, {}).get(shape, 0)
+        return result(self, op, answer) if type else None
+
+    def _read_once(self, of: str, values) -> list:
+        """Operands, numbers of that shape, where each may be pushed several times."""
+        if of[0] != "f":
+            return list(values)
+        return [v._like(self.let(of if "x" not in of else "v128", v.raw)) if isinstance(v, Float | Vec) and len(v.raw) > 3
+                and v.raw.__class__ is not Const else v for v in values]
+
+    def _deferred_float_op(self, op, *values):
+        """What Wasm has, and what is to be known for the exceptions it may raise, see deferred.py."""
+        type, (shape, what) = SIGNATURES[op][1], op.split(".")
+        if what == "operand":
+            return values[0]
+        of = what.removeprefix("from_") if what.startswith("from_") else shape
+        values = self._read_once(of, values)
+        operands = [v.raw for v in values if isinstance(v, Float | Vec) and v.raw.__class__ is not Const]
+        types = ["" if isinstance(v, int) or v.raw.__class__ is Const else "i32" if isinstance(v, Int) and v.bits == 32 else parameter
+                 for v, parameter in zip(values, SIGNATURES[op][0].split())]
+        self.note(op, [w.i32(v) if isinstance(v, int) else bytes(sse_operand(v)) for v in values], types)
+        answer = self.let(type, plainly(self, op, *values).raw) if type else None
+        self.watch(op, operands, answer, self._is_number)
+        for raw in operands if what == "mul" else [answer] if what == "div" else ():
+            self.number[raw] = shape                      # zero or not small, or the group will be looked at
+            self.numbers |= _NUMBERS.get(raw, {}).get(shape, 0)
         return result(self, op, answer) if type else None
 
     def _is_number(self, raw: bytes, shape: str) -> bool:

@@ -5,7 +5,7 @@ contract with an engine (imports, exports) stands in the docstring of `build`.
 """
 from ..wasm import encoding as w
 from ..wasm.module import Module
-from ..x86 import flags, integer
+from ..x86 import flags, ieee, integer
 from ..x86.meaning import ROUTINES, RSP, Int
 from ..x86.processor import CPUS, DEFAULT
 from ..x86.x87_common import FUNCTIONS
@@ -630,7 +630,7 @@ def _unfit(m):
     with f.if_(count < at.HOT_MAX):
         f.store("i32.store", count << 2, rip, at.HOT)
         f.store("i32.store", 0, count + 1, at.HOT_COUNT)
-    f.store("i32.store", 0, 1, at.WATCHED)
+    f.store("i32.store", 0, ((_cell("i32.load", at.MXCSR) & 0xFFC0) != ieee.RESET).pick(c32(1 | at.UNPLAIN), c32(1)), at.WATCHED)
     f.store("i64.store", 0, rip.wide(), at.RIP)
     f.store("i32.store", 0, at.RETRY, at.STOP)
     f.ret(0)

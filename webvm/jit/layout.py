@@ -24,10 +24,13 @@ FTW          = 196      # u8   x87 tags in FXSAVE's short form: bit n set where 
 FOP          = 198      # u16  opcode of the x87 instruction that raised an unmasked exception
 FIP          = 200      # u64  where the last x87 instruction was
 FDP          = 208      # u64  of the one that raised an unmasked exception, the operand in memory
-WATCHED      = 224      # u32, 1 once the thread's program has seen to MXCSR, so that exceptions of numbers are to be found there
+WATCHED      = 224      # u32, not 0 once the thread's program has seen to MXCSR, so that exceptions of numbers are to be found there;
+                        #      UNPLAIN of it where a region has found that numbers are not rounded to nearest, or flushed, or may trap
 VECTOR       = 256      # 16 x 32 bytes: xmm in the lower half, room for ymm
 X87          = 768      # 8 x 16 bytes: physical registers R0..R7, 10 bytes each in use; MMX lies in the lower 8
 CONTEXT      = 896
+
+UNPLAIN = 2
 
 INSTRUCTIONS = 1024     # u64, instructions executed in this address space since the memory was made
 STOP         = 1032     # u32, why the run in progress is to end

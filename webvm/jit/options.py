@@ -31,4 +31,5 @@ class Options:
     arms: bool = True           # and by the number of the place there, straight from the jump
     patience: bool = True       # what is in the middle of a region gets one of its own only if it stays hot once that one is there
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
+    deferred: bool = True       # exceptions of numbers are looked for several operations at a time
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it

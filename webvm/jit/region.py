@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ..wasm import encoding as w
 from ..x86 import ieee
 from ..x86.meaning import ARITHMETIC, Int
+from . import deferred, sse
 from . import layout as at
-from . import sse
 from .cfg import OUTER, SWITCH, Graph
 from .frame import (
     DEPTH, ENTRY, LEFT, LOAD_STACK, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
@@ -25,7 +25,7 @@ from .frame import (
 )
 from .hoist import hoist
 from .inline import address_of
-from .instruction import EASY, HARD, LOOSE, NONE, Imports, Instructions
+from .instruction import DEFERRED, EASY, HARD, LOOSE, NONE, Imports, Instructions
 from .lanes import choose_forms
 from .liveness import FLAGS, MIXED, analyse
 from .options import Options
@@ -84,6 +84,9 @@ class Region(Instructions):
         self.out += [w.if_(_FUEL + w.tee(LEFT) + w.get(DEPTH) + w.OP["i32.or"] + ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
         if self.floats == LOOSE:
             self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._leave_unfit(w.get(ENTRY))))
+        elif self.floats == DEFERRED:
+            self.out.append(w.if_(deferred.UNPLAIN + w.UNLIKELY, self._leave_unfit(w.get(ENTRY))))
+            self.out.append(self.begin_exact())
         elif self.floats == EASY:
             self.out.append(w.if_(sse.HARD + w.UNLIKELY, w.get(DEPTH) + w.get(ENTRY) + w.get(STACK) + b"\x12" + w.uleb(self.hard)))
         if graph.entry == SWITCH:
@@ -265,6 +268,7 @@ class Region(Instructions):
                 self.trusting = op is block.ops[-1] and block.end == "return" and self.options.returns
                 self.instruction(op)
             self.trusting = False
+        self.settle()
         getattr(self, "_end_" + block.end)(block)
 
     def _strip(self, block):
@@ -341,6 +345,9 @@ class Region(Instructions):
             return
         if self.floats == LOOSE:
             self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._leave_unfit(w.i32(after))))
+        elif self.floats == DEFERRED:
+            self.out.append(w.if_(deferred.UNPLAIN + w.UNLIKELY, self._leave_unfit(w.i32(after))))
+            self.out.append(self.begin_exact())
         elif self.floats == EASY:
             self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._leave_at(w.i64(after), w.i32(at.RETRY))))
         if self.sets_flags:
@@ -383,6 +390,7 @@ class Region(Instructions):
                 self.out.append(w.get(self.local[block.table.index >> 3]) + w.OP["i32.wrap_i64"] + w.put(self.next))
             if op is not jump:
                 self.instruction(op)
+        self.settle()
         self.op, self.rip, self.trusting = jump, jump.rip, True
         self._emit(jump)
         self.trusting = False

@@ -24,7 +24,7 @@ from .early import Early
 from .frame import PARAMETERS, RESULTS
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
 from .inline import address_of
-from .instruction import EASY, HARD, LOOSE, NONE, Imports
+from .instruction import DEFERRED, EASY, HARD, LOOSE, NONE, Imports
 from .options import Options
 from .region import Region, has_floats
 from .template import Templates
@@ -95,7 +95,7 @@ class _Code:
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
         self.failed: set[int] = set()                   # entries that can't be translated
         self.turns_waited = 0                           # of those that are hot, but too few
-        self.unfit = ""                                 # the way with numbers that regions may not have here: LOOSE or EASY
+        self.floats = ""                                # the way with numbers that regions have here: LOOSE, then DEFERRED, then EASY
 
 
 class Counters:
@@ -189,16 +189,20 @@ class Translator:
         self._pause_until = now + self.share * (now - start)
 
     def _watch_floats(self, space, code) -> None:
-        """Where the program has loaded MXCSR, regions that are loose with it go."""
-        foreign = space.peek(at.SSE_FOREIGN, 4) != bytes(4)
-        exact = not self.options.loose_floats or foreign or space.peek(at.WATCHED, 4) != bytes(4) or code.unfit == LOOSE
-        if exact and code.unfit != LOOSE:
+        """Where the program has loaded MXCSR, regions that are loose with it go; those that count on its rounding and masks, where
+        they found others."""
+        watched, = struct.unpack("<I", space.peek(at.WATCHED, 4))
+        floats = LOOSE if self.options.loose_floats and not watched else DEFERRED if self.options.deferred and not watched & at.UNPLAIN else EASY
+        if space.peek(at.SSE_FOREIGN, 4) != bytes(4):
+            floats = EASY
+        floats = max(floats, code.floats, key=("", LOOSE, DEFERRED, EASY).index)
+        if floats != code.floats:
+            code.floats = floats
             for batch in self._batches:
                 if id(batch) in code.links:
                     for rip, region in batch.region.items():
-                        if region.floats == LOOSE:
+                        if region.floats not in (floats, NONE):
                             self._take_out_of(space, code, batch, rip)
-        code.unfit = LOOSE if exact else EASY
 
     def released(self, space) -> None:
         self._code.pop(space, None)
@@ -251,8 +255,8 @@ class Translator:
 
     def _fits(self, space, batch, rip) -> bool:
         """Whether the region at rip, and those it may call without asking, are right for the space."""
-        unfit = self._code[space].unfit or LOOSE
-        return all(region.floats != unfit and region.holds(space) for region in self._group(batch, batch.region[rip]))
+        floats = self._code[space].floats or EASY
+        return all(region.floats in (floats, NONE) and region.holds(space) for region in self._group(batch, batch.region[rip]))
 
     def _kept(self, space, rip):
         """The batches of earlier runs that may do."""
@@ -385,7 +389,7 @@ class Translator:
         if not graphs:
             return put_off
         self._watch_floats(space, self._code[space])
-        floats = EASY if self._code[space].unfit == LOOSE else LOOSE
+        floats = self._code[space].floats
         wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), floats)
         counters = self.counters
         counters.regions += len(regions)
@@ -478,7 +482,7 @@ class Translator:
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         every = [op.insn.effects for graph in graphs for block in graph.blocks.values() if block.summary.special for op in block.ops]
         routines = dict.fromkeys(name for effects in every for name in effects.routines)
-        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats == EASY or name in CALLED)
+        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats in (DEFERRED, EASY) or name in CALLED)
         m.import_table("env", "table")
         imports = Imports(type=m.type(PARAMETERS, RESULTS),
                           enter=m.import_function("env", "enter", PARAMETERS, RESULTS),

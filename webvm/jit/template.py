@@ -5,6 +5,7 @@ from ..wasm.encoding import mark
 # followed by how many ifs of the instruction the exit is in, or the number of what it is.
 HOLE = mark(0xFD)
 DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, FUNCTION = range(100, 110)     # and what follows
+GROUP = 180                        # and what follows: locals, see deferred.py
 
 
 def hole_of(which: int) -> bytes: return HOLE + bytes([which])
@@ -19,13 +20,17 @@ class Template:
     vectors         whether it needs locals of that sort
     low             forms of vector registers afterwards, of those it has to do with
     numbers         likewise, those that are known to be normal or zero
+    noted, kept, started        for the group of operations, see deferred.py
+    leaves          whether control may leave in it, or it looks at MXCSR
     """
-    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low", "numbers")
+    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low", "numbers", "noted", "kept", "started", "leaves")
 
-    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int, numbers: int):
+    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int, numbers: int, noted, kept, started: int, looks: bool):
         self.first, *rest = code.split(HOLE)
         self.rest = tuple((piece[0], piece[1:]) for piece in rest)
         self.kind, self.narrow, self.ends, self.vectors, self.low, self.numbers = kind, narrow, ends, vectors, low, numbers
+        self.noted, self.kept, self.started = noted, kept, started
+        self.leaves = looks or any(hole < DISP for hole, _ in self.rest)
 
 
 class Templates(dict):
