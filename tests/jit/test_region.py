@@ -101,10 +101,10 @@ def test_lanes_and_bytes_that_an_immediate_names(interpreter):
     report(judged(some, interpreter, guest))
 
 
-def numbers_in_a_row(rng, registers: int) -> bytes:
+def numbers_in_a_row(rng, registers: int, room: int = ROOM - 14, single: bool | None = None) -> bytes:
     """Instructions over the numbers in a few registers: moves, conversions, arithmetic, comparisons, all doubles or all singles."""
-    code, single = bytearray(), rng.random() < .3
-    while len(code) < ROOM - 14:
+    code, single = bytearray(), rng.random() < .3 if single is None else single
+    while len(code) < room:
         scalar, kind = rng.random() < .6, rng.random()
         prefix = {(0, 0): b"\x66", (0, 1): b"", (1, 0): b"\xf2", (1, 1): b"\xf3"}[scalar, single]
         modrm = bytes([0xC0 | rng.randrange(registers) << 3 | rng.randrange(registers)])
@@ -159,6 +159,27 @@ def test_operations_on_numbers_whose_exceptions_are_deferred(interpreter):
     assert n > 800
     failures += judged(some, interpreter, guest) if some else []
     assert {code.floats for code in guest.translator._code.values()} == {DEFERRED}
+    report(failures)
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_deferred_exceptions_are_there_at_a_fault(interpreter, templates):
+    """Between operations that raise some: a load that faults, or not, and one that a check further up covers."""
+    rng, some, ends = random.Random(SEED), [], []
+    guest = Guest(engine(options=replace(Options(), loose_floats=False, dead_flags=False, templates=templates)))
+    for k in range(CODE_SIZE // ROOM):
+        state, single = machines.random_state(rng, True, False), k % 3 == 0
+        f = ieee.SINGLE if single else ieee.DOUBLE
+        load = rng.choice((b"\x48\x8b\x03", b"\xf2\x0f\x58\x43\x08", b"\xf3\x0f\x58\x03",
+                           b"\x0f\xae\x5b\x04\x83\x63\x04\xfd"))        # STMXCSR; without DE
+        code = numbers_in_a_row(rng, 3, 16, single) + load + numbers_in_a_row(rng, 3, 8, single) + b"\x48\x8b\x0b"
+        state.xmm = [sum(number(rng, f) << i for i in range(0, 128, f.bits)) for _ in range(16)]
+        state.gpr[3] = rng.choice((machines.MIDDLE, 0x123000))
+        ends.append(state.gpr[3] != machines.MIDDLE)
+        state.mxcsr = ieee.RESET | rng.choice((0, ieee.PE))
+        some.append((code, state, bytes(DATA_SIZE), f"{code.hex()} under {state.mxcsr:#x}"))
+    failures = judged(some, interpreter, guest)
+    assert {code.floats for code in guest.translator._code.values()} == {DEFERRED} and 10 < sum(ends) < len(ends) - 10
     report(failures)
 
 

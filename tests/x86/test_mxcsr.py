@@ -208,7 +208,8 @@ def program(tmp_path_factory):
 
 
 @pytest.mark.skipif(bool(native.missing), reason=f"no program is compared with the processor: it needs {native.missing}")
-@pytest.mark.parametrize("options", [{}, {"tier": "interp"}, {"options": Options(loose_floats=False)}], ids=["jit", "interp", "exact"])
+@pytest.mark.parametrize("options", [{}, {"tier": "interp"}, {"options": Options(loose_floats=False)}, {"options": Options(loose_floats=False, deferred=False)}],
+                         ids=["jit", "interp", "exact", "at once"])
 def test_a_program_prints_what_it_prints_on_the_processor(options, program):
     folder, expected = program
     world = World(engine=NativeEngine(Image(**options)), guest=str(folder))
