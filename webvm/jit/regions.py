@@ -467,8 +467,8 @@ class Translator:
 
     def _shared(self, code, rip, fetch, targets, held) -> Graph | None:
         """One region for all the entries near rip that indirect jumps may lead to, if it is time to make it anew."""
-        near = [other for other in code.entries | {r for r, reports in code.watched.items() if reports}
-                if abs(other - rip) < NEAR and other not in code.not_jumped_to]
+        watched = (other for other, reports in code.watched.items() if reports and other not in code.entries)
+        near = [other for other in chain(code.entries, watched) if abs(other - rip) < NEAR and other not in code.not_jumped_to]
         fresh = [other for other in near if other not in code.entries or other in code.jumping]
         if len(near) < 2 or len(fresh) * 3 < len(near):
             code.jumping.add(rip)

@@ -11,6 +11,12 @@ GROUP = 180                        # and what follows: locals, see deferred.py
 def hole_of(which: int) -> bytes: return HOLE + bytes([which])
 
 
+def pieces(code: bytes) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
+    """What comes before the first hole; what is in each hole with the piece after it."""
+    first, *rest = code.split(HOLE)
+    return first, tuple((piece[0], piece[1:]) for piece in rest)
+
+
 class Template:
     """What was emitted for an instruction, to be emitted again where all is equal that `Instructions.instruction` looks at.
 
@@ -26,8 +32,7 @@ class Template:
     __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low", "numbers", "noted", "kept", "started", "leaves")
 
     def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int, numbers: int, noted, kept, started: int, looks: bool):
-        self.first, *rest = code.split(HOLE)
-        self.rest = tuple((piece[0], piece[1:]) for piece in rest)
+        self.first, self.rest = pieces(code)
         self.kind, self.narrow, self.ends, self.vectors, self.low, self.numbers = kind, narrow, ends, vectors, low, numbers
         self.noted, self.kept, self.started = noted, kept, started
         self.leaves = looks or any(hole < DISP for hole, _ in self.rest)
