@@ -7,15 +7,16 @@ from functools import lru_cache
 I32, I64, F32, F64, V128, FUNCREF = b"\x7f", b"\x7e", b"\x7d", b"\x7c", b"\x7b", b"\x70"
 TYPES = {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128}
 EMPTY = b"\x40"                                   # block type without a result
+NUMBERS = 8192                                    # whose encoding is remembered, of each sort: guests have any
 
 
-@lru_cache(None)
+@lru_cache(NUMBERS)
 def uleb(n: int) -> bytes:
     """Unsigned LEB128."""
     return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + uleb(n >> 7)
 
 
-@lru_cache(None)
+@lru_cache(NUMBERS)
 def sleb(n: int) -> bytes:
     """Signed LEB128."""
     if -64 <= n < 64:
@@ -110,7 +111,7 @@ MEMORY = {
 SIMD_MEMORY = {"v128.load": (0, 4), "v128.load32_zero": (92, 2), "v128.load64_zero": (93, 3), "v128.store": (11, 4)}
 
 
-@lru_cache(None)
+@lru_cache(NUMBERS)
 def access(op: str, offset: int = 0) -> bytes:
     """A load or store with its immediate offset, to follow the address (and the value)."""
     if op in SIMD_MEMORY:
