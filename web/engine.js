@@ -73,6 +73,20 @@ export function compileBeside(wasm, tell) {
     }
 }
 
+// Have memories freed that nobody refers to any more. The browser looks for those when much has been allocated since it last did,
+// written to or not; else memories of programs that have ended stay for long, 100 MB each.
+const MUCH = 2 ** 30, TIMES = 3;
+export function collect() {
+    if (!ArrayBuffer.prototype.transfer) return; // which frees at once what is allocated here
+    const held = [];
+    try {
+        while (held.length < TIMES) held.push(new ArrayBuffer(MUCH));
+    } catch {
+        // so much cannot be had, for which the browser has looked too
+    }
+    for (const buffer of held) buffer.transfer(0);
+}
+
 // An address space, its general registers at a wasm address, the guest's memory from `bias` on. Throws RangeError when there can be no more memories.
 export function create(module, wasmPages, maximum, registers, bias, syscall, fault, escape) {
     const memory = new WebAssembly.Memory({ initial: wasmPages, maximum });

@@ -5,7 +5,7 @@ import json
 import traceback
 
 from webvm.engine import OutOfSpaces
-from webvm.engine.browser import BrowserEngine
+from webvm.engine.browser import COLLECT, BrowserEngine
 
 from . import bench, shared, toy
 from .shared import program
@@ -52,6 +52,28 @@ def test_dropped_memories_are_collected(make):
         assert space.run(10) == shared.L.BREAKPOINT
         assert space.install(shared.TEXT, space.link(regions, 3)[0], shared.TEXT, shared.TEXT + 7)
         space.release()
+
+
+def test_the_browser_is_asked_to_free_large_memories_that_were_dropped(make):
+    """That it does is seen in tests/web/test_memory.py."""
+    class Js:
+        asked = 0
+
+        def __getattr__(self, name):
+            return getattr(js, name)
+
+        def collect(self):
+            self.asked += 1
+            js.collect()
+    engine = make(kept_bytes=1 << 20)
+    js, engine.js = engine.js, Js()
+    for bytes_, asked in ((COLLECT, 1), (2 << 20, 1), (COLLECT, 2), (COLLECT // 2, 2), (COLLECT // 2, 3), (4096, 3)):
+        space = program(lambda: engine, (ADDI, 0, 0, 1), (INT3,))
+        space.protect(0x20000, bytes_ >> 12, shared.R | shared.W | shared.PRESENT)
+        assert space.run(10) == shared.L.BREAKPOINT
+        space.release()
+        assert engine.js.asked == asked
+        assert engine.dropped < COLLECT
 
 
 def test_the_default_number_of_spaces_fits(make):

@@ -683,6 +683,15 @@ def test_reuse_has_bounds_and_an_off_switch(make):
         space.release()
     again = {id(engine.space()) for _ in range(4)}
     assert {id(s) for s in small[:2]} <= again and not {id(big), id(small[2])} & again
+    for pages, kept in ((257, False), (100, True)):         # what is no longer there when it is released counts too, once
+        engine = make(kept_bytes=1 << 20)
+        space = engine.space()
+        for _ in range(5):
+            for first in (0x20000, 0x20000 + pages // 2):
+                space.protect(first, pages // 2 + 1, R | W | PRESENT)
+            space.protect(0x20000, pages + 1, 0)
+        space.release()
+        assert (engine.space() is space) == kept
     engine = make(kept_spaces=0)
     space = engine.space()
     space.release()

@@ -13,6 +13,7 @@ from . import space
 from .protocol import EngineError, EngineTrap, Image, OutOfMemory, OutOfSpaces
 from .space import ARGUMENTS, PAGE, WASM_LIMIT, WASM_PAGE
 
+COLLECT = 32 << 20                 # bytes that spaces which were dropped have had in them, until the browser is made to free them
 STAGE = 65536
 HEAD = STAGE                       # behind the bytes: their wasm address, and how many there are to be stored or fetched, or
                                    # were fetched for a system call, because it will read them (FETCHED);
@@ -50,6 +51,7 @@ class BrowserEngine(space.Engine):
         super().__init__(image, max_spaces, **kept)
         self.js = webvm_engine
         self.module = module or webvm_engine.compile(image.wasm)
+        self.dropped = 0                   # of such bytes, since that was last done
         self.hooks = [create_proxy(hook) for hook in (self.syscall, self.fault, self.escape)]
 
     def syscall(self) -> bool | None:
@@ -95,6 +97,13 @@ class BrowserEngine(space.Engine):
 
     def _finish(self, regions) -> None:
         self._compile_into(regions, regions.wasm)
+
+    def drop(self, n_bytes: int) -> None:
+        """The memory of a space that has had so much in it is garbage now."""
+        self.dropped += n_bytes
+        if self.dropped >= COLLECT:
+            self.dropped = 0
+            self.js.collect()
 
     def close(self) -> None:
         super().close()
@@ -158,6 +167,7 @@ class BrowserSpace(space.Space):
     def _destroy(self) -> None:
         del self._js, self._exports, self._called, self._js_run, self._u32
         del self._js_peek, self._js_poke, self._js_view, self._js_blank
+        self.engine.drop(self.touched)
 
     def _enter(self, fuel: int) -> int:
         if _waits is not None:

@@ -267,7 +267,8 @@ class Space(ABC):
         self._hot_count = layout.HOT_COUNT >> 2
         self._frames = 0                 # calls of run() on the stack
         self._released = False
-        self.touched = 0                 # bytes that one of its users had in it, at most
+        self._left = bytearray()         # pages that have had a permission and lost it: their Memory stays; not 0 there
+        self.touched = 0                 # bytes that one of its users has had in it, at most
         self.on_syscall: SyscallHook = _no_hook
         self.on_fault: FaultHook = _no_hook
 
@@ -611,10 +612,19 @@ class Space(ABC):
         else:
             self.blank(self._permissions + first_page, n_pages, self.engine.stored[perm])
         pages = self._pages
+        if not perm:
+            self._leave(first_page, end)
         if end > len(pages):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = BYTES[perm] * n_pages
         self._pair(first_page, end)
+
+    def _leave(self, first: int, end: int) -> None:
+        left = self._left
+        for begin, stop in _used(self._pages[first:end]):
+            if first + stop > len(left):
+                left.extend(bytes(first + stop - len(left)))
+            left[first + begin:first + stop] = b"\1" * (stop - begin)
 
     def _pair(self, first: int, end: int) -> None:
         """Permissions of these pages have changed: what is so on a page and on the one after it."""
@@ -669,7 +679,8 @@ class Space(ABC):
         used = [(first * PAGE, (end - first) * PAGE + OVERREACH) for first, end in _used(self._pages)]
         used += self._absent()
         tables = self._tables()
-        if not engine._take_back(self, sum(n for _, n in used) + sum(n for _, n in tables)) or self._worn():
+        gone = sum(self.perms(first, end - first).count(0) for first, end in _used(self._left)) * PAGE
+        if not engine._take_back(self, gone + sum(n for _, n in used) + sum(n for _, n in tables)) or self._worn():
             self._destroy()
             return
         for addr, n in used:
@@ -677,7 +688,7 @@ class Space(ABC):
         self._strays, self._strays_limit = [], STRAYS
         for table in (self._permissions, layout.READABLE, layout.WRITABLE):
             self.blank(table, len(self._pages), 0)
-        self._pages = bytearray()
+        self._pages, self._left = bytearray(), bytearray()
         for addr, n in tables:
             self.blank(addr, n, 0)
         self.poke(0, engine.fresh)
