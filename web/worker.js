@@ -133,6 +133,7 @@ async function loadPython({ pyodide, lock, snapshot }, here, get, fail) {
         memory.catch(fail);
         const python = await withMemory(memory, () => loadPyodide({ ...options, _loadSnapshot: memory }));
         delete python._api.config._loadSnapshot; // where it stays otherwise, as big as it is
+        (await memory).transfer?.(0);
         return python;
     }
     const python = await loadPyodide({ ...options, packages: ["micropip"] });

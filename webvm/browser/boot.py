@@ -13,6 +13,7 @@ from pyodide.ffi import to_js
 
 from webvm.browser.codestore import CodeStore
 from webvm.browser.console import Console
+from webvm.browser.database import taken
 from webvm.browser.indexeddb import IndexedDBStore
 from webvm.browser.transport import FetchTransport
 from webvm.browser.turn import Turn
@@ -133,7 +134,7 @@ class Session:
         return await self._machine.read_file(path)
 
     async def _write_file(self, path, data):
-        await self._machine.write_file(path, data.to_bytes())
+        await self._machine.write_file(path, taken(data))
 
     async def _clear_cache(self):
         await self._store.clear()

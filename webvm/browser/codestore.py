@@ -7,7 +7,7 @@ import json
 
 from pyodide.ffi import to_js
 
-from webvm.browser.database import Database
+from webvm.browser.database import Database, free
 
 # Object stores "files" (name: ArrayBuffer) and "about" (name: [last used, bytes]), so that a listing need not read them all.
 _CALLS = """
@@ -26,6 +26,7 @@ _CALLS = """
                 files.put(buffers[i], name);
                 about.put([Date.now() / 1000, buffers[i].byteLength], name);
             });
+            free(buffers);
         }),
         remove: (names) => change((files, about) => {
             for (const name of JSON.parse(names)) [files, about].forEach(store => store.delete(name));
@@ -62,7 +63,11 @@ class CodeStore:
 
     async def write(self, files: dict[str, bytes]) -> None:
         lengths = [len(data) for data in files.values()]
-        await self._database.call("write", json.dumps(list(files)), json.dumps(lengths), to_js(b"".join(files.values())))
+        joined = to_js(b"".join(files.values()))
+        try:
+            await self._database.call("write", json.dumps(list(files)), json.dumps(lengths), joined)
+        finally:
+            free(joined)
 
     async def remove(self, names: list[str]) -> None: await self._database.call("remove", json.dumps(names))
 

@@ -9,7 +9,7 @@ from pyodide.code import run_js
 from pyodide.ffi import JsException
 
 # The language of a store's calls. `joined`: [the lengths of some found, -1 where there is none; their bytes together].
-# `cut`: the buffers of such bytes.
+# `cut`: the buffers of such bytes. `free`: of buffers that nobody needs any more.
 _WORDS = """
     const answer = request => new Promise((resolve, reject) => {
         request.onsuccess = () => resolve(request.result);
@@ -40,9 +40,11 @@ _WORDS = """
             bytes.set(new Uint8Array(record), at);
             at += record.byteLength;
         }
+        free(found.filter(record => record !== undefined));
         return [JSON.stringify(lengths), bytes];
     };
     const cut = (lengths, joined, at = 0) => lengths.map(length => joined.slice(at, at += length).buffer);
+    const free = buffers => buffers.forEach(buffer => buffer.transfer?.(0));       // else they stay until the browser looks for garbage
     const within = (work, timer) => Promise.race([
         work,
         new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("browser storage does not answer")), patience * 1000); }),
@@ -50,6 +52,21 @@ _WORDS = """
         throw new Error([error?.name, error?.message].filter(Boolean).join(": "));  // Pyodide never resumes who awaits anything but an Error
     }).finally(() => clearTimeout(timer));
 """
+
+
+_free = run_js("(array) => array.buffer.transfer?.(0)")
+
+
+def free(array) -> None:
+    """Of a typed array of JavaScript's, which nobody needs any more: its bytes stay until the browser looks for garbage otherwise."""
+    _free(array)
+
+
+def taken(array) -> bytes:
+    """The bytes of a typed array of JavaScript's that nobody else needs."""
+    data = array.to_bytes()
+    _free(array)
+    return data
 
 
 class Database:
@@ -70,7 +87,7 @@ class Database:
     async def joined(self, name: str, keys: list) -> dict:
         """What a call that answers `joined` has found of these keys."""
         lengths, found = await self.call(name, json.dumps(keys))
-        data, records, at = found.to_bytes(), {}, 0
+        data, records, at = taken(found), {}, 0
         for key, length in zip(keys, json.loads(lengths)):
             if length >= 0:
                 records[key] = data[at:at + length]

@@ -9,7 +9,7 @@ import json
 
 from pyodide.ffi import to_js
 
-from webvm.browser.database import Database
+from webvm.browser.database import Database, free
 
 # Database "webvm disk NAME": object store "blocks" (number: ArrayBuffer), and "about" ("identity": string). The identity
 # is compared inside each transaction that writes, for another tab may have found a newer image meanwhile.
@@ -38,6 +38,7 @@ _CALLS = """
                 throw new Error("another tab uses a newer version of this disk");
             const buffers = cut(JSON.parse(lengths), joined);
             JSON.parse(numbers).forEach((number, i) => blocks.put(buffers[i], number));
+            free(buffers);
             await done;
         },
         async clear() {
@@ -78,13 +79,16 @@ class IndexedDBStore:
         self._count += len(records)
         if self._count * max(map(len, records.values())) > self._limit:
             raise OSError(f"the {self._limit >> 20} MiB allowed for it are full")
-        args = json.dumps(list(records)), json.dumps([len(record) for record in records.values()]), to_js(b"".join(records.values()))
+        joined = to_js(b"".join(records.values()))
+        args = json.dumps(list(records)), json.dumps([len(record) for record in records.values()]), joined
         try:
             await self._database.call("put", *args)
         except OSError as error:
             if "QuotaExceededError" not in str(error) or not await self._database.call("deleteOthers"):
                 raise
             await self._database.call("put", *args)
+        finally:
+            free(joined)
 
     async def clear(self) -> None:
         await self._database.call("clear")

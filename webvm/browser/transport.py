@@ -9,6 +9,8 @@ from typing import NamedTuple
 from pyodide.code import run_js
 from pyodide.ffi import JsException
 
+from webvm.browser.database import taken
+
 _get = run_js("""
 async (url, headers, limit, cache, idle, total) => {
     const control = new AbortController();
@@ -35,6 +37,7 @@ async (url, headers, limit, cache, idle, total) => {
         for (const part of parts) {
             body.set(part, at);
             at += part.length;
+            if (part.length === part.buffer.byteLength) part.buffer.transfer?.(0);      // freed now, not when the browser looks for garbage
         }
         return [answer.status, JSON.stringify(Object.fromEntries(answer.headers)), body.subarray(0, limit + 1)];
     } catch (error) {
@@ -66,4 +69,4 @@ class FetchTransport:
             status, names, body = await _get(url, json.dumps(headers), limit, cache, self._idle, self._total)
         except JsException as error:
             raise ConnectionError(error.message) from None
-        return Response(status, json.loads(names), body.to_bytes())
+        return Response(status, json.loads(names), taken(body))
