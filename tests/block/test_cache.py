@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from webvm.block import CachedDevice, Stats
+from webvm.block import CachedDevice, Stats, cache
 from webvm.block.errors import BlockError, Changed, Damaged, OutOfRange, Unreachable
 
 SIZE = 65536
@@ -507,6 +507,38 @@ def test_a_store_that_became_full_still_gives_what_it_has(source, image):
     asyncio.run(main())
 
 
+def test_where_a_store_has_the_blocks_memory_holds_fewer(source, image, monkeypatch):
+    monkeypatch.setattr(cache, "MEMORY_BESIDE", 3 * SIZE)
+
+    async def main(store):
+        device = await cached(source, store, memory=6 * SIZE, stats=(stats := Stats()))
+        for number in (*range(6), *range(6)):
+            assert await device.read(number * SIZE, SIZE) == image[number * SIZE:(number + 1) * SIZE]
+            await device.flush()
+        assert len(device._memory) == (3 if store and not store.refuse else 6)
+        return stats.memory_hits, stats.store_hits, stats.blocks_fetched
+
+    full = FakeStore()
+    full.refuse.add("put")
+    assert asyncio.run(main(FakeStore())) == (0, 6, 6)
+    assert asyncio.run(main(None)) == asyncio.run(main(full)) == (6, 0, 6)
+
+
+def test_blocks_that_are_not_saved_yet_are_not_fetched_again(source, image, monkeypatch):
+    monkeypatch.setattr(cache, "MEMORY_BESIDE", 2 * SIZE)
+
+    async def main():
+        store = FakeStore()
+        device = await cached(source, store)
+        for number in (*range(5), 0, 1, 4):
+            assert await device.read(number * SIZE, SIZE) == image[number * SIZE:(number + 1) * SIZE]
+        assert blocks(source) == [0, 1, 2, 3, 4] and not store.puts
+        await device.flush()
+        assert sorted(store.records) == [0, 1, 2, 3, 4]
+
+    asyncio.run(main())
+
+
 # ---- packs
 
 PACKS = ((0, 3, 4, 9), (6, 7, 50))
@@ -515,6 +547,24 @@ PACKS = ((0, 3, 4, 9), (6, 7, 50))
 @pytest.fixture
 def packed(image):
     return Source(image, run=SIZE, packs=PACKS)
+
+
+def test_a_block_that_came_in_a_pack_and_was_forgotten_comes_alone(packed, image, monkeypatch):
+    """From the store, that is; where there is none, with its pack again."""
+    monkeypatch.setattr(cache, "MEMORY_BESIDE", 2 * SIZE)
+
+    async def main(store):
+        packed.asked.clear()
+        device = await cached(packed, store, memory=2 * SIZE)
+        for number in (0, 0, 3, 9):
+            assert await device.read(number * SIZE, SIZE) == image[number * SIZE:(number + 1) * SIZE]
+            await device.flush()
+        return packed.asked
+
+    store = FakeStore()
+    assert asyncio.run(main(store)) == [PACKS[0]]
+    assert sorted(store.gets[0]) == [0, 3, 4, 9] and store.gets[1:] == [[0], [3], [9]]
+    assert asyncio.run(main(None)) == [PACKS[0]] * 3
 
 
 @pytest.mark.parametrize("options", [{}, {"memory": 2 * SIZE}, {"read_ahead": 1 << 20}], ids=str)

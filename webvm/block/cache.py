@@ -16,7 +16,8 @@ from webvm.block.stats import Stats
 from webvm.block.store import Seal, Store
 
 BLOCK_SIZE = 65536
-MEMORY = 40 << 20           # bytes of blocks kept in memory; what mappings read is kept by the kernel as well
+MEMORY = 40 << 20           # bytes of blocks kept in memory
+MEMORY_BESIDE = 16 << 20    # where a store has them as well; and the kernel has what mappings read
 READ_AHEAD = 1 << 20        # bytes fetched ahead of a sequential reader at most; 0 turns it off
 FIRST_AHEAD = 2             # blocks read ahead when a second block in sequence is wanted; doubles from there
 STREAMS = 64                # sequential readers remembered
@@ -41,6 +42,7 @@ class CachedDevice:
                 device._store_failed(error)
             else:
                 device._seal, device._store, device._saving = Seal(identity), store, True
+                device._room = min(device._capacity, max(MEMORY_BESIDE // block_size, 1))
         return device
 
     def __init__(self, source: Source, block_size: int, memory: int, read_ahead: int, stats: Stats, on_trouble: Trouble):
@@ -55,7 +57,8 @@ class CachedDevice:
         self._packs = {offset >> self._shift: tuple(at >> self._shift for at in pack) for offset, pack in packs.items()}
 
         self._memory: OrderedDict[int, bytes] = OrderedDict()               # least recently used first
-        self._capacity = max(memory // block_size, 1)
+        self._room = self._capacity = max(memory // block_size, 1)          # _room: blocks kept, as long as a store keeps more
+        self._arrived: set[int] = set()                                     # blocks that have been here
         self._flight: dict[int, list[asyncio.Future[Outcome]]] = {}         # blocks being got, and who waits for each
         self._tasks: set[asyncio.Task] = set()
         self._turn = asyncio.Semaphore(PARALLEL)
@@ -122,9 +125,9 @@ class CachedDevice:
         wanted: list[bytes | asyncio.Future[Outcome]] = []
         missing = []
         for number in range(first, last + 1):
-            block = self._memory.get(number)
+            block = self._memory.get(number) or self._unsaved.get(number)
             if block is not None:
-                self._memory.move_to_end(number)
+                self._keep(number, block)
                 self.stats.memory_hits += 1
                 wanted.append(block)
                 continue
@@ -148,8 +151,10 @@ class CachedDevice:
         return number not in self._memory and number not in self._flight
 
     def _beside(self, missing: list[int]) -> list[int]:
-        """The blocks that come in one pack with those missing, not yet here nor on their way."""
-        return list(dict.fromkeys(other for number in missing for other in self._packs.get(number, ()) if self._absent(other)))
+        """The blocks that come in one pack with those missing, not yet here nor on their way; nor here before, if a store has them."""
+        known = self._arrived if self._store else ()
+        return list(dict.fromkeys(other for number in missing for other in self._packs.get(number, ())
+                                  if self._absent(other) and other not in known))
 
     def _ahead(self, first: int, last: int, missed: bool) -> list[int]:
         """The blocks to read ahead now that first..last are used.
@@ -277,14 +282,19 @@ class CachedDevice:
 
     def _arrive(self, number: int, outcome: Outcome) -> None:
         if isinstance(outcome, bytes):
-            self._memory[number] = outcome
-            if len(self._memory) > self._capacity:
-                self._memory.popitem(last=False)
+            self._arrived.add(number)
+            self._keep(number, outcome)
         for waiter in self._flight.pop(number, ()):
             if not waiter.done():
                 waiter.set_result(outcome)
 
     # ---- keeping it
+
+    def _keep(self, number: int, block: bytes) -> None:
+        self._memory[number] = block
+        self._memory.move_to_end(number)
+        while len(self._memory) > self._room:
+            self._memory.popitem(last=False)
 
     def _save_later(self) -> None:
         if len(self._unsaved) >= SAVE_BATCH:
@@ -315,4 +325,5 @@ class CachedDevice:
                 self._unsaved.clear()
 
     def _store_failed(self, error: OSError) -> None:
+        self._room = self._capacity
         self._on_trouble(f"cannot keep disk blocks for the next visit ({error.strerror or error}); going on without")

@@ -12,7 +12,7 @@ from webvm.kernel.cpu import PAGE
 
 CHUNK_PAGES = 16
 CHUNK = CHUNK_PAGES * PAGE
-CACHE_CHUNKS = 1024             # 64 MiB
+CACHE_CHUNKS = 640              # 40 MiB
 CLOCK_STEP = 20_000_000         # ns: coarser than any host's clock, browsers' included
 
 
