@@ -1,9 +1,9 @@
 """Exceptions of SSE's numbers in regions, looked for several operations at a time.
 
-Where MXCSR rounds to nearest, flushes nothing and masks all exceptions, Wasm's results are those of a processor; what is missing are the
-exceptions in MXCSR. So no operation need be done again: a group of them is looked at as a whole, and if it may have raised something, functions
-(sse.py) are called for all of them, with the operands, which were kept in locals; their results are not needed. A group ends before whatever
-may leave the region, and where the block ends. What is looked at:
+Where MXCSR rounds to nearest, flushes nothing and masks all exceptions, Wasm's results are those of a processor; what is missing
+are the exceptions in MXCSR. So no operation need be done again: a group of them is looked at as a whole, and if it may have raised
+something, functions (sse.py) are called for all of them, with the operands, which were kept in locals; their results are not needed.
+A group ends before whatever may leave the region, and where the block ends. What is looked at:
 
     sums and most others    the result is added to a sum, which is finite if all are: nothing else can have been raised but DE
     products                also the operands: if these are zero or at least 2**-511, the result is no denormal, and zero only where one is
@@ -74,9 +74,10 @@ def is_small(x: bytes, shape: str, least: int) -> bytes:
 
 def is_extreme(x: bytes, shape: str) -> bytes:
     """Likewise where the exponent of x is not among the middle half of all, as that of zero is not."""
-    f, vector, least = _format(shape), "x" in shape, _middle(shape)
-    if vector:
-        inside = [x + OP[shape + ".abs"] + _number(n << f.precision - 1, f, True) + OP[f"{shape}.{op}"] for n, op in ((least, "ge"), (3 * least, "lt"))]
+    f, least = _format(shape), _middle(shape)
+    if "x" in shape:
+        inside = [x + OP[shape + ".abs"] + _number(n << f.precision - 1, f, True) + OP[f"{shape}.{op}"]
+                  for n, op in ((least, "ge"), (3 * least, "lt"))]
         return b"".join(inside) + OP["v128.and"] + OP["v128.not"]
     return _twice(x, f, -(least << f.precision)) + (w.i64 if f is DOUBLE else w.i32)(0) + OP[_int(f) + ".lt_s"]
 
@@ -98,12 +99,16 @@ def _is_not_finite(x: bytes, shape: str, local: int) -> bytes:
 
 @lru_cache(1 << 14)
 def suspected(op: str, operands: tuple[bytes, ...], local: int) -> bytes:
-    """Not 0 where an operation of arithmetic may have raised something but the precision exception and DE: not where the result is finite and no
-    denormal, or zero because an operand is; nor where it is infinite or none, and what that takes has been raised before. local: for the result."""
+    """Not 0 where an operation of arithmetic may have raised something but the precision exception and DE: not where the result is
+    finite and no denormal, or zero because an operand is; nor where it is infinite or none, and what that takes has been raised before.
+    local: for the result."""
     shape, what = op.split(".")
     f, vector = _format(shape), "x" in shape
     any_true = OP["v128.any_true"] if vector else b""
-    r = b"".join(operands) + OP[op] if what != "addsub" else b"".join(operands + (OP[shape + ".add"],) + operands + (OP[shape + ".sub"],)) + OP["v128.or"]
+    if what == "addsub":                                   # none is finite where a sum or a difference is not
+        r = b"".join(operands + (OP[shape + ".add"],) + operands + (OP[shape + ".sub"], OP["v128.or"]))
+    else:
+        r = b"".join(operands) + OP[op]
     large = r + w.tee(local) + OP[shape + ".abs"] + _number(f.infinity, f, vector) + OP[shape + ".lt"]
     large += OP["v128.not"] + any_true if vector else OP["i32.eqz"]
     raised = IE | OE | ZE * (what == "div")
@@ -116,7 +121,8 @@ def suspected(op: str, operands: tuple[bytes, ...], local: int) -> bytes:
 
 
 class Deferred:
-    """What Instructions have of this. Operations noted in a template name their operands (type, k-th of that type that the instruction keeps)."""
+    """What Instructions have of this. Operations noted in a template name their operands (type, k-th of that type that the instruction
+    keeps)."""
 
     def begin_groups(self) -> None:
         self.started = 0                  # locals up to SUM that have a value, a mask
@@ -196,9 +202,9 @@ class Deferred:
     # ---- a group
     def join_group(self, template) -> None:
         """What an instruction has noted becomes part of the group."""
-        for op, args in template.noted:
-            self.waiting.append((op, tuple(arg if arg.__class__ is not tuple else w.get(self.extra_local(KEPT[arg[0]] + self.taken.get(arg[0], 0) + arg[1]))
-                                           for arg in args)))
+        def pushed(arg):
+            return w.get(self.extra_local(KEPT[arg[0]] + self.taken.get(arg[0], 0) + arg[1])) if arg.__class__ is tuple else arg
+        self.waiting += [(op, tuple(map(pushed, args))) for op, args in template.noted]
         for type, n in template.kept.items():
             self.taken[type] = self.taken.get(type, 0) + n
         self.started |= template.started
@@ -211,7 +217,8 @@ class Deferred:
         """Ends the group: looks whether anything was raised, and adds it to MXCSR."""
         if not self.waiting:
             return
-        calls = b"".join(b"".join(args) + w.call(self.imports.float_ops[op]) + w.DROP * bool(SIGNATURES[op][1]) for op, args in self.waiting)
+        calls = b"".join(b"".join(args) + w.call(self.imports.float_ops[op]) + w.DROP * bool(SIGNATURES[op][1])
+                         for op, args in self.waiting)
         calls += self.begin_exact()
         exact = w.get(self.extra_local(EXACT))
         if all(op.split(".")[1] in _ARITHMETIC for op, _ in self.waiting):

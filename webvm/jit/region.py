@@ -51,6 +51,8 @@ class Region(Instructions):
     Operations of SSE's numbers, by `floats`:
       LOOSE   are those of Wasm, and add no exceptions to MXCSR. The region leaves where it finds that MXCSR is not as after a reset,
               exceptions aside, or that the program watches it.
+      DEFERRED are those of Wasm, and exceptions are added to MXCSR before anybody can look there, but DE; see deferred.py. The region leaves
+              where it finds that MXCSR is not as after a reset, exceptions aside.
       EASY    are as MXCSR says, but only where no exception comes that is not there, which tests show: else it leaves.
       HARD    are as MXCSR says: calls of functions. They cost most around them, for no register survives a call."""
 
