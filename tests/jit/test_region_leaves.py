@@ -520,7 +520,7 @@ def test_a_check_is_for_the_blocks_that_follow(address, beyond, direct, engines)
     pair.guest.translator.trace = lambda region, body, _: bodies.append(body)
     pair.warmed()
     body = max(bodies, key=len)
-    assert body.count(w.access("i64.load8_u", at.READABLE)) == (1 if beyond else 2) and body.count(w.access("i64.load8_u", at.WRITABLE)) == 1
+    assert body.count(w.access("i32.load8_u", at.READABLE)) == (1 if beyond else 2) and body.count(w.access("i32.load8_u", at.WRITABLE)) == 1
     assert (w.access("i64.load", at.BIAS + 8) in body) == direct
     for machine in pair.both:
         machine.space.set(RDI, address)

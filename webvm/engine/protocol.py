@@ -72,6 +72,11 @@ class Layout(Protocol):
     PERMISSIONS: int
     READABLE: int
     WRITABLE: int
+    RUNS: int
+    RUNS_WRITABLE: int
+    LATELY: int
+    LATELY_WRITABLE: int
+    LATELY_MAX: int
     HASH: int
     HASH_MASK: int
     LINKS: int

@@ -18,6 +18,7 @@ from time import perf_counter
 from weakref import WeakSet
 
 from .protocol import EngineError, Image, Layout, OutOfMemory, OutOfSpaces
+from .runs import BYTES, Runs
 
 PAGE = 4096
 WASM_PAGE = 65536
@@ -37,6 +38,7 @@ MXCSR_MASK = 0xFFFF
 
 ARGUMENTS = 0, 7, 6, 2, 10, 8, 9           # registers of a system call: rax, rdi rsi rdx r10 r8 r9
 ARGUMENTS_OF = struct.Struct("<Q8xQ24x5Q")  # the same of all of them, in ascending order
+RUN = struct.Struct("<QQ")
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxHQQII")    # FCW FSW FTW(short) FOP FIP FDP MXCSR MXCSR_MASK
@@ -45,7 +47,6 @@ FCW_BITS, FCW_ONE = 0x1F3F, 0x40           # what can be set in FCW, what always
 FX_X87, FX_XMM, FX_SIZE = 32, 160, 512
 
 _USED = re.compile(rb"\0*([^\0]+)")          # the next pages in use; the zeroes before them are skipped fast
-BYTES = [bytes([b]) for b in range(256)]
 
 # Hooks: a system call's gets rax and the arguments rdi rsi rdx r10 r8 r9, and answers what rax is to be when the guest goes on
 # (signed), True if it is to go on with the registers as they are, False if it is to leave. That of a fault gets the address and
@@ -257,6 +258,7 @@ class Space(ABC):
         # The kernel's permissions, by page. Only the kernel changes them, so they need not be fetched from the Memory, where
         # the module adds marks of its own.
         self._pages = bytearray()
+        self._readable, self._writable = Runs(), Runs()     # pages of which a page and the one after it are
         self._rip = layout.RIP >> 2
         self._may_read, self._may_write, self._may_just_write = engine.may_read, engine.may_write, engine.may_just_write
         self._readable_page, self._just_writable_page = engine.readable_page, engine.just_writable_page
@@ -631,10 +633,20 @@ class Space(ABC):
         first = max(first - 1, 0)
         n = end - first
         perms = self._pages[first:end + 1].ljust(n + 1, b"\0")
-        for table, which in ((self._layout.READABLE, self.engine.readable), (self._layout.WRITABLE, self.engine.writable)):
+        layout = self._layout
+        for runs, which, table, where, lately in (
+                (self._readable, self.engine.readable, layout.READABLE, layout.RUNS, layout.LATELY),
+                (self._writable, self.engine.writable, layout.WRITABLE, layout.RUNS_WRITABLE, layout.LATELY_WRITABLE)):
             parts = perms.translate(which)
             pairs = int.from_bytes(parts[:n]) & int.from_bytes(parts[1:])
-            self.poke(table + first, pairs.to_bytes(n))
+            change = runs.set(first, pairs.to_bytes(n))
+            if change:
+                begin, numbers, changed, lost = change
+                for number, page, pages in changed:
+                    self.poke(where + 16 * number, RUN.pack(page * PAGE, pages * PAGE))
+                self.poke(table + begin, numbers)
+                if lost:
+                    self.blank(lately, 16 * layout.LATELY_MAX, 0)
 
     def perms(self, first_page: int, n_pages: int) -> bytes:
         """The kernel's permissions of pages, a byte each."""
@@ -689,6 +701,10 @@ class Space(ABC):
         for table in (self._permissions, layout.READABLE, layout.WRITABLE):
             self.blank(table, len(self._pages), 0)
         self._pages, self._left = bytearray(), bytearray()
+        self._readable, self._writable = Runs(), Runs()
+        for table, n in ((layout.RUNS, 256), (layout.RUNS_WRITABLE, 256), (layout.LATELY, layout.LATELY_MAX),
+                         (layout.LATELY_WRITABLE, layout.LATELY_MAX)):
+            self.blank(table, 16 * n, 0)
         for addr, n in tables:
             self.blank(addr, n, 0)
         self.poke(0, engine.fresh)

@@ -205,6 +205,8 @@ class _Check:
         space.poke(at.PERMISSIONS, permissions.translate(_WITHHOLD))
         for table in (at.READABLE, at.WRITABLE):
             space.poke(table, bytes(n))
+        for table in (at.LATELY, at.LATELY_WRITABLE):       # nor do regions remember
+            space.poke(table, bytes(16 * at.LATELY_MAX))
         try:
             yield
         finally:

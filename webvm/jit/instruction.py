@@ -27,7 +27,8 @@ from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
 from .template import (
-    AFTER, DISP, FROM_ANCHOR, FUNCTION, GROUP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, Template, Templates, hole_of
+    AFTER, DISP, FROM_ANCHOR, FUNCTION, GROUP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, RUN_LENGTH, RUN_NEW, RUN_START, SET_ANCHOR,
+    USE_ANCHOR, WRITABLE_START, Template, Templates, hole_of
 )
 from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
@@ -75,6 +76,7 @@ class Instructions(Emitter, Deferred):
         self.masks: dict[tuple[int, int], int] = {}       # (registers to store at a fault, forms of vector registers) -> label
         self.recording = False                            # exits are marked, not emitted
         self.ordinary = True                              # what is being emitted would be the same in any region
+        self.home, self.checks_made = 0, 0                # the region's entry, and how many checks there are so far, see layout.lately_place
         self.depth = 0                                    # blocks and ifs around what is being emitted
         self.op: Op | None = None
         self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
@@ -362,6 +364,8 @@ class Instructions(Emitter, Deferred):
                     out.append(w.uleb(self.extra_local(number)) + piece)
                 elif hole >= FUNCTION:
                     out.append(w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]) + piece)
+                elif hole >= RUN_START:
+                    out.append(self._run_place(hole) + piece)
                 else:
                     cover = next(filter(None, op.checks.values()))
                     number = w.uleb(ANCHOR + cover[4]) if hole == SET_ANCHOR else w.i64(cover[1] if hole == LOW else cover[2] - 1)
@@ -664,9 +668,28 @@ class Instructions(Emitter, Deferred):
             self._exit_if(denied, mask)
             return
         page = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"]
-        pair = page + w.access("i64.load8_u", at.WRITABLE if access & at.WRITE else at.READABLE)
-        refused = address + w.i64(32) + w.OP["i64.shr_u"] + pair + w.OP["i64.ge_u"]                # 0 < 1 is what it should be
-        self._if(refused + w.UNLIKELY, lambda: self._exit_if(denied, mask))
+        number = page + w.access("i32.load8_u", at.WRITABLE if access & at.WRITE else at.READABLE)
+        if not self.options.runs:
+            refused = address + w.i64(32) + w.OP["i64.shr_u"] + number + ZERO32 + w.OP["i32.ne"] + w.OP["i64.extend_i32_u"] + w.OP["i64.ge_u"]
+            self._if(refused + w.UNLIKELY, lambda: self._exit_if(denied, mask))
+            return
+        first = WRITABLE_START if access & at.WRITE else RUN_START
+        start, length, new = (hole_of(first + k) if self.recording else self._run_place(first + k) for k in range(3))
+        runs = at.RUNS_WRITABLE if access & at.WRITE else at.RUNS
+
+        def other():                                        # whatever run it is, it is one
+            self.out.append(ZERO32 + number + w.i32(4) + w.OP["i32.shl"] + w.access("v128.load", runs) + w.access("v128.store")[:-1] + new)
+            self._exit_if(denied, mask)
+        far = address + ZERO32 + w.access("i64.load")[:-1] + start + w.OP["i64.sub"]
+        self._if(far + ZERO32 + w.access("i64.load")[:-1] + length + w.OP["i64.ge_u"] + w.UNLIKELY, other)
+
+    def _run_place(self, hole: int) -> bytes:
+        """An offset for a check: of the address of its run, of the length, or of both to be set. The first is of the next check."""
+        part = (hole - RUN_START) % 3
+        if part == 0:
+            self.checks_made += 1
+        place = at.lately_place(self.home, self.checks_made) + (8 if part == 1 else 0)
+        return w.uleb((at.LATELY_WRITABLE if hole >= WRITABLE_START else at.LATELY) + place)
 
     @staticmethod
     def _without(permission: bytes, access: int) -> bytes:

@@ -69,7 +69,7 @@ class Region(Instructions):
                 hoist(graph)
             analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags, options.beyond, options.anchors)
         super().__init__(imports, options, templates, floats if has_floats(graph) else NONE, graph.touched)
-        self.graph, self.hard = graph, hard
+        self.graph, self.hard, self.home = graph, hard, (graph.entries or [graph.entry])[0]
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
         self.sets_flags = graph.sets_flags

@@ -4,7 +4,8 @@ from ..wasm.encoding import mark
 # What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
 # followed by how many ifs of the instruction the exit is in, or the number of what it is.
 HOLE = mark(0xFD)
-DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, FUNCTION = range(100, 110)     # and what follows
+(DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, RUN_START, RUN_LENGTH, RUN_NEW,
+ WRITABLE_START, WRITABLE_LENGTH, WRITABLE_NEW, FUNCTION) = range(100, 116)                      # and what follows
 GROUP = 180                        # and what follows: locals, see deferred.py
 
 
