@@ -326,7 +326,7 @@ def test_templates_change_no_byte(pool):
         guest.load(*beginning(rng, labels, 50))
         guest.run(5000)
         made = guest.translator
-        options = Options(pairs=rng.random() < .8, cover=rng.random() < .8)
+        options = Options(runs=rng.random() < .8, cover=rng.random() < .8)
         for entries in [rng.sample(list(labels.values()), rng.randrange(1, len(labels))) for _ in range(3)]:
             modules = []
             for templates in (True, False):

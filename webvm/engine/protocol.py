@@ -77,6 +77,8 @@ class Layout(Protocol):
     LATELY: int
     LATELY_WRITABLE: int
     LATELY_MAX: int
+    NARROW: int
+    BROAD: int
     HASH: int
     HASH_MASK: int
     LINKS: int

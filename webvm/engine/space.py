@@ -38,7 +38,7 @@ MXCSR_MASK = 0xFFFF
 
 ARGUMENTS = 0, 7, 6, 2, 10, 8, 9           # registers of a system call: rax, rdi rsi rdx r10 r8 r9
 ARGUMENTS_OF = struct.Struct("<Q8xQ24x5Q")  # the same of all of them, in ascending order
-RUN = struct.Struct("<QQ")
+RUN = struct.Struct("<4Q")
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxHQQII")    # FCW FSW FTW(short) FOP FIP FDP MXCSR MXCSR_MASK
@@ -258,7 +258,7 @@ class Space(ABC):
         # The kernel's permissions, by page. Only the kernel changes them, so they need not be fetched from the Memory, where
         # the module adds marks of its own.
         self._pages = bytearray()
-        self._readable, self._writable = Runs(), Runs()     # pages of which a page and the one after it are
+        self._readable, self._writable = Runs(), Runs()
         self._rip = layout.RIP >> 2
         self._may_read, self._may_write, self._may_just_write = engine.may_read, engine.may_write, engine.may_just_write
         self._readable_page, self._just_writable_page = engine.readable_page, engine.just_writable_page
@@ -619,7 +619,7 @@ class Space(ABC):
         if end > len(pages):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = BYTES[perm] * n_pages
-        self._pair(first_page, end)
+        self._number(first_page, end)
 
     def _leave(self, first: int, end: int) -> None:
         left = self._left
@@ -628,22 +628,18 @@ class Space(ABC):
                 left.extend(bytes(first + stop - len(left)))
             left[first + begin:first + stop] = b"\1" * (stop - begin)
 
-    def _pair(self, first: int, end: int) -> None:
-        """Permissions of these pages have changed: what is so on a page and on the one after it."""
-        first = max(first - 1, 0)
-        n = end - first
-        perms = self._pages[first:end + 1].ljust(n + 1, b"\0")
-        layout = self._layout
+    def _number(self, first: int, end: int) -> None:
+        """Permissions of these pages have changed, and so runs of pages."""
+        layout, perms = self._layout, self._pages[first:end]
         for runs, which, table, where, lately in (
                 (self._readable, self.engine.readable, layout.READABLE, layout.RUNS, layout.LATELY),
                 (self._writable, self.engine.writable, layout.WRITABLE, layout.RUNS_WRITABLE, layout.LATELY_WRITABLE)):
-            parts = perms.translate(which)
-            pairs = int.from_bytes(parts[:n]) & int.from_bytes(parts[1:])
-            change = runs.set(first, pairs.to_bytes(n))
+            change = runs.set(first, perms.translate(which))
             if change:
                 begin, numbers, changed, lost = change
                 for number, page, pages in changed:
-                    self.poke(where + 16 * number, RUN.pack(page * PAGE, pages * PAGE))
+                    start, size = page * PAGE, pages * PAGE
+                    self.poke(where + RUN.size * number, RUN.pack(start, size - layout.NARROW + 1, start, size - layout.BROAD + 1))
                 self.poke(table + begin, numbers)
                 if lost:
                     self.blank(lately, 16 * layout.LATELY_MAX, 0)
@@ -671,7 +667,7 @@ class Space(ABC):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = perms
         self.poke(self._permissions + first_page, perms.translate(self.engine.stored))
-        self._pair(first_page, end)
+        self._number(first_page, end)
 
     def release(self) -> None:
         """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
@@ -702,9 +698,9 @@ class Space(ABC):
             self.blank(table, len(self._pages), 0)
         self._pages, self._left = bytearray(), bytearray()
         self._readable, self._writable = Runs(), Runs()
-        for table, n in ((layout.RUNS, 256), (layout.RUNS_WRITABLE, 256), (layout.LATELY, layout.LATELY_MAX),
-                         (layout.LATELY_WRITABLE, layout.LATELY_MAX)):
-            self.blank(table, 16 * n, 0)
+        for table, n in ((layout.RUNS, RUN.size * 256), (layout.RUNS_WRITABLE, RUN.size * 256),
+                         (layout.LATELY, 16 * layout.LATELY_MAX), (layout.LATELY_WRITABLE, 16 * layout.LATELY_MAX)):
+            self.blank(table, n, 0)
         for addr, n in tables:
             self.blank(addr, n, 0)
         self.poke(0, engine.fresh)

@@ -659,26 +659,22 @@ class Instructions(Emitter, Deferred):
             denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
         if within:
             self._exit_if(low + w.i32(within) + w.OP["i32.and"])
-        self._exit_if_denied(address, access, denied)
+        self._exit_if_denied(address, bits // 8, access, denied)
         return low
 
-    def _exit_if_denied(self, address: bytes, access: int, denied: bytes, mask: int | None = None) -> None:
-        """For an access that begins at the i64 `address` and goes into the next page at most. `denied` is the whole test; few get to it."""
-        if not self.options.pairs:
+    def _exit_if_denied(self, address: bytes, size: int, access: int, denied: bytes, mask: int | None = None) -> None:
+        """For `size` bytes at the i64 `address`, of no more than two pages. `denied` is the whole test; few get to it."""
+        if not self.options.runs or size > at.BROAD:
             self._exit_if(denied, mask)
             return
-        page = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"]
-        number = page + w.access("i32.load8_u", at.WRITABLE if access & at.WRITE else at.READABLE)
-        if not self.options.runs:
-            refused = address + w.i64(32) + w.OP["i64.shr_u"] + number + ZERO32 + w.OP["i32.ne"] + w.OP["i64.extend_i32_u"] + w.OP["i64.ge_u"]
-            self._if(refused + w.UNLIKELY, lambda: self._exit_if(denied, mask))
-            return
-        first = WRITABLE_START if access & at.WRITE else RUN_START
-        start, length, new = (hole_of(first + k) if self.recording else self._run_place(first + k) for k in range(3))
-        runs = at.RUNS_WRITABLE if access & at.WRITE else at.RUNS
+        table, runs, hole = ((at.WRITABLE, at.RUNS_WRITABLE, WRITABLE_START) if access & at.WRITE else
+                             (at.READABLE, at.RUNS, RUN_START))
+        start, length, new = (hole_of(hole + k) if self.recording else self._run_place(hole + k) for k in range(3))
 
-        def other():                                        # whatever run it is, it is one
-            self.out.append(ZERO32 + number + w.i32(4) + w.OP["i32.shl"] + w.access("v128.load", runs) + w.access("v128.store")[:-1] + new)
+        def other():                                        # a run it is, be it the right one or not
+            number = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", table)
+            run = number + w.i32(5) + w.OP["i32.shl"] + w.access("v128.load", runs + (0 if size <= at.NARROW else 16))
+            self.out.append(ZERO32 + run + w.access("v128.store")[:-1] + new)
             self._exit_if(denied, mask)
         far = address + ZERO32 + w.access("i64.load")[:-1] + start + w.OP["i64.sub"]
         self._if(far + ZERO32 + w.access("i64.load")[:-1] + length + w.OP["i64.ge_u"] + w.UNLIKELY, other)
@@ -705,9 +701,9 @@ class Instructions(Emitter, Deferred):
             if last != first:
                 permission += ZERO32 + w.access("i32.load8_u", at.PERMISSIONS + last) + w.OP["i32.and"]
             denied = self._without(permission, access)
-            if self.options.pairs and last - first < 2:
-                pair = ZERO32 + w.access("i32.load8_u", (at.WRITABLE if access & at.WRITE else at.READABLE) + first)
-                self._if(pair + w.OP["i32.eqz"] + w.UNLIKELY, lambda: self._exit_if(denied, mask))
+            if self.options.runs and last == first:
+                number = ZERO32 + w.access("i32.load8_u", (at.WRITABLE if access & at.WRITE else at.READABLE) + first)
+                self._if(number + w.OP["i32.eqz"] + w.UNLIKELY, lambda: self._exit_if(denied, mask))
             else:
                 self._exit_if(denied, mask)
         return self.const("i32", address)
@@ -719,10 +715,7 @@ class Instructions(Emitter, Deferred):
         page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
         denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
         denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        if high - low <= 4096:
-            self._exit_if_denied(first, access, denied, mask)
-        else:
-            self._exit_if(denied, mask)
+        self._exit_if_denied(first, high - low, access, denied, mask)
         return first, last
 
     def _check_cover(self, register, low, high, access, anchor):

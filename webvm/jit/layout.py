@@ -67,22 +67,24 @@ HOT          = 0x0004000    # 16 KiB: HOT_MAX x u32, guest addresses of blocks t
 EXPECTED     = 0x0008000    # 32 KiB: a bit for each hash of an address (see expected_bit): a region of a block there is known
 DECODE       = 0x0010000    # decode tables (data segments), up to PERMISSIONS
 PERMISSIONS  = 0x0100000    # 1 MiB: a byte for each 4 KiB guest page, see below
-READABLE     = 0x0200000    # 1 MiB: a byte for each 4 KiB guest page: not 0 where the kernel permits reading there and on the page
-                            #        after it: the number of a run of such pages. Kept by the engine, for regions
+READABLE     = 0x0200000    # 1 MiB: a byte for each 4 KiB guest page: the number of the run of pages that may be read which it is in,
+                            #        or 0. Kept by the engine, for regions
 WRITABLE     = 0x0300000    # 1 MiB: likewise, reading and writing, and no executing
 HASH         = 0x0400000    # 8 MiB: 2**20 x (u32 rip, u32 record) at most, open addressing; HASH_MASK says how many now
 LINKS        = 0x0C00000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
 BLOCKS       = 0x0C10000    # 8 MiB: block index, 2**19 x (u32 first byte, u32 last byte, u32 record, u32 records)
-RUNS         = 0x1410000    # 256 x (u64 address, u64 bytes): runs of READABLE by number, all 0 for those that are none; kept by the engine
-RUNS_WRITABLE = 0x1411000   # those of WRITABLE
-LATELY       = 0x1420000    # 128 KiB: LATELY_MAX x (u64 address, u64 bytes): for checks in regions, the run of READABLE that each found
-                            #          last, see lately_place. The engine drops all when something is not permitted any more
+RUNS         = 0x1410000    # 256 x (u64 address, u64 bytes in the run but NARROW - 1, u64 address, u64 bytes but BROAD - 1): where
+                            # accesses of as many bytes may begin, by the number of the run; all 0 for none. Kept by the engine
+RUNS_WRITABLE = 0x1412000   # those of WRITABLE
+LATELY       = 0x1420000    # 128 KiB: LATELY_MAX x (u64 address, u64 bytes): for checks in regions, what RUNS had for each when it was
+                            #          made last. The engine drops all when something is not permitted any more
 LATELY_WRITABLE = 0x1440000 # 128 KiB: of WRITABLE
 RECORDS      = 0x1460000    # record arena, up to BIAS: 2.8 million of them; a C++ compiler executes a million instructions
 BIAS         = 0x8000000    # guest address 0
 
 HOT_MAX      = 4096
 LATELY_MAX   = 8192
+NARROW, BROAD = 64, 4096
 EXPECTED_BYTES = 32768
 EARLY        = 64           # arrivals that make a block hot where EXPECTED says so, instead of WARM
 DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time

@@ -14,7 +14,6 @@ class Options:
     lanes: bool = True          # lowest lanes of vector registers have locals of their own
     halves: bool = True         # what is done with 32 bits is done with i32
     comparisons: bool = True    # of numbers, numbers are kept, not the flags
-    pairs: bool = True          # one look into READABLE or WRITABLE tells of most accesses that they are permitted
     runs: bool = True           # a check remembers which run of pages it found last, and first looks whether it is the same
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     nests: bool = True          # loops with one head in common, and those entered at their end, get heads of their own
