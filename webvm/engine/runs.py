@@ -25,7 +25,36 @@ class Runs:
         numbers, end = self.numbers, first + len(bits)
         if end >= len(numbers):
             numbers.extend(bytes(end + 1 - len(numbers)))
-        old = numbers[first:end].translate(_ONES)
+        old = numbers[first:end]
+        if 0 not in bits:
+            return self._join(first, end, old) if 0 in old else None
+        if 1 not in bits and not any(old):
+            return None
+        return self._set(first, end, old.translate(_ONES), bits)
+
+    def _join(self, first: int, end: int, old: bytearray):
+        """All of these pages are accessible now: one run, with those on either side."""
+        numbers, at, free = self.numbers, self._at, self._free
+        low, high, left, right = first, end, numbers[first - 1] if first else 0, numbers[end]
+        number = left or right
+        if left:
+            low = numbers.rfind(0, 0, first) + 1
+        if right:
+            high = numbers.find(0, end)
+        if number in (0, OTHERS):
+            number = free.pop() if free else OTHERS
+        for other in {left, right, *old} - {0, OTHERS, number}:
+            del at[other]
+            free.append(other)
+        begin, stop = first if left in (0, number) else low, end if right in (0, number) else high
+        numbers[begin:stop] = new = BYTES[number] * (stop - begin)
+        if number == OTHERS:
+            return begin, new, [], False
+        at[number] = low, high
+        return begin, new, [(number, low, high - low)], False
+
+    def _set(self, first: int, end: int, old: bytearray, bits: bytes):
+        numbers = self.numbers
         if old == bits:
             return None
         lost = bool(int.from_bytes(old) & ~int.from_bytes(bits))
