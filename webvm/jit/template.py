@@ -5,7 +5,7 @@ from ..wasm.encoding import mark
 # followed by how many ifs of the instruction the exit is in, or the number of what it is.
 HOLE = mark(0xFD)
 (DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, RUN_START, RUN_LENGTH, RUN_NEW,
- WRITABLE_START, WRITABLE_LENGTH, WRITABLE_NEW, FUNCTION) = range(100, 116)                      # and what follows
+ WRITABLE_START, WRITABLE_LENGTH, WRITABLE_NEW, FUNCTION) = range(60, 76)                        # and what follows
 GROUP = 180                        # and what follows: locals, see deferred.py
 
 
