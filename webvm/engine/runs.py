@@ -54,6 +54,7 @@ class Runs:
         return begin, new, [(number, low, high - low)], False
 
     def _set(self, first: int, end: int, old: bytearray, bits: bytes):
+        """The same where some are not accessible; `old`: what of them was, as in `bits`."""
         numbers = self.numbers
         if old == bits:
             return None
@@ -66,7 +67,7 @@ class Runs:
             del at[number]
             free.append(number)
         around = b"\1" * (first - low) + bits + b"\1" * (high - end)
-        was_left, was_right, changed = left, right, []
+        changed = []
         for run in _RUN.finditer(around):
             a, b = low + run.start(), low + run.end()
             number = left if left and a == low else right if right and b == high else 0
@@ -81,6 +82,6 @@ class Runs:
         if old.find(1) >= 0:
             for gap in re.finditer(b"\0+", bits):
                 numbers[first + gap.start():first + gap.end()] = bytes(gap.end() - gap.start())
-        begin = first if low < first and numbers[low] == was_left else low
-        stop = end if end < high and numbers[end] == was_right else high
+        begin = first if low < first and numbers[low] == left else low
+        stop = end if end < high and numbers[end] == right else high
         return begin, bytes(numbers[begin:stop]), changed, lost

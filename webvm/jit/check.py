@@ -199,7 +199,7 @@ class _Check:
         space = self.space
         image, n = space.engine.image, space.pages
         hooks = space.on_syscall, space.on_fault
-        permissions, *pairs = (space.peek(table, n) for table in (at.PERMISSIONS, at.READABLE, at.WRITABLE))
+        permissions, *numbers = (space.peek(table, n) for table in (at.PERMISSIONS, at.READABLE, at.WRITABLE))
         space.on_syscall, space.on_fault = self._syscall, self._fault
         image.escape = self._escape
         space.poke(at.PERMISSIONS, permissions.translate(_WITHHOLD))
@@ -216,7 +216,7 @@ class _Check:
             if now.translate(_WITHHOLD) != permissions.translate(_WITHHOLD):    # code was decoded meanwhile
                 permissions = bytes((a | at.CODE) & ~at.WRITE if b & at.CODE else a for a, b in zip(permissions, now))
             space.poke(at.PERMISSIONS, permissions)
-            for table, was in zip((at.READABLE, at.WRITABLE), pairs):
+            for table, was in zip((at.READABLE, at.WRITABLE), numbers):
                 space.poke(table, was)
             space.poke(at.CHECK, _U32.pack(LEAVE))
 
