@@ -128,6 +128,9 @@ class ScriptedSpace(Paged):
     def reset_floats(self):
         pass
 
+    def heed_exceptions(self):
+        pass
+
     def fxrstor(self, image):
         pass
 

@@ -58,6 +58,7 @@ class Layout(Protocol):
     FOP: int
     FIP: int
     FDP: int
+    WATCHED: int
     VECTOR: int
     X87: int
     CONTEXT: int

@@ -536,6 +536,10 @@ class Space(ABC):
         self.blank(layout.VECTOR, layout.X87 - layout.VECTOR, 0)
         self.fxrstor(FX_HEADER.pack(RESET_FCW, 0, 0, 0, 0, 0, RESET_MXCSR, 0).ljust(FX_SIZE, b"\0"))
 
+    def heed_exceptions(self) -> None:
+        """The thread's program may look at the exceptions of SSE arithmetic, from the start."""
+        self.poke(self._layout.WATCHED, b"\1\0\0\0")
+
     def _stack_order(self, fsw: int) -> list[int]:
         """Where ST(0) .. ST(7) lie: FXSAVE stores the stack, the state holds physical registers."""
         top = fsw >> 11 & 7

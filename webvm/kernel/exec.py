@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from webvm.kernel import elf
 from webvm.kernel.cpu import PAGE, RSP, R, W
+from webvm.kernel.fenv import may_look
 from webvm.kernel.mm import IMAGE_BASE, STACK_SIZE, STACK_TOP, AddressSpace, up
 from webvm.kernel.path import MAY_EXEC, check, resolve
 from webvm.linux import auxvec as at
@@ -182,6 +183,8 @@ async def _build(task, file, program, interpreter_file, interpreter, argv, envp,
             at.AT_SECURE: int(secure), at.AT_HWCAP2: task.kernel.processor.hwcap2,
         }  # fmt: skip
         stack = await _build_stack(mem, top, size, argv, envp, execfn, auxv)
+        if await may_look(file, program):
+            mem.space.heed_exceptions()
         mem.exe = file.retain()
         return Program(mem, entry, stack, path.rpartition(b"/")[2], cred)
     except BaseException:
