@@ -25,7 +25,6 @@ class Options:
     returns: bool = True        # a copied function looks at its return address once
     stack: bool = True          # the stack pointer is passed from region to region, not by way of memory
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
-    ahead: bool = True          # instructions are counted for the blocks that likely follow too, where these begin
     switches: bool = True       # indirect jumps within a region
     hints: bool = True          # the engine is told which ways are unlikely
     tables: bool = True         # also to where jump tables say

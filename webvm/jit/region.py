@@ -19,7 +19,6 @@ from ..x86.meaning import ARITHMETIC, Int
 from . import deferred, sse
 from . import layout as at
 from .cfg import OUTER, SWITCH, Graph
-from .count import Counts
 from .frame import (
     DEPTH, ENTRY, LEFT, LOAD_STACK, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
     stores, vector_in
@@ -76,7 +75,6 @@ class Region(Instructions):
         self.labels: list = []                            # what encloses the code being emitted, outermost first
         if self.vectors and options.lanes:
             choose_forms(graph)
-        self.counts = Counts(graph, options.ahead)
 
     # ---- the function
     def code(self) -> bytes:
@@ -132,9 +130,7 @@ class Region(Instructions):
         """What a call has answered, or put there."""
         return w.put(STACK) if self.options.stack else w.DROP + LOAD_STACK
 
-    def _spend(self, n: int):
-        if n:
-            self.out.append(w.get(LEFT) + w.i32(n) + w.OP["i32.sub"] + w.put(LEFT))
+    def _spend(self, n: int): self.out.append(w.get(LEFT) + w.i32(n) + w.OP["i32.sub"] + w.put(LEFT))
 
     def _pay(self) -> bytes:
         """The fuel is in memory, as it must be where control leaves or calls."""
@@ -204,7 +200,6 @@ class Region(Instructions):
     def _goto(self, x, y):
         """From the end of block x to the rip y."""
         graph = self.graph
-        self._spend(self.counts.there(x, y) - self.counts.after[x])
         y = graph.instead.get((x, y), y)
         if y not in graph.blocks or (x, y) in graph.cuts:
             y = address_of(y)
@@ -263,7 +258,8 @@ class Region(Instructions):
         block = self.graph.blocks[x]
         self.kind, self.narrow, self.low, self.numbers = block.kind_in or MIXED, 0, block.low_in, 0
         self.rip = block.rip
-        self._spend(self.counts.of[x])
+        if block.ops:
+            self._spend(len(block.ops))
         if x in self.graph.loops and not block.strip and not x & OUTER:
             self._exit_if(w.get(LEFT) + ZERO32 + w.OP["i32.lt_s"], block.saved)
         self.ends = None
@@ -442,7 +438,6 @@ class Region(Instructions):
         state = self.kind, self.narrow, self.low
         self.out.append(self.ends + w.i64(address_of(block.next)) + w.OP["i64.ne"] + w.UNLIKELY + b"\x04\x40")
         self._push(None)
-        self._spend(-self.counts.after[block.start])
         if self.options.returns:
             self._if(self._is_strange(self.ends) + w.UNLIKELY, lambda: self.out.append(self._not_returned() + self._exit()))
         self._end_ret(block)
