@@ -12,7 +12,7 @@ from webvm.engine.native import NativeEngine
 from webvm.jit.image import Image
 from webvm.kernel import elf
 from webvm.kernel.fenv import MOST_NAMES, may_look
-from webvm.linux.elf import DT_STRSZ, DT_STRTAB, DYN, EHDR, ELFMAG, EM_X86_64, ET_EXEC, PF_X, PHDR, PT_DYNAMIC, PT_LOAD
+from webvm.linux.elf import DT_STRSZ, DT_STRTAB, DYN, EHDR, ELFMAG, EM_X86_64, ET_EXEC, PF_X, PHDR, PT_DYNAMIC, PT_INTERP, PT_LOAD
 
 COMPILER = shutil.which("gcc")
 LOOKING = b"\x0f\xae\x5c\x24\x0c"       # stmxcsr [rsp + 12]
@@ -22,20 +22,22 @@ class Stored:
     """A file of a disk, or one that is at hand."""
 
     def __init__(self, content, at_hand):
-        self.content, self.inode = content, self
+        self.content, self.inode, self.size = content, self, len(content)
         self.read_now = (lambda offset, n: content[offset:offset + n]) if at_hand else lambda offset, n: None
 
     async def pread(self, n, offset):
         return self.content[offset:offset + n]
 
 
-def program(code=b"", names=b"", dynamic=None):
-    """An ELF file with a segment of code, and what the dynamic linker reads. dynamic: other entries than are right."""
+def program(code=b"", names=b"", dynamic=None, static=False):
+    """An ELF file with a segment of code, and what the dynamic linker reads. dynamic: other entries than are right. static: nobody reads them."""
     entries = DYN.pack(DT_STRTAB, 0x400800) + DYN.pack(DT_STRSZ, len(names)) if dynamic is None else dynamic
-    headers = (PHDR.pack(PT_LOAD, PF_X, 0, 0x400000, 0, 0x1000, 0x1000, 4096) + PHDR.pack(PT_DYNAMIC, 0, 0x400, 0x400400, 0, len(entries), len(entries), 8))
-    head = EHDR.pack(ELFMAG + b"\2\1\1" + bytes(9), ET_EXEC, EM_X86_64, 1, 0x400000, EHDR.size, 0, 0, EHDR.size, PHDR.size, 2, 0, 0, 0)
+    headers = [PHDR.pack(PT_LOAD, PF_X, 0, 0x400000, 0, 0x1000, 0x1000, 4096), PHDR.pack(PT_DYNAMIC, 0, 0x400, 0x400400, 0, len(entries), len(entries), 8)]
+    if not static:
+        headers.append(PHDR.pack(PT_INTERP, 0, 0x300, 0x400300, 0, 16, 16, 1))
+    head = EHDR.pack(ELFMAG + b"\2\1\1" + bytes(9), ET_EXEC, EM_X86_64, 1, 0x400000, EHDR.size, 0, 0, EHDR.size, PHDR.size, len(headers), 0, 0, 0)
     file = bytearray(0x1000)
-    for where, part in ((0, head + headers), (0x400, entries), (0x800, names), (0xC00, code)):
+    for where, part in ((0, head + b"".join(headers)), (0x400, entries), (0x800, names), (0xC00, code)):
         file[where:where + len(part)] = part
     return bytes(file)
 
@@ -60,6 +62,12 @@ def test_who_has_the_instruction_may_look_if_its_code_is_at_hand(code):
 @pytest.mark.parametrize("code", [b"\x0f\xae\xe8\x0f\xae\xf0\x0f\xae\xf8", b"\x0f\xae\x10", b"\x0f\xae\x00", b"\xc5\xf8\xae\x10"], ids=bytes.hex)
 def test_fences_and_what_loads_do_not_look(code):
     assert not looks(program(code), at_hand=True)
+
+
+def test_of_a_static_program_the_names_of_its_functions_count():
+    assert not looks(program(LOOKING, static=True), at_hand=True)
+    assert looks(program(names=b"\0fegetenv\0", static=True), at_hand=True)
+    assert not looks(program(names=b"\0fegetenv\0", static=True))
 
 
 def test_damaged_files_do_not_look():
