@@ -15,7 +15,7 @@ PAGES = 8
 # mov rcx, 7 ; add rdx, rcx ; accesses ; xor eax, eax ; syscall
 CODES = {name: "48c7c107000000 4801ca" + accesses + "31c0 0f05" for name, accesses in {
     "read": "488b37", "write": "488917", "both": "480117", "byte": "448a07 8857ff", "vector": "0f1007 0f114710",
-    "cover": "488b37 4c8b87b80b0000", "writes": "488917 488997b80b0000", "index": "488b3497 488914d7",
+    "cover": "488b37 4c8b87b80b0000", "writes": "488917 488997b80b0000", "frames": "488b37 4c8b4708 4881c700100000 488b37 4c8b87b80b0000", "index": "488b3497 488914d7",
     "loop": "b908000000 8a07 8807 48ffc7 ffc9 75f5"}.items()}
 
 
@@ -50,12 +50,16 @@ def test_each_run_has_one_number_and_its_place_is_known(most):
             assert len(own) == len(set(own)) >= min(most, len(there)) * (most == 254)
 
 
-@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("on", [True, False, "one place"])
 @pytest.mark.parametrize("name", CODES)
-def test_only_what_is_permitted_now_is_accessed(name, on):
-    """Permissions come and go between executions of one region; each ends as in the interpreter, at the same fault."""
+def test_only_what_is_permitted_now_is_accessed(name, on, monkeypatch):
+    """Permissions come and go between executions of one region; each ends as in the interpreter, at the same fault. Also where all
+    checks remember in the same place."""
     rng = random.Random(f"{SEED} {name}")
-    pair = Pair((_engine("interp"), _engine(options=Options(runs=on))), CODES[name], RDI=DATA + 0x800).warmed()
+    if on == "one place":
+        monkeypatch.setattr(at, "lately_place", lambda entry, k: 0)
+    guest = engine(options=Options()) if on == "one place" else _engine(options=Options(runs=on))
+    pair = Pair((_engine("interp"), guest), CODES[name], RDI=DATA + 0x800).warmed()
     pair.code, ends, page = b"", set(), DATA >> 12
     for machine in pair.both:
         machine.space.protect(page, PAGES, RW)

@@ -79,7 +79,6 @@ class Layout(Protocol):
     LATELY_WRITABLE: int
     LATELY_MAX: int
     NARROW: int
-    BROAD: int
     HASH: int
     HASH_MASK: int
     LINKS: int

@@ -38,7 +38,7 @@ MXCSR_MASK = 0xFFFF
 
 ARGUMENTS = 0, 7, 6, 2, 10, 8, 9           # registers of a system call: rax, rdi rsi rdx r10 r8 r9
 ARGUMENTS_OF = struct.Struct("<Q8xQ24x5Q")  # the same of all of them, in ascending order
-RUN = struct.Struct("<4Q")
+RUN = struct.Struct("<2Q")
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxHQQII")    # FCW FSW FTW(short) FOP FIP FDP MXCSR MXCSR_MASK
@@ -643,7 +643,7 @@ class Space(ABC):
                 begin, numbers, changed, lost = change
                 for number, page, pages in changed:
                     start, size = page * PAGE, pages * PAGE
-                    self.poke(where + RUN.size * number, RUN.pack(start, size - layout.NARROW + 1, start, size - layout.BROAD + 1))
+                    self.poke(where + RUN.size * number, RUN.pack(start, size - layout.NARROW + 1))
                 self.poke(table + begin, numbers)
                 if lost:
                     self.blank(lately, 16 * layout.LATELY_MAX, 0)

@@ -663,8 +663,8 @@ class Instructions(Emitter, Deferred):
         return low
 
     def _exit_if_denied(self, address: bytes, size: int, access: int, denied: bytes, mask: int | None = None) -> None:
-        """For `size` bytes at the i64 `address`, of no more than two pages. `denied` is the whole test; few get to it."""
-        if not self.options.runs or size > at.BROAD:
+        """For `size` bytes at the i64 `address`, of no more than two pages. `denied` is the whole test; few narrow ones get to it."""
+        if not self.options.runs or size > at.NARROW:
             self._exit_if(denied, mask)
             return
         table, runs, hole = ((at.WRITABLE, at.RUNS_WRITABLE, WRITABLE_START) if access & at.WRITE else
@@ -673,7 +673,7 @@ class Instructions(Emitter, Deferred):
 
         def other():                                        # a run it is, be it the right one or not
             number = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", table)
-            run = number + w.i32(5) + w.OP["i32.shl"] + w.access("v128.load", runs + (0 if size <= at.NARROW else 16))
+            run = number + w.i32(4) + w.OP["i32.shl"] + w.access("v128.load", runs)
             self.out.append(ZERO32 + run + w.access("v128.store")[:-1] + new)
             self._exit_if(denied, mask)
         far = address + ZERO32 + w.access("i64.load")[:-1] + start + w.OP["i64.sub"]
@@ -1022,7 +1022,7 @@ def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
 
 def _sort(checks: dict, direct) -> tuple:
     """What the code of checks depends on, but for the numbers in it."""
-    return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3], cover[4] is not None))
+    return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3], cover[4] is not None, cover[2] - cover[1] > at.NARROW))
                  for key, cover in checks.items())
 
 

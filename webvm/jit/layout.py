@@ -73,8 +73,8 @@ WRITABLE     = 0x0300000    # 1 MiB: likewise, reading and writing, and no execu
 HASH         = 0x0400000    # 8 MiB: 2**20 x (u32 rip, u32 record) at most, open addressing; HASH_MASK says how many now
 LINKS        = 0x0C00000    # 64 KiB: regions lately called, 2**13 x (u32 rip, u32 table slot), see link_place
 BLOCKS       = 0x0C10000    # 8 MiB: block index, 2**19 x (u32 first byte, u32 last byte, u32 record, u32 records)
-RUNS         = 0x1410000    # 256 x (u64 address, u64 bytes in the run but NARROW - 1, u64 address, u64 bytes but BROAD - 1): where
-                            # accesses of as many bytes may begin, by the number of the run; all 0 for none. Kept by the engine
+RUNS         = 0x1410000    # 256 x (u64 address, u64 bytes in the run but NARROW - 1): where accesses of as many bytes may begin, by
+                            # the number of the run; all 0 for none. Kept by the engine
 RUNS_WRITABLE = 0x1412000   # those of WRITABLE
 LATELY       = 0x1420000    # 128 KiB: LATELY_MAX x (u64 address, u64 bytes): for checks in regions, what RUNS had for each when it was
                             #          made last. The engine drops all when something is not permitted any more
@@ -84,7 +84,7 @@ BIAS         = 0x8000000    # guest address 0
 
 HOT_MAX      = 4096
 LATELY_MAX   = 8192
-NARROW, BROAD = 64, 4096
+NARROW       = 64
 EXPECTED_BYTES = 32768
 EARLY        = 64           # arrivals that make a block hot where EXPECTED says so, instead of WARM
 DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time
