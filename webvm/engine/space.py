@@ -537,8 +537,9 @@ class Space(ABC):
         self.fxrstor(FX_HEADER.pack(RESET_FCW, 0, 0, 0, 0, 0, RESET_MXCSR, 0).ljust(FX_SIZE, b"\0"))
 
     def heed_exceptions(self) -> None:
-        """The thread's program may look at the exceptions of SSE arithmetic, from the start."""
-        self.poke(self._layout.WATCHED, b"\1\0\0\0")
+        """The thread's program may look at the exceptions of SSE arithmetic from now on."""
+        if not self._u32[self._layout.WATCHED >> 2]:
+            self.poke(self._layout.WATCHED, b"\1\0\0\0")
 
     def _stack_order(self, fsw: int) -> list[int]:
         """Where ST(0) .. ST(7) lie: FXSAVE stores the stack, the state holds physical registers."""

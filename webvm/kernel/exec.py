@@ -184,7 +184,7 @@ async def _build(task, file, program, interpreter_file, interpreter, argv, envp,
         }  # fmt: skip
         stack = await _build_stack(mem, top, size, argv, envp, execfn, auxv)
         if await may_look(file, program):
-            mem.space.heed_exceptions()
+            mem.heed_exceptions()
         mem.exe = file.retain()
         return Program(mem, entry, stack, path.rpartition(b"/")[2], cred)
     except BaseException:

@@ -103,6 +103,12 @@ class AddressSpace:
         self.auxv = b""
         self.as_limit = self.data_limit = UNLIMITED
         self.faults = 0
+        self.heedful = False            # the program may look at exceptions of SSE arithmetic
+
+    def heed_exceptions(self):
+        """From now on the processor notes them; for tasks whose registers are elsewhere, from when they are loaded."""
+        self.heedful = True
+        self.space.heed_exceptions()
 
     # -- looking up ---------------------------------------------------------------------------------------------------
 
@@ -504,7 +510,7 @@ class AddressSpace:
         self.sync_shared()
         child = AddressSpace(space, self.make_room)
         for name in ("start_brk", "brk", "mmap_base", "start_stack", "arg_start", "arg_end", "env_start", "env_end", "auxv",
-                     "as_limit", "data_limit"):
+                     "as_limit", "data_limit", "heedful"):
             setattr(child, name, getattr(self, name))
         child.shared_files = self.shared_files
         child.exe = self.exe.retain() if self.exe is not None else None

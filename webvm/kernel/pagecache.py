@@ -23,6 +23,7 @@ class FilePages:
         self.inode, self.cache = inode, cache
         self.stamp, self.racy = None, False
         self.chunks = {}
+        self.looks = None                       # whether a program that maps this as code may look at exceptions; None: nobody asked
         self.shared = weakref.WeakSet()         # address spaces with a MAP_SHARED mapping of this
 
     def refresh(self):
@@ -33,6 +34,7 @@ class FilePages:
             return False
         self._stamp()
         self.chunks.clear()
+        self.looks = None
         return True
 
     def _stamp(self):
@@ -71,6 +73,7 @@ class FilePages:
         room = self.inode.size - index * PAGE
         if room > 0:
             self.chunks.pop(index // CHUNK_PAGES, None)
+            self.looks = None
             await self.inode.write(index * PAGE, data[:room])
             self._stamp()
 

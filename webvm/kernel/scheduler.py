@@ -190,6 +190,8 @@ class Scheduler:
             if task.context is not None:
                 mem.space.load_context(task.context)
                 task.context = None
+                if mem.heedful:
+                    mem.space.heed_exceptions()
             mem.loaded = task
 
     def _adapt(self, elapsed):

@@ -1,6 +1,7 @@
 """System calls of memory: mmap and its family, brk.  Knows PROT_* and MAP_*; what mapping means is mm.py."""
 
 from webvm.kernel.cpu import PAGE, R, W
+from webvm.kernel.fenv import library_may_look
 from webvm.kernel.mm import LOWEST, up
 from webvm.kernel.syscall import Enum, Fd, Flags, Int, Ptr, Size, syscall
 from webvm.linux.errno import (
@@ -70,6 +71,11 @@ async def _map_file(task, file, start, size, prot, shared, offset):
     # A shared mapping of a file not open for writing can never change it: it is a private one that cannot be written.
     write_back = shared and file.writable
     task.mem.map(start, size, prot, write_back, pages, offset // PAGE, file, may_write=not shared or file.writable)
+    if prot & PROT_EXEC and not task.mem.heedful:
+        if pages.looks is None:
+            pages.looks = await library_may_look(file)
+        if pages.looks:
+            task.mem.heed_exceptions()
 
 
 async def _populate(mem, start, size):
