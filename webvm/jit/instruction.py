@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags
+from ..x86.ieee import FORMATS
 from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Float, Int, Vec
 from ..x86.primitives import PRIM
 from ..x86.sse_floats import CALLED, SIGNATURES, fused_plainly, plainly, result
@@ -86,6 +87,7 @@ class Instructions(Emitter, Deferred):
         self.inside = 0                                   # conditions we are under
         self.numbers = 0                                  # what of vector registers is known to be normal or zero, see _NUMBERS
         self.number: dict[bytes, str] = {}                # such values of the instruction, and their shapes
+        self.copied: dict[bytes, bytes] = {}              # locals of the instruction that hold what a vector register holds
         self.implicit = 0
         self.begin_groups()
 
@@ -100,6 +102,8 @@ class Instructions(Emitter, Deferred):
             k, pool = k - len(pool), MORE
         self.out.append(raw + (put := w.put(pool[k] if k < len(pool) else self._more(type, k - len(pool)))))
         local = b"\x20" + put[1:]
+        if raw in _NUMBERS:
+            self.copied[local] = raw
         if self.numbers and raw in _NUMBERS:
             for shape, bit in _NUMBERS[raw].items():
                 if self.numbers & bit:
@@ -405,7 +409,7 @@ class Instructions(Emitter, Deferred):
         self.asize, self.segment = 64, None
         self.used = {}
         self.implicit = 0
-        self.number = {}
+        self.number, self.copied = {}, {}
         self.addresses, self.offsets = {}, {}
         if insn.effects.repeats:
             self.out.append(b"\x03\x40")
@@ -788,16 +792,49 @@ class Instructions(Emitter, Deferred):
     def float_op(self, op, *values):
         if self.floats != HARD and op not in CALLED:
             if self.floats == LOOSE:
-                return plainly(self, op, *values)
+                return self._loose_float_op(op, *values)
             return (self._deferred_float_op if self.floats == DEFERRED and not self.inside else self._easy_float_op)(op, *values)
         type = SIGNATURES[op][1]
+        if self.floats == LOOSE and "from" not in op:
+            values = self._read_once(op.split(".")[0], values)
         raw = self._float_call(op, values)
         if self.floats == LOOSE:                          # it is one of CALLED; all is masked
             plain = fused_plainly(self, op, *values) if "from" not in op else None
-            return result(self, op, self.let(type, raw)) if plain is None else plain
+            if plain is None:
+                return result(self, op, self.let(type, raw))
+            answer = self.let(type, plain.raw)
+            return result(self, op, self._with_first_nan(op, [v.raw for v in values], answer) if self.options.nans else answer)
         answer = self.let(type, raw) if type else self.out.append(raw)
         self._exit_if_it_traps()
         return result(self, op, answer) if type else None
+
+    def _loose_float_op(self, op, *values):
+        """What Wasm has."""
+        if not self._may_exchange(op, values):
+            return plainly(self, op, *values)
+        values = self._read_once(op.split(".")[0], values[:1]) + list(values[1:])
+        answer = self.let(SIGNATURES[op][1], plainly(self, op, *values).raw)
+        return result(self, op, self._with_first_nan(op, [values[0].raw], answer))
+
+    def _may_exchange(self, op, values) -> bool:
+        """Whether the engine may exchange operands of Wasm's instruction, so that it takes the other of two NaNs."""
+        if not self.options.nans or op.split(".")[1] not in ("add", "mul", "addsub"):
+            return False
+        x, y = (self.copied.get(v.raw, v.raw) for v in values)
+        return x != y
+
+    def _with_first_nan(self, op, operands: list[bytes], answer: bytes) -> bytes:
+        """A local where there is what Wasm's instruction gave. Where that is a NaN it gets that of the first of these operands (locals) that is
+        one, made quiet, as processors choose; the last operand may be left out."""
+        shape = op.split(".")[0]
+
+        def choose():
+            chosen = answer
+            for x in reversed(operands):
+                chosen = nan_or(shape, x, chosen)
+            self.out.append(chosen + b"\x21" + answer[1:])
+        self._if(is_nan(shape, answer) + w.UNLIKELY, choose)
+        return answer
 
     def _float_call(self, op, values) -> bytes:
         raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values)
@@ -846,6 +883,8 @@ class Instructions(Emitter, Deferred):
                  for v, parameter in zip(values, SIGNATURES[op][0].split())]
         self.note(op, [w.i32(v) if isinstance(v, int) else bytes(sse_operand(v)) for v in values], types)
         answer = self.let(type, plainly(self, op, *values).raw) if type else None
+        if self._may_exchange(op, values):
+            self._with_first_nan(op, [values[0].raw], answer)
         self.watch(op, operands, answer, self._is_number)
         for raw in operands if what == "mul" else [answer] if what == "div" else ():
             self.number[raw] = shape                      # zero or not small, or the group will be looked at
@@ -1045,6 +1084,26 @@ _NUMBERS = {raw: bits for n in range(16) for raw, bits in (
     (w.get(VECTOR + n), {"f64x2": 1 << 32 + n, "f32x4": 1 << 48 + n}))}
 _OF_INTEGERS = {f"f{n}.convert_i{m}_s" for n in (32, 64) for m in (32, 64)}
 _FLOAT_OPS = list(SIGNATURES)
+
+
+@lru_cache(None)
+def is_nan(shape: str, x: bytes) -> bytes:
+    """Not 0 where a number, or one of a vector, is a NaN, which is not <= itself: of scalars, engines take one jump for that."""
+    if "x" in shape:
+        return x + x + w.OP[shape + ".ne"] + w.OP[f"i{shape[1:]}.bitmask"]
+    return x + x + w.OP[shape + ".le"] + w.OP["i32.eqz"]
+
+
+@lru_cache(None)
+def nan_or(shape: str, x: bytes, other: bytes) -> bytes:
+    """x, made quiet, where it is a NaN; else the other."""
+    if "x" in shape:
+        bits = int(shape[1:3])
+        quiet = w.v128(sum(FORMATS[bits].quiet << k for k in range(0, 128, bits)))
+        return x + quiet + w.OP["v128.or"] + other + x + x + w.OP[shape + ".ne"] + w.OP["v128.bitselect"]
+    bits = int(shape[1:])
+    quiet = x + AS_INT[bits] + (w.i64 if bits == 64 else w.i32)(FORMATS[bits].quiet) + w.OP[f"i{bits}.or"] + AS_FLOAT[bits]
+    return quiet + other + x + x + w.OP[shape + ".ne"] + w.SELECT
 
 
 @lru_cache(None)

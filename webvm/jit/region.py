@@ -36,6 +36,8 @@ _FUEL = ZERO32 + w.access("i32.load", at.REGION_FUEL)
 # Not 0 where MXCSR's controls are not those after a reset, or exceptions are watched.
 _UNPLAIN = (ZERO32 + w.access("i32.load", at.MXCSR) + w.i32(0xFFC0) + w.OP["i32.and"] + w.i32(ieee.RESET) + w.OP["i32.xor"]
             + ZERO32 + w.access("i32.load", at.WATCHED) + w.OP["i32.or"])
+# Not 0 where such a region must leave.
+_UNFIT = {LOOSE: _UNPLAIN, DEFERRED: deferred.UNPLAIN}
 
 
 def has_floats(graph: Graph) -> bool:
@@ -49,9 +51,9 @@ class Region(Instructions):
     Its parameters: how many further activations there may be, the rip to begin at, one of graph.entries, and the stack pointer.
 
     Operations of SSE's numbers, by `floats`:
-      LOOSE   are those of Wasm, and add no exceptions to MXCSR. The region leaves where it finds that MXCSR is not as after a reset,
-              exceptions aside, or that the program watches it.
-      DEFERRED are those of Wasm, and exceptions are added to MXCSR before anybody can look there, but DE; see deferred.py. The region leaves
+      LOOSE   are those of Wasm, but take the first of two NaNs, and add no exceptions to MXCSR. The region leaves where it finds that
+              MXCSR is not as after a reset, exceptions aside, or that the program watches it.
+      DEFERRED are such too, and exceptions are added to MXCSR before anybody can look there, but DE; see deferred.py. The region leaves
               where it finds that MXCSR is not as after a reset, exceptions aside.
       EASY    are as MXCSR says, but only where no exception comes that is not there, which tests show: else it leaves.
       HARD    are as MXCSR says: calls of functions. They cost most around them, for no register survives a call."""
@@ -84,12 +86,8 @@ class Region(Instructions):
         none_left += self._leave_at(w.get(ENTRY) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
         self.out = [] if self.options.stack else [LOAD_STACK]
         self.out += [w.if_(_FUEL + w.tee(LEFT) + w.get(DEPTH) + w.OP["i32.or"] + ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
-        if self.floats == LOOSE:
-            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._leave_unfit(w.get(ENTRY))))
-        elif self.floats == DEFERRED:
-            self.out.append(w.if_(deferred.UNPLAIN + w.UNLIKELY, self._leave_unfit(w.get(ENTRY))))
-            self.out.append(self.begin_exact())
-        elif self.floats == EASY:
+        self._leave_if_unfit(w.get(ENTRY))
+        if self.floats == EASY:
             self.out.append(w.if_(sse.HARD + w.UNLIKELY, w.get(DEPTH) + w.get(ENTRY) + w.get(STACK) + b"\x12" + w.uleb(self.hard)))
         if graph.entry == SWITCH:
             self.out.append(w.get(ENTRY) + w.put(self.next))
@@ -118,7 +116,13 @@ class Region(Instructions):
         return (STORE_STACK + ZERO32 + rip + w.access("i64.store", at.RIP) + ZERO32 + stop + w.access("i32.store", at.STOP)
                 + ZERO32 + w.get(STACK) + w.RETURN)
 
-    def _leave_unfit(self, rip: bytes) -> bytes: return STORE_STACK + rip + w.call(self.imports.unfit) + w.get(STACK) + w.RETURN
+    def _leave_if_unfit(self, rip: bytes) -> None:
+        """Leaves for the rip where MXCSR is not as LOOSE and DEFERRED want it: where the function begins, and where it may have been changed."""
+        if self.floats in _UNFIT:
+            leave = STORE_STACK + rip + w.call(self.imports.unfit) + w.get(STACK) + w.RETURN
+            self.out.append(w.if_(_UNFIT[self.floats] + w.UNLIKELY, leave))
+        if self.floats == DEFERRED:
+            self.out.append(self.begin_exact())
 
     def _answer(self, rip: bytes) -> bytes: return self._keep_stack() + rip + w.get(STACK) + w.RETURN
 
@@ -345,12 +349,8 @@ class Region(Instructions):
         if following is None:
             self.out.append(self._jump_out())
             return
-        if self.floats == LOOSE:
-            self.out.append(w.if_(_UNPLAIN + w.UNLIKELY, self._leave_unfit(w.i32(after))))
-        elif self.floats == DEFERRED:
-            self.out.append(w.if_(deferred.UNPLAIN + w.UNLIKELY, self._leave_unfit(w.i32(after))))
-            self.out.append(self.begin_exact())
-        elif self.floats == EASY:
+        self._leave_if_unfit(w.i32(after))
+        if self.floats == EASY:
             self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._leave_at(w.i64(after), w.i32(at.RETRY))))
         if self.sets_flags:
             self.out.append(ZERO32 + w.put(self.flag_kind))

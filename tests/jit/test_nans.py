@@ -1,0 +1,143 @@
+"""Which of two NaNs an operation gives in a region: that of this machine's processor, whatever compiles the region.
+
+Engines may exchange the operands of sums and products. WEBVM_SEED=n replays, WEBVM_ROUNDS=n does more.
+"""
+import os
+import random
+from dataclasses import replace
+
+import pytest
+
+from tests.jit.regions import CODE, DATA_SIZE, MIDDLE, Guest, engine
+from tests.jit.turbofan import V8S, Regions
+from tests.x86 import machines, native
+from webvm.jit.instruction import DEFERRED, LOOSE
+from webvm.jit.options import Options
+from webvm.x86 import ieee
+
+SEED = int(os.environ.get("WEBVM_SEED", 1))
+ROUNDS = int(os.environ.get("WEBVM_ROUNDS", 1))
+ROOM, REGISTERS, MOST, MANY = 64, 4, 7, 200
+NEAR = 128                                   # bytes from MIDDLE that operands in memory are of
+
+needs_processor = pytest.mark.skipif(bool(native.missing), reason=f"the processor is not asked: it needs {native.missing}")
+
+
+def number(rng, f: ieee.Format) -> int:
+    """Mostly NaNs of both kinds and signs; some infinities and zeros, which make another."""
+    sign, m = rng.getrandbits(1) << f.bits - 1, rng.getrandbits(f.precision - 2) or 1
+    match rng.randrange(10):
+        case 0: return sign | f.infinity
+        case 1: return sign
+        case 2: return sign | f.bias + rng.randrange(-9, 9) << f.precision - 1 | m
+        case 3 | 4 | 5: return sign | f.infinity | m
+    return sign | f.infinity | f.quiet | m
+
+
+def numbers(rng, f): return sum(number(rng, f) << k for k in range(0, 128, f.bits))
+
+
+def instruction(rng, single: bool) -> bytes:
+    """Over a few registers, or with an operand in memory: sums and products twice as often as all else."""
+    scalar, memory = rng.random() < .5, rng.random() < .3
+    prefix = {(0, 0): b"\x66", (0, 1): b"", (1, 0): b"\xf2", (1, 1): b"\xf3"}[scalar, single]
+    x, y = rng.randrange(REGISTERS), rng.randrange(REGISTERS)
+    operand = bytes([0x43 | x << 3, rng.randrange(-NEAR, NEAR, 16) & 255]) if memory else bytes([0xC0 | x << 3 | y])
+    if not {"avx", "fma"} - native.HOST and rng.random() < .3:
+        z, kind = rng.randrange(REGISTERS), rng.randrange(4)
+        if kind < 2:                                       # vadd, vmul
+            pp = {b"": 0, b"\x66": 1, b"\xf3": 2, b"\xf2": 3}[prefix]
+            return bytes([0xC5, 0x80 | (15 - z) << 3 | pp, 0x58 + kind]) + operand
+        order, what = rng.choice((0x90, 0xA0, 0xB0)), rng.choice((8, 10, 12, 14)) + scalar
+        return bytes([0xC4, 0xE2, (not single) << 7 | (15 - z) << 3 | 1, order + what]) + operand         # vfmadd and its like
+    match rng.randrange(12):
+        case 0: return (b"\xf2" if single else b"\x66") + b"\x0f" + rng.choice((b"\x7c", b"\xd0", b"\x7d")) + operand      # haddp, addsubp, hsubp
+        case 1: return b"\x66\x0f\x3a" + (b"\x40" if single else b"\x41") + operand + bytes([rng.randrange(256)])               # dpp
+        case 2: return (b"" if single else b"\x66") + b"\x0f\x28" + operand                                                 # movap
+        case 3: return prefix + b"\x0f" + rng.choice((b"\x5c", b"\x5e", b"\x51", b"\x5d", b"\x5f", b"\x10")) + operand
+    return prefix + b"\x0f" + rng.choice((b"\x58", b"\x59")) + operand
+
+
+def programs(rng, n: int):
+    """(instructions, state, data)"""
+    for _ in range(n):
+        single = rng.random() < .5
+        f = ieee.SINGLE if single else ieee.DOUBLE
+        state = machines.random_state(rng, True, False)
+        state.xmm = [numbers(rng, f) for _ in range(16)]
+        state.gpr[3], state.mxcsr = MIDDLE, ieee.RESET | ieee.PE
+        yield [instruction(rng, single) for _ in range(rng.randrange(1, MOST))], state
+
+
+def on_processor(some, data: bytes) -> list[list[int]]:
+    """What each leaves in the vector registers."""
+    processor, states = native.Native(), [state for _, state in some]
+    try:
+        for step in range(MOST):
+            there = [k for k, (code, _) in enumerate(some) if step < len(code)]
+            for k, left in zip(there, processor.run_many([(some[k][0][step], replace(states[k], rip=CODE), data) for k in there])):
+                assert left.end == "ok", left.end
+                states[k] = left.state
+    finally:
+        processor.close()
+    return [state.xmm for state in states]
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Programs that fit the code's room, the data they are over, and what the processor makes of them."""
+    rng = random.Random(SEED)
+    data = b"".join(numbers(rng, f).to_bytes(16, "little") for f in (ieee.SINGLE, ieee.DOUBLE) * (DATA_SIZE // 32))
+    some = [list(programs(rng, MANY)) for _ in range(ROUNDS)]
+    return data, [(part, on_processor(part, data)) for part in some]
+
+
+def guest_of(part, data, options) -> tuple[Guest, Regions, list]:
+    """With a region for each program; none, if there are no options."""
+    code, states = bytearray(), []
+    for k, (body, state) in enumerate(part):
+        body = b"".join(body)
+        code += (body + b"\xe9" + (0x100000 - ROOM * k - len(body) - 5).to_bytes(4, "little")).ljust(ROOM, b"\xf4")
+        states.append(replace(state, rip=CODE + ROOM * k))
+    guest = Guest(engine(options=options) if options else engine("interp"))
+    regions = Regions(guest)
+    guest.space.write(CODE, bytes(code))
+    for state in states:
+        guest.load(state, data)
+        guest.run(1)                                       # so that it is decoded
+    assert not options or guest.translate([state.rip for state in states]) == len(states)
+    guest.load(states[0], data)
+    return guest, regions, states
+
+
+WAYS = {LOOSE: Options(), DEFERRED: Options(loose_floats=False)}
+
+
+def wrong_in(part, wanted, found) -> list[str]:
+    return [f"{' '.join(i.hex() for i in code)}: xmm{n} {a:032x} / {b:032x}" for (code, _), a_, b_ in zip(part, wanted, found)
+            for n, (a, b) in enumerate(zip(a_, b_)) if a != b]
+
+
+@needs_processor
+@pytest.mark.parametrize("floats", WAYS)
+def test_nans_in_regions_are_those_of_the_processor(judged, floats):
+    data, parts = judged
+    for part, wanted in parts:
+        guest, _, states = guest_of(part, data, WAYS[floats])
+        found = []
+        for state in states:
+            guest.load(state, data)
+            found.append(guest.outcome(guest.run(2000)).state.xmm)
+        assert {code.floats for code in guest.translator._code.values()} == {floats}
+        assert not wrong_in(part, wanted, found), f"seed {SEED}"
+
+
+@needs_processor
+@pytest.mark.parametrize("floats", [*WAYS, "interpreter"])
+@pytest.mark.parametrize("v8", V8S)
+def test_nans_where_turbofan_compiled_are_those_of_the_processor(judged, floats, v8):
+    data, parts = judged
+    for part, wanted in parts:
+        _, regions, states = guest_of(part, data, WAYS.get(floats))
+        found = [state.xmm for state in regions.run(v8, states)]
+        assert not (wrong := wrong_in(part, wanted, found)), f"seed {SEED}: {len(wrong)} of {len(part)}: {wrong[:5]}"
