@@ -495,6 +495,14 @@ def test_protecting_drops_code(make):
     assert (space.run(10), space.get(RAX)) == (L.BREAKPOINT, 12)
 
 
+def test_the_lowest_pages_have_no_permissions(make):
+    space = make().space()
+    with raises(ValueError):
+        space.protect(15, 2, R | PRESENT)
+    space.protect(0, 16, 0)
+    space.protect(16, 1, R | PRESENT)
+
+
 def test_guest_stores_to_code_need_no_kernel(make):
     space = stale(make)
     space.write(TEXT, code((STORE, RCX, RDX, 8), (ADDI, RAX, 0, 1), (INT3,)))

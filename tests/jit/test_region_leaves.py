@@ -526,3 +526,42 @@ def test_a_check_is_for_the_blocks_that_follow(address, beyond, direct, engines)
         machine.space.set(RDI, address)
     found = pair.agree(flags=False)
     assert found.end == "syscall" if address == MIDDLE else found.end.startswith("fault")
+
+
+# mov rax, [rdi - 16] ; mov rdx, [rdi - 8] ; add rax, [rdi + 32] ; mov [rdi + 40], rax ; syscall
+AROUND = "488b47f0 488b57f8 48034720 48894728 0f05"
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("address", [MIDDLE, DATA + 16, DATA + 8, DATA + DATA_SIZE - 48, DATA + DATA_SIZE - 40, 0, 8, at.LEAST - 32,
+                                     (1 << 32) - 48, (1 << 32) + 8, (1 << 64) - 32])
+def test_accesses_around_what_their_register_points_to(address, direct):
+    """No page below LEAST can be accessed, so the register alone is an address where one of these can; its 32 bits are all."""
+    pair = Pair((_engine("interp"), _engine(options=Options(direct=direct))), AROUND, RDI=MIDDLE)
+    bodies = []
+    pair.guest.translator.trace = lambda region, body, _: bodies.append(body)
+    pair.warmed()
+    assert (w.access("i64.load", at.BIAS - 16) in bodies[0]) == (w.access("i64.store", at.BIAS + 40) in bodies[0]) == direct
+    for machine in pair.both:
+        machine.space.write(DATA, bytes(range(256)) * (DATA_SIZE // 256))
+        machine.space.set(RDI, address)
+    found = pair.agree(flags=False)
+    assert found.end == "syscall" if DATA + 16 <= address <= DATA + DATA_SIZE - 48 else found.end.startswith("fault")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("first", [0, 1 << 61, 3 << 61, (1 << 64) - 8])
+@pytest.mark.parametrize("away", [0, 1 << 32])
+def test_indexed_accesses_of_a_loop_by_32_bits(first, away, direct):
+    """1: mov rax, [rsi + 8*rcx + 16] ; add rdx, rax ; mov [rsi + 8*rcx - 64], rdx ; inc rcx ; dec edi ; jne 1b ; syscall
+
+    The head checks with 64 bits, by which some of these are out of reach."""
+    pair = Pair((_engine("interp"), _engine(options=Options(direct=direct))),
+                "488b44ce10 4801c2 488954cec0 48ffc1 ffcf 75ed 0f05", RSI=MIDDLE, RDI=4, RCX=0)
+    pair.warmed()
+    for machine in pair.both:
+        machine.space.write(DATA, bytes(range(256)) * (DATA_SIZE // 256))
+        for register, value in (RSI, MIDDLE + away), (RCX, first), (RDI, 40), (RDX, 0):
+            machine.space.set(register, value)
+    found = pair.agree()
+    assert found.end == "syscall" if not away else found.end.startswith("fault")

@@ -86,6 +86,7 @@ class Layout(Protocol):
     BLOCKS: int
     RECORDS: int
     BIAS: int
+    LEAST: int
     READ: int
     WRITE: int
     EXECUTE: int

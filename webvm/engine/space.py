@@ -610,8 +610,10 @@ class Space(ABC):
         self._copy(other, self._bias + addr, n)
 
     def protect(self, first_page: int, n_pages: int, perm: int) -> None:
-        """Set the kernel's permissions of pages, dropping code decoded from them."""
+        """Set the kernel's permissions of pages, dropping code decoded from them. ValueError: of pages below LEAST, which have none."""
         end = first_page + n_pages
+        if perm and first_page * PAGE < self._layout.LEAST:
+            raise ValueError(f"no page below {self._layout.LEAST:#x} can be accessible")
         if perm and end * PAGE > self._backed:
             self._back(end * PAGE)
         if self._executable(first_page, end):

@@ -9,7 +9,7 @@ Works on the graph and the effects of its instructions; emits nothing.
 """
 from . import layout as at
 from .cfg import SWITCH, Block, Graph
-from .liveness import REACH
+from .liveness import REACH, may_be_direct
 
 MOST_GROUPS = 8            # in one loop
 NEAR = 256                 # bytes from what is certainly accessed in a round to what is accessed unless the loop ends
@@ -132,7 +132,7 @@ class _Loop:
                 chosen.append((op, key, False if sixteenth and group.align(low, wanted) else None, group, low))
         for op, key, done, group, low in chosen:
             op.checks = op.checks | {key: done}
-            if group.index is None and key[0] == "m" and op.disp > 0 and group.low <= low - op.disp:
+            if key[0] == "m" and may_be_direct(op.disp, group.low <= low - op.disp):
                 op.direct = op.direct | {key}
         return [group for some in groups.values() for group in some]
 

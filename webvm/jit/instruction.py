@@ -416,8 +416,8 @@ class Instructions(Emitter, Deferred):
             self.depth += 1
         for k, (access, bits) in insn.effects.memory.items():
             within = bits // 8 - 1 if bits in WIDE and shape.aligned else 0
-            if ("m", k) in op.direct and self.options.direct and bits in LOAD | LOAD_VECTOR and not (within and op.checks["m", k] is not False):
-                self.addresses[k] = self._base_of_direct(k)
+            if self.options.direct and ("m", k) in op.checks and not insn.absolute:
+                self.addresses[k] = self._checked(k, bits, within)
                 continue
             self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), within)
         execute(self, MEANINGS[shape.meaning])
@@ -591,18 +591,28 @@ class Instructions(Emitter, Deferred):
         return w.i64(n)
 
     # ---- memory
-    def _base_of_direct(self, k) -> bytes:
-        """Of an access whose address needs no 64 bits: the base register as i32; the displacement is part of the access itself."""
-        cover = self.op.checks["m", k]
+    def _checked(self, k: int, bits: int, within: int) -> bytes:
+        """The address of an access off registers that another check is for, as i32: computed in 32 bits, without the displacement where that
+        may be part of the access itself. within: as in _check."""
+        op, cover = self.insn, self.op.checks["m", k]
         if cover:
             self._check_cover(*cover)
+        raw = w.get(self.local[op.base >> 3]) + w.OP["i32.wrap_i64"] if op.base < at.ZERO else b""
+        if op.shape.kinds[k] != "m" and op.index < at.ZERO:
+            index = w.get(self.local[op.index >> 3]) + w.OP["i32.wrap_i64"]
+            if op.scale:
+                index += w.i32(op.scale) + w.OP["i32.shl"]
+            raw = raw + index + w.OP["i32.add"] if raw else index
+        moved = raw + self._number(self.op.disp, DISP) + w.OP["i32.wrap_i64"] + w.OP["i32.add"] if self.op.disp else raw
+        if within and cover is not False:
+            self._exit_if(moved + w.i32(within) + w.OP["i32.and"])
+        if ("m", k) not in self.op.direct or bits not in LOAD | LOAD_VECTOR:
+            return self.let("i32", moved)
         if self.recording:
             self.offsets[k] = hole_of(OFFSET), hole_of(OFFSET_UPPER)
         else:
             self.offsets[k] = w.uleb(at.BIAS + self.op.disp), w.uleb(at.BIAS + self.op.disp + 16)
-        base = self.insn.base >> 3
-        raw = w.get(self.local[base]) + w.OP["i32.wrap_i64"]
-        return self.let("i32", raw) if self.insn.writes >> base & 1 else raw
+        return raw if len(raw) <= 4 and not op.writes >> (op.base >> 3) & 1 else self.let("i32", raw)
 
     def _access(self, name: str, k: int, upper: bool = False) -> bytes:
         """A load or store of memory operand k, or of its upper half, to follow addresses[k]."""

@@ -81,6 +81,7 @@ LATELY       = 0x1420000    # 128 KiB: LATELY_MAX x (u64 address, u64 bytes): fo
 LATELY_WRITABLE = 0x1440000 # 128 KiB: of WRITABLE
 RECORDS      = 0x1460000    # record arena, up to BIAS: 2.8 million of them; a C++ compiler executes a million instructions
 BIAS         = 0x8000000    # guest address 0
+LEAST        = 0x10000      # no guest address below this is accessible
 
 HOT_MAX      = 4096
 LATELY_MAX   = 8192

@@ -238,7 +238,7 @@ def _checks(graph: Graph, blocks: list[Block], beyond: bool, anchors: bool) -> N
             for op, key, *_ in it.uses[1:]:
                 _check_of(op)[key] = None
             for op, key, _, moved in it.uses:
-                if it.low <= moved and key[0] == "m" and op.disp > 0:
+                if key[0] == "m" and may_be_direct(op.disp, it.low <= moved):
                     op.direct = op.direct | {key}
 
 
@@ -258,6 +258,12 @@ def _known_before(graph, blocks, out, k: int) -> dict:
             writes |= blocks[b].writes
         known = {n: it for n, it in known.items() if not writes >> n & 1}
     return known
+
+
+def may_be_direct(disp: int, known: bool) -> bool:
+    """Whether an access may leave its displacement to the load or store: what its registers come to is an address of 32 bits then,
+    as none below LEAST can be accessed, and none within BIAS of 2**32. known: that itself is so near to something accessible."""
+    return disp and (-at.BIAS < disp <= at.LEAST or disp > 0 and known)
 
 
 def _check_of(op) -> dict:
