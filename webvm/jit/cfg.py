@@ -38,7 +38,7 @@ RELOADING = frozenset({"call", "call_indirect", "call_next", "syscall", "out"}) 
 
 class Form:
     """What all instructions of a shape have in common."""
-    __slots__ = ("shape", "effects", "kinds", "end", "linked", "more", "address", "shift")
+    __slots__ = ("shape", "effects", "kinds", "end", "linked", "more", "address", "shift", "constant", "counts")
 
     def __init__(self, shape: Shape):
         self.shape = shape
@@ -50,6 +50,8 @@ class Form:
         self.linked = shape.kinds == ("j",)                 # records remember where they lead, and say the target
         self.more = shape.more                              # the record has fields T and U
         self.address = "m" in self.kinds                    # has one, to be accessed or not
+        self.constant = "i" in self.kinds and not self.more     # an operand that may be any number
+        self.counts = shape.kinds == ("r", "i") and shape.size == 64 and shape.meaning in ("add", "sub")    # it moves a register by that
         e = self.effects
         self.shift = (63 if shape.size == 64 else 31) if e.flags_touched != e.flags_written and shape.kinds[-1:] == ("i",) else 0
 
@@ -71,6 +73,9 @@ class Instruction:
     flags                   whether it has to do with the arithmetic flags; compares: it sets them all from two operands
     uppers                  whether it has to do with upper halves of vector registers
     special                 whether it calls a function of the interpreter
+    alike                   the first that differs in no more than its length and its constant
+    lengths                 of its constant, as it may be pushed: kept here by who finds out
+    both                    vectors.both, or 0; pointer: effects.pointer
     zeroes                  whether it sets a register to zero, whatever that holds
     absolute                whether its memory operand is at the displacement alone
     accesses                (key, register, offset, times the displacement more, access, bytes) of each memory access off one
@@ -79,10 +84,20 @@ class Instruction:
     """
     __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "imm",
                  "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places", "vectors",
-                 "zeroes", "uppers", "special")
+                 "zeroes", "uppers", "special", "alike", "both", "pointer", "_facts", "lengths")
 
-    def __init__(self, form: Form, fields: tuple, imm: int):
+    def __init__(self, form: Form, fields: tuple, imm: int, alike: "Instruction | None" = None):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
+        self._places = self.lengths = None
+        if alike is not None:
+            self.alike, self.imm = alike, imm if form.constant else alike.imm
+            (self.form, self.shape, self.effects, self.operands, self.reads, self.writes, self.short, self.flags, self.flags_written,
+             self.compares, self.absolute, self.accesses, self.changes, self.special, self.uppers, self.zeroes, self.vectors, self.both,
+             self.pointer) = alike.facts()
+            if form.constant and form.counts:
+                self.changes = self._changes()
+            return
+        self.alike, self._facts = self, None
         more = (imm >> 32 & 0xFFFF, imm >> 48 & 0xFFFF) if form.more else (at.ZERO, at.ZERO)        # see handler.R_T
         imm = imm & 0xFF if form.more else imm
         self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s, *more), imm
@@ -112,13 +127,25 @@ class Instruction:
         self.compares = self.flags_written == ARITHMETIC and not e.flags_read and e.flags_kind is not None and e.flags_kind[0] in (SUB, ADD, COMPARE)
         self.absolute = form.address and self.base >= at.ZERO and self.index >= at.ZERO
         self.accesses = () if e.repeats else tuple(self._accesses())
-        moves = self._moves()
-        self.changes = tuple((n, source == n, distance) for n in range(16) if writes >> n & 1
-                             for source, distance in [moves.get(n, (None, 0))])
-        self._places = None
+        self.changes = self._changes()
         self.special = bool(e.routines or e.float_ops)
         self.uppers = bool((self.reads | self.writes) >> 32)
         self.vectors = Vectors(self) if self.reads | self.writes > ALL_GENERAL else None
+        self.both = self.vectors.both if self.vectors else 0
+        self.pointer = e.pointer
+
+    def facts(self) -> tuple:
+        """What those have in common that are alike."""
+        if self._facts is None:
+            self._facts = (self.form, self.shape, self.effects, self.operands, self.reads, self.writes, self.short, self.flags,
+                           self.flags_written, self.compares, self.absolute, self.accesses, self.changes, self.special, self.uppers,
+                           self.zeroes, self.vectors, self.both, self.pointer)
+        return self._facts
+
+    def _changes(self) -> tuple:
+        moves = self._moves()
+        return tuple((n, source == n, distance) for n in range(16) if self.writes >> n & 1
+                     for source, distance in [moves.get(n, (None, 0))])
 
     def places(self) -> tuple:
         """As `accesses`, with (base, index, scale) for the register: numbers, or None where there is none; also of addresses off
@@ -168,7 +195,7 @@ class Instruction:
             else:
                 found.pop(target >> 3, None)
         shape = self.shape
-        if shape.kinds == ("r", "i") and shape.size == 64 and shape.meaning in ("add", "sub") and not self.operands[0] & 7:
+        if self.form.counts and not self.operands[0] & 7:
             n = self.operands[0] >> 3
             imm = self.imm - (1 << 64) if self.imm >> 63 else self.imm
             found[n] = n, imm if shape.meaning == "add" else -imm
@@ -356,6 +383,7 @@ class Decoder:
         self._form_of: dict[int, Form] = {}                 # handler -> its form
         self._forms: dict[Shape, Form] = {}
         self._instructions: dict[bytes, Instruction] = {}
+        self._alike: dict[bytes, Instruction] = {}          # the first of those alike, by what they have in common
         self._blocks: dict[int, Decoded] = {}               # start -> what was decoded there last
 
     def _form(self, handler: int) -> Form:
@@ -396,11 +424,22 @@ class Decoder:
                 if insn is None:
                     if len(known) > MOST_INSTRUCTIONS:
                         known.clear()
-                    insn = known[key] = Instruction(form, MIDDLE.unpack(middle), 0 if form.linked else int.from_bytes(imm, "little", signed=True))
+                        self._alike.clear()
+                    insn = known[key] = self._instruction(form, head, middle, imm)
             ops.append(Op(rip, insn, disp))
             if insn.form.end:
                 return Decoded(Block(start, ops, insn.form.end, int.from_bytes(imm, "little", signed=True), rip + insn.length), records)
         return None
+
+
+    def _instruction(self, form: Form, head: bytes, middle: bytes, imm: bytes) -> Instruction:
+        number = 0 if form.linked else int.from_bytes(imm, "little", signed=True)
+        # all that MIDDLE has but the length, and of a constant whether a shift by that sets flags
+        key = head + middle[:-1] + (b"" if form.linked else bytes([number & form.shift != 0]) if form.constant else imm)
+        insn = Instruction(form, MIDDLE.unpack(middle), number, self._alike.get(key))
+        if insn.alike is insn:
+            self._alike[key] = insn
+        return insn
 
 
 class Decoded:

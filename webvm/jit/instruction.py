@@ -28,8 +28,8 @@ from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
 from .options import Options
 from .template import (
-    AFTER, DISP, FROM_ANCHOR, FUNCTION, GROUP, HIGH, HOLE, LOW, OFFSET, OFFSET_UPPER, RUN_LENGTH, RUN_NEW, RUN_START, SET_ANCHOR,
-    USE_ANCHOR, WRITABLE_START, Template, Templates, hole_of
+    AFTER, ANY, DISP, FROM_ANCHOR, FUNCTION, GIVEN, GIVEN_8, GIVEN_NARROW, GROUP, HIGH, HOLE, LENGTH, LOW, OFFSET,
+    OFFSET_UPPER, RUN_START, SET_ANCHOR, USE_ANCHOR, VALUE, WRITABLE_START, Template, Templates, hole_of
 )
 from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
@@ -76,6 +76,7 @@ class Instructions(Emitter, Deferred):
         self.used: dict[str, int] = {}
         self.masks: dict[tuple[int, int], int] = {}       # (registers to store at a fault, forms of vector registers) -> label
         self.recording = False                            # exits are marked, not emitted
+        self.depends = ANY                                # what of the instruction's constant what was recorded depends on
         self.ordinary = True                              # what is being emitted would be the same in any region
         self.home, self.checks_made = 0, 0                # the region's entry, and how many checks there are so far, see layout.lately_place
         self.depth = 0                                    # blocks and ifs around what is being emitted
@@ -138,12 +139,44 @@ class Instructions(Emitter, Deferred):
             return raw if raw.low.__class__ is Load else Low(self.keep(f"f{raw.bits}", raw.low), raw.bits, self.keep("v128", raw.upper))
         if kind is Load:
             return self.let(type_, raw)
-        if kind is Wide and len(raw) > SHORT:
+        if kind is Wide and self._length(raw) > SHORT:
             return _wide(self.let(type_, raw))
-        if kind is Pattern and len(raw) > SHORT:
+        if kind is Pattern and self._length(raw) > SHORT:
             number = self.let(f"f{raw.bits}", raw.float)
             return Pattern(number + AS_INT[raw.bits] + (w.OP["i64.extend_i32_u"] if type_ == "i64" and raw.bits == 32 else b""), number, raw.bits)
-        return super().keep(type_, raw)
+        return raw if self._length(raw) <= SHORT else self.let(type_, raw)
+
+    def _length(self, raw: bytes) -> int:
+        """Of code, as it is with the instruction's constant."""
+        if not self.recording or HOLE not in raw:
+            return len(raw)
+        n = len(raw)
+        for bits, hole in _GIVEN_HOLES.items():
+            if found := raw.count(hole):
+                self.depends = max(self.depends, LENGTH)
+                n += found * (len(w.i64(self.insn.imm & (1 << bits) - 1)) - len(hole))
+        if found := raw.count(_NARROW_HOLE):
+            self.depends = max(self.depends, LENGTH)
+            n += found * (len(w.i32(self.insn.imm)) - len(_NARROW_HOLE))
+        return n
+
+    def _given(self, bits: int) -> Const:
+        """The instruction's constant."""
+        value = self.insn.imm & (1 << bits) - 1
+        if not self.recording or not self.insn.form.constant:
+            return self.const("i64", value)
+        if self.insn.special:
+            self._look()
+            return self.const("i64", value)
+        return Const(_GIVEN_HOLES[bits], value, bits, self._look)
+
+    def _look(self): self.depends = VALUE
+
+    def _lower(self, raw: Const) -> Const:
+        """Half of it."""
+        if raw.bits in (32, 64):
+            return Const(_NARROW_HOLE, raw.number & 0xFFFFFFFF, 32, self._look)
+        return self.const("i32", raw.value & 0xFFFFFFFF)
 
     def prim(self, op, *raws):
         if self.options.halves:
@@ -191,13 +224,13 @@ class Instructions(Emitter, Deferred):
             return self._masked(raws[0].bare if masked else raws[0], raws[1].value & (raws[0].mask if masked else -1))
         if op in _SHIFTS and raws[1].__class__ is Masked:
             return self._half_shift(op, *raws)
-        narrow = [raw.narrow if raw.__class__ in (Wide, Whole) else self.const("i32", raw.value & 0xFFFFFFFF) if raw.__class__ is Const else None
+        narrow = [raw.narrow if raw.__class__ in (Wide, Whole) else self._lower(raw) if raw.__class__ is Const else None
                   for raw in raws]
-        known = raws[-1].value if raws[-1].__class__ is Const else None
-        if None in narrow or raws[0].__class__ is Const and known is not None or known is not None and op[4:7] in ("shl", "shr") and known > 31:
+        known = raws[-1].__class__ is Const
+        if None in narrow or known and (raws[0].__class__ is Const or op[4:7] in ("shl", "shr") and raws[-1].value > 31):
             return None
         code = b"".join(narrow) + w.OP["i32" + op[3:]] if op != "i64.extend32_s" else narrow[0]
-        wide = all(raw.__class__ is Wide or raw.__class__ is Const and raw.value >> 32 == 0 for raw in raws)
+        wide = all(raw.__class__ is Wide or raw.__class__ is Const and raw.is_short for raw in raws)
         if op in _COMPARED_HALVES:
             return code if wide else None
         match op:
@@ -206,11 +239,11 @@ class Instructions(Emitter, Deferred):
             case "i64.and" | "i64.or" | "i64.xor":
                 return Wide(code + w.OP["i64.extend_i32_u"], code) if wide else None
             case "i64.shr_u":
-                return Wide(code + w.OP["i64.extend_i32_u"], code) if wide and known is not None else None
+                return Wide(code + w.OP["i64.extend_i32_u"], code) if wide and known else None
             case "i64.shr_s":
-                return Whole(b"".join(raws) + w.OP[op], code) if raws[0].__class__ is Whole and known is not None else None
+                return Whole(b"".join(raws) + w.OP[op], code) if raws[0].__class__ is Whole and known else None
             case "i64.shl":
-                return Whole(b"".join(raws) + w.OP[op], code) if wide and known is not None else None
+                return Whole(b"".join(raws) + w.OP[op], code) if wide and known else None
         return Whole(b"".join(raws) + w.OP[op], code) if wide else None
 
     def _half_shift(self, op, raw, count):
@@ -304,96 +337,113 @@ class Instructions(Emitter, Deferred):
             self._emit(op)
         else:
             self._emit_template(op)
-        if op.insn.effects.pointer:
+        if op.insn.pointer:
             self.out.append(ZERO32 + w.i64(op.rip) + w.access("i64.store", at.FIP))
 
     def _emit_template(self, op: Op):
         insn = op.insn
+        alike, floats, both = insn.alike, self.floats, insn.both
         templates = {} if self.templates is None else self.templates
-        known = templates.get(insn)
+        known = templates.get(alike)
         if known is None:
-            known = templates[insn] = {}
-        key = self.narrow & insn.short, op.disp if insn.absolute else op.disp != 0, _sort(op.checks, op.direct) if op.checks else None
-        if op.anchor:
-            key = *key, "anchor"
-        if self.trusting:
-            key = *key, "trusting"
-        if insn.compares:
-            key = *key, op.flags_live != 0
-        elif insn.flags:
-            key = *key, self.kind, op.flags_live, self.kind is MIXED and self.graph.compares       # see _store_mixed_flags
-        both = insn.vectors.both if insn.vectors else 0
+            known = templates[alike] = {}
+        # all that the code depends on, but for what there are holes for: as a number, and what is no number
+        key = self.narrow & insn.short | (op.disp != 0) << 16 | self.trusting << 17 | (op.anchor is not None) << 18
+        if insn.flags:
+            if insn.compares:
+                key |= (op.flags_live != 0) << 19
+            else:
+                key = key | op.flags_live << 19, self.kind, self.kind is MIXED and self.graph.compares       # see _store_mixed_flags
+        if insn.absolute:
+            key = key, op.disp
         if both:
-            key = *key, self.low & both, op.whole
-            if self.floats in (EASY, DEFERRED):
+            key = key, self.low & both, op.whole
+            if floats in _WATCHED:
                 numbers = (both & 0xFFFF) * _EVERY
-                key = *key, self.numbers & numbers
-        if self.floats == DEFERRED and insn.effects.float_ops:
-            key = *key, self.started
+                key = key, self.numbers & numbers
+        if floats == DEFERRED and insn.special:
+            key = key, self.started
+        if op.checks:
+            key = key, _sort(op.checks, op.direct)
         template = known.get(key)
-        if template is None:
-            template = self._record(op)
-            if self.ordinary and self.templates is not None:
-                self.templates.add(known, key, template)
+        if template.__class__ is not Template:
+            template = self._template(op, known, key, template)
         if self.waiting and self.must_settle(template):
             self.settle()
             self._emit_template(op)
             return
         out = self.out
         out.append(template.first)
-        if template.rest:
-            leave = None
-            for hole, piece in template.rest:
-                if hole < DISP:
-                    if leave is None:
-                        leave = w.i32(op.rip) + w.put(EXIT_RIP) + b"\x0c"
-                        label = self.masks.setdefault((op.saved, self.low & both_forms(op.saved)), len(self.masks)) + self.depth + 1
-                    out.append(leave + w.uleb(label + hole) + piece)
-                elif hole == DISP:
-                    out.append(w.i64(op.disp) + piece)
-                elif hole == OFFSET:
-                    out.append(w.uleb(at.BIAS + op.disp) + piece)
-                elif hole == OFFSET_UPPER:
-                    out.append(w.uleb(at.BIAS + op.disp + 16) + piece)
-                elif hole == USE_ANCHOR:
-                    out.append(w.uleb(ANCHOR + op.anchor[0]) + piece)
-                elif hole == FROM_ANCHOR:
-                    out.append(w.uleb(at.BIAS + op.anchor[1]) + piece)
-                elif hole == AFTER:
-                    out.append(w.i64(op.after) + piece)
-                elif hole >= GROUP:
+        for hole, piece in template.rest:
+            if hole < DISP:
+                low = self.low and self.low & both_forms(op.saved)
+                label = self.masks.get((op.saved, low))
+                if label is None:
+                    label = self.masks[op.saved, low] = len(self.masks)
+                out += w.i32(op.rip), _TO_EXIT, w.uleb(label + self.depth + 1 + hole), piece
+            elif hole >= RUN_START:
+                if hole < FUNCTION:
+                    out += self._run_place(hole), piece
+                elif hole < GROUP:
+                    out += w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]), piece
+                else:
                     number = hole - GROUP
                     if number >= FIRST_KEPT:
                         number += self.taken.get(TYPES[number], 0)
-                    out.append(w.uleb(self.extra_local(number)) + piece)
-                elif hole >= FUNCTION:
-                    out.append(w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]) + piece)
-                elif hole >= RUN_START:
-                    out.append(self._run_place(hole) + piece)
-                else:
-                    cover = next(filter(None, op.checks.values()))
-                    number = w.uleb(ANCHOR + cover[4]) if hole == SET_ANCHOR else w.i64(cover[1] if hole == LOW else cover[2] - 1)
-                    out.append(number + piece)
+                    out += w.uleb(self.extra_local(number)), piece
+            elif hole == OFFSET:
+                out += w.uleb(at.BIAS + op.disp), piece
+            elif hole == DISP:
+                out += w.i64(op.disp), piece
+            elif hole == FROM_ANCHOR:
+                out += w.uleb(at.BIAS + op.anchor[1]), piece
+            elif hole == USE_ANCHOR:
+                out += w.uleb(ANCHOR + op.anchor[0]), piece
+            elif hole == AFTER:
+                out += w.i64(op.after), piece
+            elif hole >= GIVEN_8:
+                out += w.i32(insn.imm) if hole == GIVEN_NARROW else w.i64(insn.imm & _GIVEN_MASKS[hole]), piece
+            elif hole == OFFSET_UPPER:
+                out += w.uleb(at.BIAS + op.disp + 16), piece
+            else:
+                cover = next(filter(None, op.checks.values()))
+                out += w.uleb(ANCHOR + cover[4]) if hole == SET_ANCHOR else w.i64(cover[1] if hole == LOW else cover[2] - 1), piece
         if template.kind is not None:
             self.kind = template.kind
         self.narrow = self.narrow & ~insn.writes | template.narrow
-        self.low = self.low & ~both | template.low
-        if both and self.floats in (EASY, DEFERRED):
-            self.numbers = self.numbers & ~numbers | template.numbers
+        if both:
+            self.low = self.low & ~both | template.low
+            if floats in _WATCHED:
+                self.numbers = self.numbers & ~numbers | template.numbers
         if template.noted:
             self.join_group(template)
         self.ends = template.ends
-        self.vectors |= template.vectors
+        if template.vectors:
+            self.vectors = True
+
+    def _template(self, op: Op, known: dict, key, depends: int | None) -> Template:
+        """The template where there is none for the key alone. depends: what of the instruction's constant those there are depend on."""
+        if depends is not None:
+            template = known.get((key, _part_of(op.insn, depends)))
+            if template is not None:
+                return template
+        template = self._record(op)
+        if self.ordinary and self.templates is not None:
+            if self.depends != ANY:
+                known[key] = depends = max(depends or ANY, self.depends)
+            self.templates.add(known, key if self.depends == ANY else (key, _part_of(op.insn, depends)), template)
+        return template
 
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
         before = self.kind, self.narrow, self.vectors, self.low, self.numbers, self.started
         self.noted, self.kept, self.looks = [], {}, False
         self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
+        self.depends = ANY
         if op.insn.compares:
             self.kind = None                               # it has nothing to do with those before
         code = self.nested(lambda: self._emit(op))
-        both = op.insn.vectors.both if op.insn.vectors else 0
+        both = op.insn.both
         self.ordinary &= self.ends is None or HOLE not in self.ends
         template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
                             self.low & both, self.numbers & (both & 0xFFFF) * _EVERY, self.noted, self.kept, self.started, self.looks)
@@ -510,7 +560,7 @@ class Instructions(Emitter, Deferred):
     def read(self, k, bits):
         kind = self.kinds[k]
         if kind == "i":
-            return self.const("i64", self.insn.imm & (1 << bits) - 1)
+            return self._given(bits)
         if kind == "m" and self.options.halves:
             if bits < 32 and self.insn.shape.meaning == "movsx" or bits < self.bits[0] and self.insn.shape.meaning == "movsxd":
                 return Signed(self.let("i64", self.addresses[k] + self._access(f"i64.load{bits}_s", k)), bits)
@@ -1069,6 +1119,15 @@ class Instructions(Emitter, Deferred):
 def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
 
 
+def _part_of(insn, depends: int):
+    """What code depends on, of an instruction's constant."""
+    if depends == VALUE:
+        return insn.imm
+    if insn.lengths is None:
+        insn.lengths = (len(w.i32(insn.imm)), *(len(w.i64(insn.imm & mask)) for mask in _GIVEN_MASKS.values()))
+    return insn.lengths
+
+
 def _sort(checks: dict, direct) -> tuple:
     """What the code of checks depends on, but for the numbers in it."""
     return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3], cover[4] is not None, cover[2] - cover[1] > at.NARROW))
@@ -1094,6 +1153,11 @@ _NUMBERS = {raw: bits for n in range(16) for raw, bits in (
     (w.get(VECTOR + n), {"f64x2": 1 << 32 + n, "f32x4": 1 << 48 + n}))}
 _OF_INTEGERS = {f"f{n}.convert_i{m}_s" for n in (32, 64) for m in (32, 64)}
 _FLOAT_OPS = list(SIGNATURES)
+_WATCHED = {DEFERRED, EASY}                                # with these, it matters what is known of numbers
+_TO_EXIT = w.put(EXIT_RIP) + b"\x0c"
+_GIVEN_HOLES = {bits: hole_of(hole) for bits, hole in GIVEN.items()}
+_GIVEN_MASKS = {hole: (1 << bits) - 1 for bits, hole in GIVEN.items()}
+_NARROW_HOLE = hole_of(GIVEN_NARROW)
 
 
 @lru_cache(None)

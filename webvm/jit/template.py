@@ -4,9 +4,13 @@ from ..wasm.encoding import mark
 # What stands in a template for an exit, the constants that differ from place to place, and the address after the instruction;
 # followed by how many ifs of the instruction the exit is in, or the number of what it is.
 HOLE = mark(0xFD)
-(DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, RUN_START, RUN_LENGTH, RUN_NEW,
- WRITABLE_START, WRITABLE_LENGTH, WRITABLE_NEW, FUNCTION) = range(60, 76)                        # and what follows
+(DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, GIVEN_8, GIVEN_16, GIVEN_32, GIVEN_64, GIVEN_NARROW,
+ RUN_START, RUN_LENGTH, RUN_NEW, WRITABLE_START, WRITABLE_LENGTH, WRITABLE_NEW, FUNCTION) = range(60, 81)                # and what follows
 GROUP = 180                        # and what follows: locals, see deferred.py
+# The instruction's constant, of so many bits, as an i64.
+GIVEN = {8: GIVEN_8, 16: GIVEN_16, 32: GIVEN_32, 64: GIVEN_64}
+# What of that constant a template depends on: nothing, as it has a hole for it; how many bytes it takes; what it is.
+ANY, LENGTH, VALUE = range(3)
 
 
 def hole_of(which: int) -> bytes: return HOLE + bytes([which])
@@ -40,7 +44,8 @@ class Template:
 
 
 class Templates(dict):
-    """Instruction -> key -> Template. For regions with the same options and imports."""
+    """Instruction -> key -> Template, or what of the instruction's constant it depends on: then (key, that) -> Template. For regions with
+    the same options and imports."""
 
     MOST = 30_000
 

@@ -12,11 +12,23 @@ ONES = (1 << 128) - 1
 
 
 class Const(bytes):
-    """The bytes that push a constant, which is known."""
-    def __new__(cls, raw, value):
+    """The bytes that push a constant, which is known. bits, looked: only of one that has a hole for bytes, as a number of so many bits that
+    differs from place to place; `looked` is called when the code comes to depend on which it is here."""
+    def __new__(cls, raw, value, bits=None, looked=None):
         self = super().__new__(cls, raw)
-        self.value = value
+        self.number, self.bits, self.looked = value, bits, looked
         return self
+
+    @property
+    def value(self):
+        if self.looked is not None:
+            self.looked()
+        return self.number
+
+    @property
+    def is_short(self):
+        """Whether the upper half of 64 bits is zero."""
+        return self.bits in (8, 16, 32) or self.value >> 32 == 0
 
 
 class Low(bytes):
