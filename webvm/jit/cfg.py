@@ -10,7 +10,7 @@ from dataclasses import replace
 from collections.abc import Mapping
 
 from ..x86.flags import ADD, COMPARE, SUB
-from ..x86.meaning import ARITHMETIC
+from ..x86.meaning import ARITHMETIC, RSP
 from . import layout as at
 from .decoder import Tables
 from .effects import Effects, effects
@@ -84,7 +84,7 @@ class Instruction:
     """
     __slots__ = ("form", "effects", "shape", "operands", "base", "index", "scale", "a32", "segment", "length", "imm",
                  "reads", "writes", "short", "flags", "flags_written", "compares", "absolute", "accesses", "changes", "_places", "vectors",
-                 "zeroes", "uppers", "special", "alike", "both", "pointer", "_facts", "lengths")
+                 "zeroes", "uppers", "special", "alike", "both", "pointer", "_facts", "lengths", "_renamed")
 
     def __init__(self, form: Form, fields: tuple, imm: int, alike: "Instruction | None" = None):
         d, s, self.base, self.index, self.scale, self.a32, self.segment, self.length = fields
@@ -97,7 +97,7 @@ class Instruction:
             if form.constant and form.counts:
                 self.changes = self._changes()
             return
-        self.alike, self._facts = self, None
+        self.alike, self._facts, self._renamed = self, None, None
         more = (imm >> 32 & 0xFFFF, imm >> 48 & 0xFFFF) if form.more else (at.ZERO, at.ZERO)        # see handler.R_T
         imm = imm & 0xFF if form.more else imm
         self.form, self.shape, self.effects, self.operands, self.imm = form, form.shape, form.effects, (d, s, *more), imm
@@ -141,6 +141,34 @@ class Instruction:
                            self.flags_written, self.compares, self.absolute, self.accesses, self.changes, self.special, self.uppers,
                            self.zeroes, self.vectors, self.both, self.pointer)
         return self._facts
+
+    def renamed(self) -> tuple | None:
+        """What the instruction is but for which general registers its operands are, which all can be, if others have not to do with
+        it; and these. None where that does not say it all."""
+        if self._renamed is None:
+            self._renamed = self._rename() or False
+        return self._renamed or None
+
+    def _rename(self):
+        kinds, e = self.shape.kinds, self.effects
+        if self.special or self.vectors or e.repeats or not {"r", "m", "i", "j"}.issuperset(self.form.kinds):
+            return None
+        fixed = (e.reads | e.writes | e.short | e.partial) & ALL_GENERAL | 1 << RSP
+        for kind in kinds:
+            if kind[0] == "g":
+                fixed |= 1 << int(kind[1:])
+        registers = []
+
+        def role(where):
+            if where >= at.ZERO or fixed >> (where >> 3) & 1:
+                return where
+            if where >> 3 not in registers:
+                registers.append(where >> 3)
+            return ~(registers.index(where >> 3) << 3 | where & 7)
+        roles = [role(where) if kind == "r" else 0 for kind, where in zip(kinds, self.operands)]
+        if self.form.address:
+            roles += role(self.base), role(self.index), self.scale, self.a32, self.segment
+        return (self.form, *roles, None if self.form.constant or self.form.linked else self.imm, self.flags_written), tuple(registers), fixed
 
     def _changes(self) -> tuple:
         moves = self._moves()

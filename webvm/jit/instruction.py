@@ -29,7 +29,7 @@ from .liveness import CLEAN, MIXED
 from .options import Options
 from .template import (
     AFTER, ANY, DISP, FROM_ANCHOR, FUNCTION, GIVEN, GIVEN_8, GIVEN_NARROW, GROUP, HIGH, HOLE, LENGTH, LOW, OFFSET,
-    OFFSET_UPPER, RUN_START, SET_ANCHOR, USE_ANCHOR, VALUE, WRITABLE_START, Template, Templates, hole_of
+    OFFSET_UPPER, RUN_START, SET_ANCHOR, USE_ANCHOR, VALUE, WRITABLE_START, General, Template, Templates, hole_of
 )
 from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
@@ -76,6 +76,7 @@ class Instructions(Emitter, Deferred):
         self.used: dict[str, int] = {}
         self.masks: dict[tuple[int, int], int] = {}       # (registers to store at a fault, forms of vector registers) -> label
         self.recording = False                            # exits are marked, not emitted
+        self.roles, self.recorded = False, b""            # its registers are marked, too; what was recorded last
         self.depends = ANY                                # what of the instruction's constant what was recorded depends on
         self.ordinary = True                              # what is being emitted would be the same in any region
         self.home, self.checks_made = 0, 0                # the region's entry, and how many checks there are so far, see layout.lately_place
@@ -148,9 +149,13 @@ class Instructions(Emitter, Deferred):
 
     def _length(self, raw: bytes) -> int:
         """Of code, as it is with the instruction's constant."""
-        if not self.recording or HOLE not in raw:
-            return len(raw)
         n = len(raw)
+        if not self.recording or n <= 2:
+            return n
+        if self.roles:
+            n -= General.longer(raw)
+        if HOLE not in raw:
+            return n
         for bits, hole in _GIVEN_HOLES.items():
             if found := raw.count(hole):
                 self.depends = max(self.depends, LENGTH)
@@ -427,12 +432,49 @@ class Instructions(Emitter, Deferred):
             template = known.get((key, _part_of(op.insn, depends)))
             if template is not None:
                 return template
-        template = self._record(op)
+        template = self._by_roles(op) or self._record(op)
         if self.ordinary and self.templates is not None:
             if self.depends != ANY:
                 known[key] = depends = max(depends or ANY, self.depends)
             self.templates.add(known, key if self.depends == ANY else (key, _part_of(op.insn, depends)), template)
         return template
+
+    def _by_roles(self, op: Op) -> Template | None:
+        """The template, made of what was emitted for other registers; None where that can't be."""
+        insn = op.insn
+        renamed = insn.alike.renamed() if self.templates is not None else None
+        if renamed is None:
+            return None
+        what, registers, fixed = renamed
+        narrow, bits, number = self.narrow & insn.short, 0, {}
+        for k, n in enumerate(registers):
+            bits |= (narrow >> n & 1) << k
+            number[n] = ~k
+        flags = insn.compares and op.flags_live != 0
+        if insn.flags and not insn.compares:
+            flags = op.flags_live, self.kind, self.kind is MIXED and self.graph.compares
+        key = (what, bits, narrow & fixed, op.disp if insn.absolute else op.disp != 0, self.trusting, op.anchor is not None, flags,
+               _sort(op.checks, op.direct, number) if op.checks else None)
+        found, known = None, self.templates.general
+        general = depends = known.get(key)
+        if general.__class__ is int:
+            found = key, _part_of(insn, depends)
+            general = known.get(found)
+        if general is None:
+            local, self.local, self.roles = self.local, General.locals(self.local, registers), True
+            template = self._record(op)
+            self.local, self.roles = local, False
+            if not self.ordinary:
+                return None
+            roles = sum((template.narrow >> n & 1) << k for k, n in enumerate(registers))
+            general = General(self.recorded, template.ends, (roles, template.narrow & fixed), template.kind, template.vectors, self.looks, self.depends)
+            if self.depends != ANY:
+                known[key] = depends = max(depends or ANY, self.depends)
+                known[key, _part_of(insn, depends)] = general
+            else:
+                known[key] = general
+        self.ordinary, self.depends = True, general.depends
+        return general.template(registers, self.local)
 
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
@@ -442,7 +484,7 @@ class Instructions(Emitter, Deferred):
         self.depends = ANY
         if op.insn.compares:
             self.kind = None                               # it has nothing to do with those before
-        code = self.nested(lambda: self._emit(op))
+        self.recorded = code = self.nested(lambda: self._emit(op))
         both = op.insn.both
         self.ordinary &= self.ends is None or HOLE not in self.ends
         template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
@@ -715,7 +757,7 @@ class Instructions(Emitter, Deferred):
             if address.value & within:
                 self._exit_if(w.i32(1))
             return self._check_constant(address.value, bits // 8, access)
-        address = self.let("i64", address) if len(address) > 2 else address
+        address = self.let("i64", address) if self._length(address) > 2 else address
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
         denied = self._without(low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS), access)
         denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
@@ -1128,9 +1170,9 @@ def _part_of(insn, depends: int):
     return insn.lengths
 
 
-def _sort(checks: dict, direct) -> tuple:
-    """What the code of checks depends on, but for the numbers in it."""
-    return tuple((key, key in direct, cover and (cover[0], cover[1] != 0, cover[3], cover[4] is not None, cover[2] - cover[1] > at.NARROW))
+def _sort(checks: dict, direct, number={}) -> tuple:
+    """What the code of checks depends on, but for the numbers in it. number: of registers, instead of themselves."""
+    return tuple((key, key in direct, cover and (number.get(cover[0], cover[0]), cover[1] != 0, cover[3], cover[4] is not None, cover[2] - cover[1] > at.NARROW))
                  for key, cover in checks.items())
 
 

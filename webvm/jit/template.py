@@ -22,6 +22,43 @@ def pieces(code: bytes) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
     return first, tuple((piece[0], piece[1:]) for piece in rest)
 
 
+# In the place of the local of a register, where what was emitted is for any registers: a number that is too large for one.
+ROLES = range(120, 126)
+_ROLE = [(1 << 112) - 1 | role << 112 for role in ROLES]
+_ROLE_BYTES = [b"\xff" * 16 + bytes([role]) for role in ROLES]
+
+
+class General:
+    """What was emitted for an instruction with any registers, to make templates of.
+
+    code, ends  with roles in place of locals; others as Template's; depends: what of the constant it depends on
+    narrow      a mask of roles, and of registers that are always the same
+    """
+    __slots__ = ("code", "ends", "narrow", "kind", "vectors", "looks", "depends")
+
+    def __init__(self, code: bytes, ends, narrow: tuple[int, int], kind, vectors: bool, looks: bool, depends: int):
+        self.code, self.ends, self.narrow, self.kind, self.vectors, self.looks, self.depends = code, ends, narrow, kind, vectors, looks, depends
+
+    @staticmethod
+    def locals(local: dict[int, int], registers: tuple[int, ...]) -> dict[int, int]:
+        return local | dict(zip(registers, _ROLE))
+
+    @staticmethod
+    def longer(code: bytes) -> int:
+        """By how many bytes code is longer than with locals."""
+        return 16 * sum(map(code.count, _ROLE_BYTES[:4]))
+
+    def template(self, registers: tuple[int, ...], local: dict[int, int]) -> "Template":
+        code, ends, (roles, narrow) = self.code, self.ends, self.narrow
+        for k, n in enumerate(registers):
+            role, number = _ROLE_BYTES[k], bytes([local[n]])
+            code = code.replace(role, number)
+            if ends is not None:
+                ends = ends.replace(role, number)
+            narrow |= (roles >> k & 1) << n
+        return Template(code, self.kind, narrow, ends, self.vectors, 0, 0, [], {}, 0, self.looks)
+
+
 class Template:
     """What was emitted for an instruction, to be emitted again where all is equal that `Instructions.instruction` looks at.
 
@@ -52,10 +89,12 @@ class Templates(dict):
     def __init__(self):
         super().__init__()
         self.count = 0
+        self.general: dict = {}         # likewise of General: what all depends on that has nothing to do with registers -> General
 
     def add(self, known: dict, key, template: Template) -> None:
         known[key] = template
         self.count += 1
         if self.count > self.MOST:
             self.clear()
+            self.general.clear()
             self.count = 0
