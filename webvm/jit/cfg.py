@@ -260,19 +260,19 @@ class Vectors:
 
 class Op:
     """An instruction at its place, and what `liveness` finds out there. Graphs share those that the Decoder remembers: what is found
-    out is for the region that is being made, see Graph.forget."""
+    out is for the region that is being made, and not there until Graph.forget.
+
+    checks  memory access -> None (checked before; False: alignment too), or the range to check here
+    direct  those beyond where their base register points, which is known to be an address
+    anchor  of its one access off RSP that the meaning makes itself: the number of the anchor that it goes off, and how far it is from there
+    saved   registers to store should the instruction fault
+    whole   a vector register it writes is to be kept whole, see lanes
+    """
     __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "direct", "anchor", "saved", "whole")
 
     def __init__(self, rip: int, insn: Instruction, disp: int):
         self.rip, self.insn, self.disp = rip, insn, disp
         self.flags_live = -1
-        self.checks: dict = _NO_CHECKS                      # memory access -> None (checked before; False: alignment too), or
-                                                            # the range to check here
-        self.direct: frozenset = _NONE                      # those beyond where their base register points, which is known to be an address
-        self.anchor: tuple[int, int] | None = None          # of its one access off RSP that the meaning makes itself: the number of the
-                                                            # anchor that it goes off, and how far it is from there
-        self.saved = 0                                      # registers to store should the instruction fault
-        self.whole = True                                   # a vector register it writes is to be kept whole, see lanes
 
     @property
     def length(self) -> int: return self.insn.length
@@ -375,9 +375,11 @@ class Block:
         self.end, self.target, self.edges, self.reloads = "jump", target, [target], False
 
     @property
-    def ways_gone(self) -> list[int]:
+    def ways_gone(self) -> list[int]: return self.leads(self.ways)
+
+    def leads(self, ways) -> list[int]:
         """The edges worth following: all but those of a branch that was never gone that way."""
-        return [t for t, gone in zip(self.edges, self.ways) if gone] if self.end == "branch" else self.edges
+        return [t for t, gone in zip(self.edges, ways) if gone] if self.end == "branch" else self.edges
 
     @property
     def last(self) -> int:
@@ -695,7 +697,7 @@ class Graph:
         """What was found out about its instructions, perhaps for another graph."""
         for block in self.blocks.values():
             for op in block.ops:
-                op.checks, op.direct, op.anchor, op.whole = _NO_CHECKS, _NONE, None, True
+                op.checks, op.direct, op.anchor, op.saved, op.whole = _NO_CHECKS, _NONE, None, 0, True
 
     def leaves(self, start) -> bool:
         """Whether control may go out of the region at the end of a block, with the registers in locals."""
@@ -751,7 +753,8 @@ class Graph:
         self.order = order = order[::-1]
         self.number = number = {start: k for k, start in enumerate(order)}
         self.blocks = {start: self.blocks[start] for start in order}            # cutting may have left some unreachable
-        self.successors = [[number[t] for t in self.edges(start)] for start in order]
+        edges = self._edges                                                     # which has all by now
+        self.successors = [[number[t] for t in edges[start]] for start in order]
         self.predecessors = [[] for _ in order]
         for k, targets in enumerate(self.successors):
             for t in targets:

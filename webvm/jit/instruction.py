@@ -341,12 +341,11 @@ class Instructions(Emitter, Deferred):
         if self.templates is None and self.floats != DEFERRED:
             self._emit(op)
         else:
-            self._emit_template(op)
+            self._emit_template(op, op.insn)
         if op.insn.pointer:
             self.out.append(ZERO32 + w.i64(op.rip) + w.access("i64.store", at.FIP))
 
-    def _emit_template(self, op: Op):
-        insn = op.insn
+    def _emit_template(self, op: Op, insn):
         alike, floats, both = insn.alike, self.floats, insn.both
         templates = {} if self.templates is None else self.templates
         known = templates.get(alike)
@@ -375,7 +374,7 @@ class Instructions(Emitter, Deferred):
             template = self._template(op, known, key, template)
         if self.waiting and self.must_settle(template):
             self.settle()
-            self._emit_template(op)
+            self._emit_template(op, insn)
             return
         out = self.out
         out.append(template.first)
@@ -388,7 +387,11 @@ class Instructions(Emitter, Deferred):
                 out += w.i32(op.rip), _TO_EXIT, w.uleb(label + self.depth + 1 + hole), piece
             elif hole >= RUN_START:
                 if hole < FUNCTION:
-                    out += self._run_place(hole), piece
+                    part = (hole - RUN_START) % 3
+                    if not part:
+                        self.checks_made += 1
+                        run = _run(at.lately_place(self.home, self.checks_made), hole >= WRITABLE_START)
+                    out += run[part], piece
                 elif hole < GROUP:
                     out += w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]), piece
                 else:
@@ -790,8 +793,7 @@ class Instructions(Emitter, Deferred):
         part = (hole - RUN_START) % 3
         if part == 0:
             self.checks_made += 1
-        place = at.lately_place(self.home, self.checks_made) + (8 if part == 1 else 0)
-        return w.uleb((at.LATELY_WRITABLE if hole >= WRITABLE_START else at.LATELY) + place)
+        return _run(at.lately_place(self.home, self.checks_made), hole >= WRITABLE_START)[part]
 
     @staticmethod
     def _without(permission: bytes, access: int) -> bytes:
@@ -1159,6 +1161,13 @@ class Instructions(Emitter, Deferred):
 
 
 def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
+
+
+@lru_cache(None)
+def _run(place: int, writable: bool) -> tuple[bytes, bytes, bytes]:
+    """See Instructions._run_place; place: as of layout.lately_place."""
+    place += at.LATELY_WRITABLE if writable else at.LATELY
+    return w.uleb(place), w.uleb(place + 8), w.uleb(place)
 
 
 def _part_of(insn, depends: int):

@@ -32,6 +32,7 @@ from .options import Options
 from .template import Templates
 
 _FRAMES = 10                     # of Python, that a block inside another may take
+_GET_LEFT, _SUB_LEFT = w.get(LEFT), w.OP["i32.sub"] + w.put(LEFT)
 _FUEL = ZERO32 + w.access("i32.load", at.REGION_FUEL)
 # Not 0 where MXCSR's controls are not those after a reset, or exceptions are watched.
 _UNPLAIN = (ZERO32 + w.access("i32.load", at.MXCSR) + w.i32(0xFFC0) + w.OP["i32.and"] + w.i32(ieee.RESET) + w.OP["i32.xor"]
@@ -134,7 +135,7 @@ class Region(Instructions):
         """What a call has answered, or put there."""
         return w.put(STACK) if self.options.stack else w.DROP + LOAD_STACK
 
-    def _spend(self, n: int): self.out.append(w.get(LEFT) + w.i32(n) + w.OP["i32.sub"] + w.put(LEFT))
+    def _spend(self, n: int): self.out += _GET_LEFT, w.i32(n), _SUB_LEFT
 
     def _pay(self) -> bytes:
         """The fuel is in memory, as it must be where control leaves or calls."""

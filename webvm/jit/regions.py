@@ -217,33 +217,38 @@ class Translator:
                 continue
             seen.add(start)
             record = space.find(start)
-            block = self._block(space, start, record)
+            block, ways = self._decoded(space, start, record)
             if block is not None:
-                work += block.ways_gone
+                work += block.leads(ways)
                 if block.end == "branch":
                     space.poke(record + RECORD * len(block.ops) + R_TARGET, _UNLINKED)
 
-    def _block(self, space, start, record=None):
-        """The block that begins there; `record`: what the space has found there, if it was asked."""
-        record = space.find(start) if record is None else record
+    def _block(self, space, start):
+        """The block that begins there."""
+        block, ways = self._decoded(space, start, space.find(start))
+        return None if block is None else block.anew(ways)
+
+    def _decoded(self, space, start, record):
+        """The block that begins there, which is not to be changed, and its ways; None where there is none. record: what the space has found
+        there."""
         if not record:
-            return None
+            return None, None
         known = self.decoder.known(start)
         ways = None if known is None else known.ways(space.peek(record + RECORD, known.size))
         if ways is None:
             records = space.peek(record + RECORD, (BLOCK_LIMIT + 1) * RECORD)
             known = self.decoder.decode(start, records)
             if known is None:
-                return None
+                return None, None
             ways = known.ways(records)
-        block = known.block.anew(ways)
-        code = self._code[space]
+        block = known.block
         if block.end in ("call", "call_indirect"):
+            code = self._code[space]
             code.not_jumped_to.add(block.next)
             if block.end == "call":
                 code.not_jumped_to.add(block.target)
                 code.called.add(block.target)
-        return block
+        return block, ways
 
     # ---- regions that exist
 

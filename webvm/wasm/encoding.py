@@ -13,15 +13,23 @@ NUMBERS = 8192                                    # whose encoding is remembered
 @lru_cache(NUMBERS)
 def uleb(n: int) -> bytes:
     """Unsigned LEB128."""
-    return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + uleb(n >> 7)
+    if n < 128:
+        return bytes((n,))
+    if n < 1 << 14:
+        return bytes((n & 127 | 128, n >> 7))
+    if n < 1 << 21:
+        return bytes((n & 127 | 128, n >> 7 & 127 | 128, n >> 14))
+    return bytes((n & 127 | 128, n >> 7 & 127 | 128, n >> 14 & 127 | 128)) + uleb(n >> 21)
 
 
 @lru_cache(NUMBERS)
 def sleb(n: int) -> bytes:
     """Signed LEB128."""
     if -64 <= n < 64:
-        return bytes([n & 127])
-    return bytes([n & 127 | 128]) + sleb(n >> 7)
+        return bytes((n & 127,))
+    if -8192 <= n < 8192:
+        return bytes((n & 127 | 128, n >> 7 & 127))
+    return bytes((n & 127 | 128, n >> 7 & 127 | 128)) + sleb(n >> 14)
 
 
 def vec(items) -> bytes:
@@ -35,12 +43,14 @@ def name(text: str) -> bytes:
     return uleb(len(data)) + data
 
 
+@lru_cache(NUMBERS)
 def i32(n: int) -> bytes:
     """i32.const of n modulo 2**32."""
     n &= 0xFFFFFFFF
     return b"\x41" + sleb(n - (n >> 31 << 32))
 
 
+@lru_cache(NUMBERS)
 def i64(n: int) -> bytes:
     """i64.const of n modulo 2**64."""
     n &= 0xFFFFFFFFFFFFFFFF
