@@ -707,7 +707,7 @@ class Instructions(Emitter, Deferred):
             self.offsets[k] = hole_of(OFFSET), hole_of(OFFSET_UPPER)
         else:
             self.offsets[k] = w.uleb(at.BIAS + self.op.disp), w.uleb(at.BIAS + self.op.disp + 16)
-        return raw if len(raw) <= 4 and not op.writes >> (op.base >> 3) & 1 else self.let("i32", raw)
+        return raw if self._length(raw) <= 4 and not op.writes >> (op.base >> 3) & 1 else self.let("i32", raw)
 
     def _access(self, name: str, k: int, upper: bool = False) -> bytes:
         """A load or store of memory operand k, or of its upper half, to follow addresses[k]."""
