@@ -735,6 +735,34 @@ def image(**more):
     return toys
 
 
+def test_single_steps_are_the_images(make):
+    steps = []
+
+    def step(space):
+        steps.append((engine.running, space.rip))
+        space.rip += 8
+        return L.STEP
+    engine = make(image=image(step=step))
+    space = program(lambda: engine, (SYSCALL,), (ADDI, RAX, 0, 1), (INT3,))
+
+    def on_syscall(registers):
+        space.rflags |= 0x100
+        return True
+    space.on_syscall = on_syscall
+    assert (space.run(100), space.rip, steps) == (L.LEFT, TEXT + 8, [])
+    assert (space.run(100), space.rip, steps) == (L.STEP, TEXT + 16, [(space, TEXT + 8)])
+    stepped = space.context()
+    space.rflags &= ~0x100
+    assert (space.run(100), len(steps)) == (L.BREAKPOINT, 1)
+    space.load_context(stepped)
+    assert (space.run(100), len(steps)) == (L.STEP, 2)
+    space.release()
+    again = engine.space()
+    assert again is space
+    load(again, (ADDI, RAX, 0, 1), (INT3,))
+    assert (again.run(100), len(steps)) == (L.BREAKPOINT, 2)
+
+
 def linked(make, *instructions, name="regions", count=3):
     """A space with the instructions at TEXT, decoded by a run, and the slots of a region module linked to it."""
     space = program(make, *instructions)

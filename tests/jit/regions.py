@@ -102,6 +102,8 @@ class Guest:
         """How the run ended."""
         self.end = ""
         stop = self.space.run(fuel)
+        if stop == at.LEFT and not self.end and self.space.stepping:
+            return "steps"                                  # TF was set
         return self.end if stop == at.LEFT else ENDS[stop]
 
     def outcome(self, end: str) -> machines.Outcome:

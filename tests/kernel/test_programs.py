@@ -48,6 +48,18 @@ def test_prints_what_it_prints_on_linux(built, name, engine):
     assert [line for line in world.log if "illegal instruction" not in line] == []
 
 
+@pytest.mark.parametrize("tier", ["jit", "interp"])
+def test_a_program_steps_through_itself_as_on_this_processor(built, tier):
+    path = built("steps", tier)
+    host = subprocess.run([path], stdout=subprocess.PIPE, timeout=60, check=True)
+    engine = NativeEngine(Image(tier=tier))
+    world = World(guest=path.parent, engine=engine)
+    status, out, _ = world.run("/guest/steps", timeout=60)
+    assert out.decode().splitlines() == host.stdout.decode().splitlines()
+    assert status == 0
+    assert tier == "interp" or engine.image.counters.regions, "no loop was hot before it was stepped through"
+
+
 SCRIPTS = {
     "arithmetic and loops": "for i in 1 2 3; do echo $((i * 7)); done; while read x; do echo [$x]; done < /etc/hostname",
     "pipelines": "printf 'c\\na\\nb\\n' | sort | tr a-z A-Z; echo ${PIPESTATUS[*]}; true | false | true; echo ${PIPESTATUS[*]}",

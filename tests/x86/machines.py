@@ -120,7 +120,7 @@ class Interpreter:
             rip = space.rip
             if fuel > 1 or stop != layout.FUEL or not repeats(code):
                 break
-        end = self.end if stop == layout.LEFT else self.ENDS[stop]
+        end = self.end or "ok" * space.stepping if stop == layout.LEFT else self.ENDS[stop]      # steps follow where TF was set
         return Outcome(machine_image.read_state(space), space.read(DATA, DATA_SIZE), end)
 
 
@@ -169,7 +169,7 @@ class Unicorn:
         ymm = [uc.reg_read(n) for n in self.ymm]
         after = State(gpr=[uc.reg_read(n) for n in self.gpr], xmm=[x & (1 << 128) - 1 for x in ymm], upper=[x >> 128 for x in ymm],
                       rip=uc.reg_read(u.UC_X86_REG_RIP), flags=eflags & ARITHMETIC, df=eflags >> 10 & 1,
-                      rest=eflags & 0x244000, fs_base=state.fs_base, mxcsr=state.mxcsr,
+                      rest=eflags & 0x244100, fs_base=state.fs_base, mxcsr=state.mxcsr,
                       x87=[uc.reg_read(u.UC_X86_REG_FP0 + n)[0] for n in range(8)])
         return Outcome(after, bytes(uc.mem_read(DATA, DATA_SIZE)), self.end)
 

@@ -68,7 +68,7 @@ class BrowserEngine(space.Engine):
         if result.__class__ is int:
             _result[0] = result
             return None
-        return result is True
+        return result is True and not space.stepping
 
     def expect(self, sent) -> None:
         self.js.setSent(*(to_js([numbers[i] for numbers in ((number, *places) for number, places in sent.items())]) for i in range(3)))

@@ -50,6 +50,7 @@ class Layout(Protocol):
     GPR: int
     FS_BASE: int
     GS_BASE: int
+    EFLAGS_REST: int
     RIP: int
     MXCSR: int
     FCW: int
@@ -104,6 +105,7 @@ class Image(Protocol):
         hot(space)              some code of the space is hot; `space.hot()` tells which
         created(space)          somebody is about to use the space, which is as if new
         released(space)         nobody uses the space any more, and its links are gone
+        step(space)             executes the instruction at rip where a trap is wanted after each; the stop code
     """
 
     wasm: bytes

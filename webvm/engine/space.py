@@ -34,6 +34,7 @@ M64 = (1 << 64) - 1
 RESET_MXCSR = 0x1F80           # all exceptions masked, as after reset and in a new Linux process
 RESET_FCW = 0x037F
 RESET_RFLAGS = 0x202           # IF and the bit that is always 1
+TRAP_FLAG = 0x100              # in RFLAGS
 MXCSR_MASK = 0xFFFF
 
 ARGUMENTS = 0, 7, 6, 2, 10, 8, 9           # registers of a system call: rax, rdi rsi rdx r10 r8 r9
@@ -268,6 +269,7 @@ class Space(ABC):
         self._free: list[int] = []       # and those that hold none
         self._hot_count = layout.HOT_COUNT >> 2
         self._frames = 0                 # calls of run() on the stack
+        self.stepping = False            # the trap flag is set; nothing but registers loaded from here sets it
         self._released = False
         self._left = bytearray()         # pages that have had a permission and lost it: their Memory stays; not 0 there
         self.touched = 0                 # bytes that one of its users has had in it, at most
@@ -332,7 +334,7 @@ class Space(ABC):
         outer, engine.running = engine.running, self
         self._frames += 1
         try:
-            stop = self._enter(fuel)
+            stop = self._step() if self.stepping else self._enter(fuel)
             if self._u32[self._hot_count] and engine.hot and not self._released:
                 engine.hot(self)
         finally:
@@ -344,6 +346,10 @@ class Space(ABC):
         if raised is not None:
             raise raised
         return stop
+
+    def _step(self) -> int:
+        self._set64(self._layout.INSTRUCTIONS, self.instructions + 1)
+        return self.engine.image.step(self)
 
     # ---- regions
 
@@ -433,6 +439,7 @@ class Space(ABC):
 
     @rflags.setter
     def rflags(self, value: int) -> None:
+        self.stepping = value & TRAP_FLAG != 0
         self._call("set_eflags", value & 0xFFFFFFFF)
 
     @property
@@ -476,7 +483,7 @@ class Space(ABC):
         if result.__class__ is int:
             self.set(0, result & M64)
             return True
-        return result
+        return result and not self.stepping
 
     def context(self) -> bytes:
         """The register context of the thread, opaque."""
@@ -484,6 +491,7 @@ class Space(ABC):
 
     def load_context(self, context: bytes) -> None:
         assert len(context) == self._layout.CONTEXT
+        self.stepping = context[self._layout.EFLAGS_REST + 1] & TRAP_FLAG >> 8 != 0
         self.poke(0, context)
 
     def fxsave(self) -> bytes:
@@ -711,6 +719,7 @@ class Space(ABC):
         for addr, n in tables:
             self.blank(addr, n, 0)
         self.poke(0, engine.fresh)
+        self.stepping = False
         engine._kept.append(self)
 
     def _tables(self) -> list[tuple[int, int]]:

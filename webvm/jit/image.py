@@ -224,6 +224,18 @@ class Image:
 
     def escape(self, space) -> int:
         """Executes the instruction at RIP. 0: go on at RIP; else a stop code."""
+        stop, _ = self._execute(space)
+        return stop or (at.LEFT if space.stepping else 0)
+
+    def step(self, space) -> int:
+        """The same while the trap flag is set. The stop code is STEP after an instruction that found it set."""
+        stop, insn = self._execute(space)
+        if stop:
+            return stop
+        return at.LEFT if system.puts_traps_off(insn) else at.STEP
+
+    def _execute(self, space) -> tuple[int, Insn | None]:
+        """Executes the instruction at RIP: a stop code, 0 if there is none, and which it was."""
         memory, rip = SpaceMemory(space), space.rip
         insn = None
         try:
@@ -232,13 +244,13 @@ class Image:
             state = SpaceState(space)
             Oracle(insn, state, memory, self.features).execute()
         except Left:
-            return at.LEFT
+            return at.LEFT, insn
         except Undefined as wrong:
             log.error("%s at %#x: no such instruction (SIGILL)", wrong.bytes[:15].hex(" "), rip)
-            return at.PROTECTION if isinstance(wrong, TooLong) else at.ILLEGAL
+            return at.PROTECTION if isinstance(wrong, TooLong) else at.ILLEGAL, insn
         except GuestFault as fault:                                 # raised by meanings that form addresses themselves
             space.on_fault(fault.address, _WRITE if fault.access == "w" else _READ)
-            return at.LEFT
+            return at.LEFT, insn
         except Trap as trap:
             if trap.vector == "UD" and insn.meaning not in MEANINGS and insn.meaning not in PYTHON_MEANINGS:
                 log.error("%s at %#x: %s is not implemented (SIGILL)", space.read(rip, insn.length).hex(" "), rip, insn)
@@ -246,12 +258,12 @@ class Image:
                 space.rip = rip + insn.length & M64
             if trap.vector == "XM":
                 state.store()                                       # the exceptions in MXCSR
-            return STOPS[trap.vector]
+            return STOPS[trap.vector], insn
         except SystemCall:
             state.store()
-            return 0 if space.call() else at.LEFT
+            return 0 if space.call() else at.LEFT, insn
         state.store()
-        return 0
+        return 0, insn
 
     def by_stack(self, space, address: int) -> bool:
         """Whether the instruction at RIP, which faulted at the address, uses the stack segment there."""

@@ -102,6 +102,7 @@ FUEL, LEFT, ILLEGAL, DIVIDE, BREAKPOINT, PROTECTION = 1, 2, 3, 4, 5, 6
 FLOATING = 9                     # an exception of the x87 is pending
 SIMD = 10                        # an SSE exception that is not masked
 STACK_FAULT, OVERFLOW, DEBUG = 11, 12, 13
+STEP = 14                        # an instruction was executed, and the trap flag was set
 RETRY = 7                        # why a region came back: the interpreter is to execute the instruction at RIP
 RESUME = 8                       # or: everything on the stack is to come back, then it goes on at RIP
 

@@ -23,6 +23,7 @@ SIMD       = 10         # #XM: an SSE exception that is not masked
 STACK      = 11         # #SS: a stack at an address that is not canonical
 OVERFLOW   = 12         # int 4; rip is after it
 DEBUG      = 13         # int1; rip is after it
+STEP       = 14         # an instruction was executed, and the trap flag was set in rflags
 
 # Register numbers of `get` and `set`, in encoding order.
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)

@@ -44,6 +44,7 @@ TRAPS = {                       # stop code -> signal, si_code (None: see FLOATI
     cpu.STACK:      (SIGBUS, siginfo.SI_KERNEL, STACK_FAULT),
     cpu.OVERFLOW:   (SIGSEGV, siginfo.SI_KERNEL, 4),
     cpu.DEBUG:      (SIGTRAP, siginfo.TRAP_BRKPT, 1),
+    cpu.STEP:       (SIGTRAP, siginfo.TRAP_TRACE, 1),
 }
 FLOATING = (                    # of the exceptions pending, the first of these says si_code
     (0x01, siginfo.FPE_FLTINV), (0x04, siginfo.FPE_FLTDIV), (0x08, siginfo.FPE_FLTOVF), (0x12, siginfo.FPE_FLTUND),

@@ -501,7 +501,8 @@ def set_eflags(m: Machine, value: Int) -> None:
     m.set_flags_rest(value & REST)
 
 
-REST = 1 << 14 | 1 << 18 | 1 << 21        # NT, AC, ID: user code may change them. TF too, but there is no single-stepping
+TF = 1 << 8
+REST = 1 << 14 | 1 << 18 | 1 << 21 | TF   # NT, AC, ID: user code may change them
 
 
 @meaning()
@@ -510,7 +511,10 @@ def pushf(m): m.push(eflags(m).zext(64).low(m.size))
 
 @meaning()
 def popf(m):
-    value = m.pop(m.size)
+    sp = m.reg(RSP, 64)
+    value = m.load(sp, m.size)
+    m.slow_if((value & TF) != 0)              # single steps are the oracle's
+    m.set_reg(RSP, sp + m.size // 8)
     if m.size == 16:
         set_eflags(m, value.zext(32) | (m.flags_rest() & 0xFFFF0000))
     else:
@@ -684,7 +688,7 @@ def _advance(m, *registers):
 def _rest(m, pointers: dict, possible, do):
     """After an element of many was done: those after it that lie in the same pages, if `possible(bytes)`, by `do(bytes)`. The registers
     are as they have been one element before what comes next. pointers: register -> address."""
-    if m.rep is None:
+    if m.rep is None or m.steps:
         return
     size = m.size // 8
     shift = size.bit_length() - 1

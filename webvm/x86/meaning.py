@@ -322,6 +322,7 @@ class Machine:
       asize   address size in bits of string and loop instructions
       segment "fs", "gs" or None, for the source of string instructions (memory operands have theirs in `address`)
     """
+    steps = False                   # whether there is a trap after each instruction
     bits: tuple[int, ...]
     kinds: tuple[str, ...]
     size: int

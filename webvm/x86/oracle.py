@@ -120,6 +120,9 @@ class Oracle(Machine):
         return () if self._strings else tuple(64 if isinstance(o, Rel) else o.size * 8 for o in self.insn.operands)
 
     @property
+    def steps(self): return bool(self.state.rest & integer.TF)
+
+    @property
     def _strings(self): return self.insn.row.rep or self.insn.row.repz
 
     def step(self) -> None:

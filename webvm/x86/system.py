@@ -56,6 +56,11 @@ _DESCRIPTORS = {0x20: (0xCFFB00, 0xFFFFFFFF),           # 32-bit code, which is 
 _WRITABLE = 0x28
 
 
+def puts_traps_off(insn) -> bool:
+    """Whether single steps have no trap after it, but after the next instruction: a system call, and what loads SS."""
+    return insn.meaning == "syscall" or insn.meaning in ("mov_to_seg", "pop_seg") and insn.operands[0].number == _SS
+
+
 def _load_segment(m, register: int, selector: int) -> None:
     """FS and GS get the base 0 of every descriptor there is; a null selector leaves theirs, as it does with AMD."""
     if register == _SS:
