@@ -1,6 +1,8 @@
 """Programs that look at exceptions of numbers find them, also those that a hot loop raised before."""
 
 import asyncio
+import os
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +17,9 @@ from webvm.kernel.fenv import MOST_NAMES, library_may_look, may_look
 from webvm.linux.elf import (
     DT_STRSZ, DT_STRTAB, DT_SYMTAB, DYN, EHDR, ELFMAG, EM_X86_64, ET_EXEC, PF_X, PHDR, PT_DYNAMIC, PT_INTERP, PT_LOAD, SYM,
 )  # fmt: skip
+from webvm.linux.errno import EIO, Errno
 
+SEED = int(os.environ.get("WEBVM_SEED", 1))
 COMPILER = shutil.which("gcc")
 LOOKING = b"\x0f\xae\x5c\x24\x0c"       # stmxcsr [rsp + 12]
 
@@ -28,7 +32,17 @@ class Stored:
         self.read_now = (lambda offset, n: content[offset:offset + n]) if at_hand else lambda offset, n: None
 
     async def pread(self, n, offset):
+        assert 0 <= offset < 1 << 63 and n < 1 << 31, "no file takes that"
         return self.content[offset:offset + n]
+
+
+class Broken(Stored):
+    """One of a disk that fails."""
+
+    async def pread(self, n, offset):
+        if offset:
+            raise Errno(EIO)
+        return await super().pread(n, offset)
 
 
 def program(code=b"", names=b"", dynamic=None, static=False):
@@ -124,6 +138,19 @@ def test_a_library_looks_if_it_imports_what_looks_not_if_it_is_what_looks():
 def test_what_is_no_library_does_not_look():
     for content in (b"", b"#!/bin/sh\n", program()[:100], bytes(100) + LOOKING):
         assert not library_looks(content, at_hand=True)
+
+
+def test_damaged_and_unreadable_libraries_do_not_look():
+    names = b"\0fetestexcept\0"
+    good = library(names, {b"fetestexcept": 0})
+    assert library_looks(good) and not asyncio.run(library_may_look(Broken(good, False)))
+    choice = random.Random(SEED)
+    print("WEBVM_SEED", SEED)
+    for at in range(8, 0x800, 8):                           # of numbers at even places, each is huge once, or random
+        for number in (1 << 63, (1 << 64) - 1, choice.randrange(1 << 64)):
+            content = bytearray(good)
+            content[at:at + 8] = number.to_bytes(8, "little")
+            library_looks(bytes(content), at_hand=True)
 
 
 def compiled(output, *flags, link=()):

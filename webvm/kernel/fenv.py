@@ -9,11 +9,12 @@ import re
 
 from webvm.kernel.elf import header_extent, interpreter_extent, parse
 from webvm.linux.elf import DT_STRSZ, DT_STRTAB, DT_SYMTAB, DYN, PF_X, PT_DYNAMIC, SYM
-from webvm.linux.errno import EINVAL, ENOEXEC, Errno
+from webvm.linux.errno import Errno
 
 HEAD = 4096                         # bytes of a file that mostly have its headers
 MOST_NAMES = 1 << 20                # bytes of names that are looked through
 MOST_CODE = 4 << 20                 # bytes of code, or of a file
+MOST_FILE = 1 << 62                 # bytes; what a damaged file says lies beyond that is not read
 LOOKS = re.compile(rb"fe(?:testexcept|getexceptflag|getenv|holdexcept|updateenv)\0")
 # With any operand in memory; FXSAVE and XSAVE with their variants.
 STMXCSR = re.compile(rb"(?:\x0f|\xc5[\xf8\x78])\xae([\x18-\x1f\x58-\x5f\x98-\x9f])")
@@ -33,16 +34,15 @@ async def may_look(file, elf) -> bool:
 
 
 async def library_may_look(file) -> bool:
-    """Of a file that is mapped as code: the same. What defines the functions that look, as libm does, itself does not look."""
-    head = await file.pread(HEAD, 0)
+    """Of a file that is mapped as code: the same. What defines the functions that look, as libm does, itself does not look; nor, as far
+    as is known, does what is no library, or damaged, or cannot be read."""
     try:
+        head = await file.pread(HEAD, 0)
         offset, size = header_extent(head)
-        elf = parse(head, head[offset:offset + size] if offset + size <= len(head) else await file.pread(size, offset))
-    except Errno as error:
-        if error.number not in (ENOEXEC, EINVAL):
-            raise
-        return False                                        # no library, or a damaged one
-    names, symbols = await _tables(file, elf)
+        elf = parse(head, head[offset:offset + size] if offset + size <= len(head) else await _read(file, size, offset))
+        names, symbols = await _tables(file, elf)
+    except Errno:
+        return False
     found = {match.start() for match in LOOKS.finditer(names)}
     if found:
         places = {name: place for name, _, _, place, _, _ in SYM.iter_unpack(symbols) if name in found}
@@ -53,13 +53,17 @@ async def library_may_look(file) -> bool:
     return _in_code(SHOWS.search, file, elf)
 
 
+async def _read(file, size: int, offset: int) -> bytes:
+    return await file.pread(size, offset) if offset < MOST_FILE else b""
+
+
 def _in_code(search, file, elf) -> bool:
     return any(_in_part(search, file, s.p_offset, s.p_filesz) for s in elf.loads if s.p_flags & PF_X)
 
 
 def _in_part(search, file, offset, size) -> bool:
     """Whether it is found in that part of the file, if that is at hand."""
-    part = file.inode.read_now(offset, size) if size <= MOST_CODE else None
+    part = file.inode.read_now(offset, size) if size <= MOST_CODE and offset < MOST_FILE else None
     return part is not None and bool(search(part))
 
 
@@ -83,15 +87,15 @@ async def _tables(file, elf) -> tuple[bytes, bytes]:
     are not where they should be."""
     for s in elf.segments:
         if s.p_type == PT_DYNAMIC:
-            data = await file.pread(min(s.p_filesz, MOST_NAMES), s.p_offset)
+            data = await _read(file, min(s.p_filesz, MOST_NAMES), s.p_offset)
             tags = dict(DYN.iter_unpack(data[:len(data) // 16 * 16]))
             start, size = tags.get(DT_STRTAB, 0), min(tags.get(DT_STRSZ, 0), MOST_NAMES)
             symbols = tags.get(DT_SYMTAB, 0)
             for load in elf.loads:
                 if load.p_vaddr <= start < load.p_vaddr + load.p_filesz:
                     moved = load.p_offset - load.p_vaddr
-                    names, table = await file.pread(size, start + moved), b""
+                    names, table = await _read(file, size, start + moved), b""
                     if load.p_vaddr <= symbols < start <= symbols + MOST_NAMES and LOOKS.search(names):
-                        table = await file.pread((start - symbols) // SYM.size * SYM.size, symbols + moved)
+                        table = await _read(file, (start - symbols) // SYM.size * SYM.size, symbols + moved)
                     return names, table[:len(table) // SYM.size * SYM.size]
     return b"", b""
