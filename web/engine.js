@@ -166,6 +166,14 @@ export function create(module, wasmPages, maximum, registers, bias, syscall, fau
             head[1] = head[FETCHED] = 0;
         },
         poke,
+        // Several pieces: the stage begins with the wasm address and the length of each, their bytes follow.
+        pokes(n) {
+            const from = stageBytes(), places = new Uint32Array(from.buffer, from.byteOffset, 2 * n);
+            let at = 8 * n;
+            for (let i = 0; i < 2 * n; i += 2) {
+                u8.set(from.subarray(at, at += places[i + 1]), places[i]);
+            }
+        },
         blank(address, n, byte) {
             u8.fill(byte, address, address + n);
         },

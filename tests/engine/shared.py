@@ -153,6 +153,33 @@ def test_a_hook_that_fails_keeps_no_result_for_the_next(make):
     assert (space.run(100), space.get(RAX)) == (L.BREAKPOINT, 3)
 
 
+def test_what_a_hook_permits_is_permitted_when_the_guest_goes_on(make):
+    """However often that changes meanwhile, and in whatever order."""
+    space = program(make, (SYSCALL,), (LOAD, RAX, RSI, 0), (INT3,))
+    first, faults = (DATA >> 12) + 4, []
+    stored = {perm: space.engine.stored[perm] for perm in (0, PRESENT, R | PRESENT, R | W | PRESENT)}
+    space.set(RSI, (first + 1) * PAGE)
+    changes = [(2, 1, R | PRESENT), (3, 4, R | W | PRESENT), (0, 2, PRESENT), (1, 1, R | PRESENT), (5, 1, 0), (6, 1, 0), (6, 1, R | PRESENT), (40, 2, R | PRESENT)]
+
+    def change(registers):
+        for page, n, perm in changes:
+            space.protect(first + page, n, perm)
+        return True
+
+    def fault(address, access):
+        faults.append(address)
+        space.protect(first + 1, 1, R | PRESENT)
+        return True
+    space.on_syscall, space.on_fault = change, fault
+    assert space.run(100) == L.BREAKPOINT and not faults
+    wanted = [PRESENT, R | PRESENT, R | PRESENT, R | W | PRESENT, R | W | PRESENT, 0, R | PRESENT, 0]
+    assert list(space.perms(first, 8)) == wanted
+    assert list(space.peek(L.PERMISSIONS + first, 8)) == [stored[perm] for perm in wanted]
+    assert list(space.peek(L.PERMISSIONS + first + 40, 2)) == [stored[R | PRESENT]] * 2
+    space.rip, changes[:] = TEXT, [(1, 1, 0)]
+    assert space.run(100) == L.BREAKPOINT and faults == [(first + 1) * PAGE]
+
+
 def test_what_a_hook_stores_is_there_for_the_guest_and_for_itself(make):
     """A write may wait until the hook returns, or something else happens to memory: nobody may notice."""
     engine = make()

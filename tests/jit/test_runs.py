@@ -50,6 +50,30 @@ def test_each_run_has_one_number_and_its_place_is_known(most):
             assert len(own) == len(set(own)) >= min(most, len(there)) * (most == 254)
 
 
+def test_runs_have_numbers_once_there_are_regions():
+    """And none again when the space is given back."""
+    pair = Pair((_engine("interp"), _engine()), CODES["both"], RDI=DATA + 0x800)
+    space, n = pair.guest.space, (DATA >> 12) + 64
+
+    def right() -> bool:
+        perms = space.perms(0, n)
+        return all([bool(number) for number in space.peek(table, n)] == [perm & access == access and not (access & at.WRITE and perm & at.EXECUTE)
+                                                                         for perm in perms]
+                   for table, access in ((at.READABLE, at.READ), (at.WRITABLE, at.READ | at.WRITE)))
+    for machine in pair.both:
+        machine.space.protect((DATA >> 12) + 3, 5, READ)
+    assert not any(space.peek(at.READABLE, n)) and not any(space.peek(at.RUNS, 4096))
+    pair.warmed()
+    assert right() and any(space.peek(at.RUNS, 4096))
+    for first, pages, perm in ((4, 1, 0), (9, 3, RW), (8, 1, RW), (12, 1, READ), (20, 2, RW)):
+        space.protect((DATA >> 12) + first, pages, perm)
+    space.publish()
+    assert right()
+    engine = space.engine
+    space.release()
+    assert engine.space() is space and not any(space.peek(at.READABLE, 2 * n)) and not any(space.peek(at.RUNS_WRITABLE, 8192))
+
+
 @pytest.mark.parametrize("on", [True, False, "one place"])
 @pytest.mark.parametrize("name", CODES)
 def test_only_what_is_permitted_now_is_accessed(name, on, monkeypatch):
@@ -93,4 +117,5 @@ def test_a_check_finds_the_same_run_without_the_tables():
     space.poke(at.PERMISSIONS + (DATA >> 12), table)
     for machine in pair.both:
         machine.space.protect((DATA >> 12) + 1, 1, READ)
+    space.publish()                                  # as when the guest goes on
     assert not any(space.peek(at.LATELY_WRITABLE, 16 * at.LATELY_MAX)) and any(space.peek(at.RUNS_WRITABLE, 8192))

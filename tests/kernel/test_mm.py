@@ -7,6 +7,7 @@ import pytest
 
 from tests.kernel.scripted import ScriptedSpace
 from webvm.fs.tmpfs import Tmpfs
+from webvm.kernel import mm as memory
 from webvm.kernel.cpu import PAGE, PRESENT, R, W, X
 from webvm.kernel.mm import AddressSpace, GuestFault
 from webvm.kernel.pagecache import PageCache
@@ -169,6 +170,38 @@ def test_a_page_before_a_page_not_loaded_yet_waits_for_it():
         assert mm.space.perms(BASE // PAGE, 17) == bytes([R | PRESENT]) * 15 + bytes([PRESENT, 0])
         await mm.fault(BASE + 15 * PAGE, R)
         assert set(file.chunks) == {0, 1}
+    run(main())
+
+
+@pytest.mark.parametrize("most", [24, 2, 0])
+def test_the_first_fault_has_there_what_was_used_of_the_file_lately(most, monkeypatch):
+    monkeypatch.setattr(memory, "MOST_AHEAD", most)
+    content = bytes(n >> 12 & 0xFF for n in range(100 * PAGE))
+
+    async def main():
+        file = await new_file(content)
+        file.inode.mtime = file.inode.ctime = 0         # long ago: it is not read again for that
+        first, second = new_mm(), new_mm()
+        first.map(BASE, 100 * PAGE, R | W, pages=file)
+        for page in (70, 20, 33):                       # in chunks 4, 1 and 2
+            await first.fault(BASE + page * PAGE, R)
+        await first.write(BASE + 20 * PAGE, b"its own")
+        chunk = file.chunks.pop(1)                      # what is not at hand is not waited for
+        second.map(BASE, 3 * PAGE, R | W)
+        second.map(BASE + 3 * PAGE, 92 * PAGE, R, pages=file, pgoff=5)
+        await second.fault(BASE + 3 * PAGE + (70 - 5) * PAGE, R)
+        perms = second.space.perms(BASE // PAGE + 3 - 5, 100)
+        there = {page // 16 for page in range(100) if perms[page] & R}
+        assert there == {24: {2, 4}, 2: {2, 4}, 0: {4}}[most]
+        for page in range(100):
+            if perms[page] & PRESENT:
+                assert second.space.read(BASE + (page - 2) * PAGE, PAGE) == content[page * PAGE:(page + 1) * PAGE]
+        check_invariants(second)
+        file.chunks[1] = chunk
+        assert await second.read(BASE + (20 - 2) * PAGE, PAGE) == content[20 * PAGE:21 * PAGE]
+        await second.fault(BASE + (96 - 2) * PAGE, R)
+        check_invariants(second)
+        assert len(file.lately) <= most
     run(main())
 
 

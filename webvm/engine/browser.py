@@ -61,6 +61,8 @@ class BrowserEngine(space.Engine):
         _caller = space = self.running
         try:
             result = space.on_syscall(_arguments(_stage, CALL))
+            if space._changed and result is not False:
+                space.publish()
         except BaseException as error:
             self.raised = error
             result = False
@@ -126,7 +128,7 @@ class BrowserSpace(space.Space):
             raise OutOfSpaces(str(error)) from error
         self._exports, self._called = js.exports, {}           # those that were called: to ask for one costs more than to call it
         self._js_run = js.exports.run
-        self._js_peek, self._js_poke, self._js_view = js.peek, js.poke, js.view
+        self._js_peek, self._js_poke, self._js_pokes, self._js_view = js.peek, js.poke, js.pokes, js.view
         self._js_blank = js.blank
         self._u32 = js.words()
 
@@ -166,7 +168,7 @@ class BrowserSpace(space.Space):
 
     def _destroy(self) -> None:
         del self._js, self._exports, self._called, self._js_run, self._u32
-        del self._js_peek, self._js_poke, self._js_view, self._js_blank
+        del self._js_peek, self._js_poke, self._js_pokes, self._js_view, self._js_blank
         self.engine.drop(self.touched)
 
     def _enter(self, fuel: int) -> int:
@@ -219,6 +221,18 @@ class BrowserSpace(space.Space):
             _caller, _waits = None, self
         else:
             self._js_poke()
+
+    def pokes(self, pieces) -> None:
+        if _waits is not None:
+            _store()
+        words = [word for address, data in pieces for word in (address, len(data))]
+        data = b"".join([array("I", words), *[data for _, data in pieces]])
+        if len(data) > STAGE:
+            super().pokes(pieces)
+            return
+        _window[:len(data)] = data
+        _head[FETCHED] = 0
+        self._js_pokes(len(pieces))
 
     def blank(self, address: int, n: int, byte: int) -> None:
         if _waits is not None:

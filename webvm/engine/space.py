@@ -61,6 +61,21 @@ def _used(perms: bytes) -> list[tuple[int, int]]:
     return [match.span(1) for match in _USED.finditer(perms.rstrip(b"\0"))]     # a match at each step: linear time
 
 
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs (first, end) in order, those that touch or overlap as one."""
+    merged: list[tuple[int, int]] = []
+    low, high = -1, -1
+    for first, end in sorted(spans):
+        if first > high:
+            if high >= 0:
+                merged.append((low, high))
+            low, high = first, end
+        elif end > high:
+            high = end
+    merged.append((low, high))
+    return merged
+
+
 def _no_hook(*args) -> bool:
     raise AssertionError("the space has no kernel, or was released")
 
@@ -207,21 +222,32 @@ class Engine(ABC):
 
     def syscall(self) -> int:
         try:
-            return 1 if self.running.call() else 0
+            return self._goes_on(self.running.call())
         except BaseException as error:
             self.raised = error
             return 0
 
+    def _goes_on(self, answer) -> int:
+        """What a hook has answered, for the module; if the guest goes on, permissions are as the kernel has left them."""
+        if not answer:
+            return 0
+        if self.running._changed:
+            self.running.publish()
+        return 1
+
     def fault(self, low: int, high: int, access: int) -> int:
         try:
-            return 1 if self.running.on_fault(low | high << 32, access) else 0
+            return self._goes_on(self.running.on_fault(low | high << 32, access))
         except BaseException as error:
             self.raised = error
             return 0
 
     def escape(self) -> int:
         try:
-            return self.image.escape(self.running)
+            stop = self.image.escape(self.running)
+            if self.running._changed:
+                self.running.publish()
+            return stop
         except BaseException as error:
             self.raised = error
             return self.layout.LEFT
@@ -259,7 +285,9 @@ class Space(ABC):
         # The kernel's permissions, by page. Only the kernel changes them, so they need not be fetched from the Memory, where
         # the module adds marks of its own.
         self._pages = bytearray()
+        self._changed: list[tuple[int, int]] | None = []   # runs (first, end) of pages whose permission bytes in the Memory are older
         self._readable, self._writable = Runs(), Runs()
+        self._numbered = False           # runs of pages have numbers: regions alone look at them
         self._rip = layout.RIP >> 2
         self._may_read, self._may_write, self._may_just_write = engine.may_read, engine.may_write, engine.may_just_write
         self._readable_page, self._just_writable_page = engine.readable_page, engine.just_writable_page
@@ -289,6 +317,11 @@ class Space(ABC):
     @abstractmethod
     def poke(self, address: int, data) -> None:
         """Store bytes at a wasm address; nothing else happens."""
+
+    def pokes(self, pieces: list[tuple[int, bytes]]) -> None:
+        """Store several pieces, each at a wasm address."""
+        for address, data in pieces:
+            self.poke(address, data)
 
     @abstractmethod
     def blank(self, address: int, n: int, byte: int) -> None:
@@ -334,6 +367,8 @@ class Space(ABC):
         outer, engine.running = engine.running, self
         self._frames += 1
         try:
+            if self._changed:
+                self.publish()
             stop = self._step() if self.stepping else self._enter(fuel)
             if self._u32[self._hot_count] and engine.hot and not self._released:
                 engine.hot(self)
@@ -364,6 +399,10 @@ class Space(ABC):
             raise regions.error
         start = perf_counter()
         free, linked = self._free, self._linked
+        if not self._numbered:
+            self._numbered = True
+            first = len(self._pages) - len(self._pages.lstrip(b"\0"))
+            self.pokes(self._number(first, len(self._pages)))
         if len(linked) + count > MAX_SLOTS:
             raise OutOfMemory(f"{len(linked)} functions are linked, and no room is left for {count}")
         if len(free) < count:
@@ -397,6 +436,8 @@ class Space(ABC):
     def install(self, rip: int, slot: int, first: int, last: int) -> bool:
         """Let the function in the slot stand for the code at rip, which was made from the bytes first .. last, until one of
         them changes. False if that cannot be."""
+        if self._changed:
+            self.publish()
         return self._call("install", rip, slot, first, last) != 0
 
     def hot(self) -> list[int]:
@@ -618,7 +659,8 @@ class Space(ABC):
         self._copy(other, self._bias + addr, n)
 
     def protect(self, first_page: int, n_pages: int, perm: int) -> None:
-        """Set the kernel's permissions of pages, dropping code decoded from them. ValueError: of pages below LEAST, which have none."""
+        """Set the kernel's permissions of pages, dropping code decoded from them. The Memory hears of it when the guest goes on:
+        a fault or a call of mmap changes several runs of pages, and an execve many. ValueError: of pages below LEAST, which have none."""
         end = first_page + n_pages
         if perm and first_page * PAGE < self._layout.LEAST:
             raise ValueError(f"no page below {self._layout.LEAST:#x} can be accessible")
@@ -626,15 +668,25 @@ class Space(ABC):
             self._back(end * PAGE)
         if self._executable(first_page, end):
             self._call("protect", first_page, n_pages, perm)
-        else:
-            self.blank(self._permissions + first_page, n_pages, self.engine.stored[perm])
         pages = self._pages
         if not perm:
             self._leave(first_page, end)
         if end > len(pages):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = BYTES[perm] * n_pages
-        self._number(first_page, end)
+        self._changed.append((first_page, end))
+
+    def publish(self) -> None:
+        """Put permissions that have changed into the Memory."""
+        spans, self._changed = self._changed, []
+        if len(spans) > 1:
+            spans = _merged(spans)
+        pages, stored, permissions = self._pages, self.engine.stored, self._permissions
+        pieces = [(permissions + first, pages[first:end].translate(stored)) for first, end in spans]
+        if self._numbered:
+            for first, end in spans:
+                pieces += self._number(first, end)
+        self.pokes(pieces)
 
     def _leave(self, first: int, end: int) -> None:
         left = self._left
@@ -643,9 +695,9 @@ class Space(ABC):
                 left.extend(bytes(first + stop - len(left)))
             left[first + begin:first + stop] = b"\1" * (stop - begin)
 
-    def _number(self, first: int, end: int) -> None:
-        """Permissions of these pages have changed, and so runs of pages."""
-        layout, perms = self._layout, self._pages[first:end]
+    def _number(self, first: int, end: int) -> list[tuple[int, bytes]]:
+        """Permissions of these pages have changed, and so runs of pages: what is to be stored."""
+        layout, perms, pieces = self._layout, self._pages[first:end], []
         for runs, which, table, where, lately in (
                 (self._readable, self.engine.readable, layout.READABLE, layout.RUNS, layout.LATELY),
                 (self._writable, self.engine.writable, layout.WRITABLE, layout.RUNS_WRITABLE, layout.LATELY_WRITABLE)):
@@ -654,10 +706,11 @@ class Space(ABC):
                 begin, numbers, changed, lost = change
                 for number, page, pages in changed:
                     start, size = page * PAGE, pages * PAGE
-                    self.poke(where + RUN.size * number, RUN.pack(start, size - layout.NARROW + 1))
-                self.poke(table + begin, numbers)
+                    pieces.append((where + RUN.size * number, RUN.pack(start, size - layout.NARROW + 1)))
+                pieces.append((table + begin, numbers))
                 if lost:
                     self.blank(lately, 16 * layout.LATELY_MAX, 0)
+        return pieces
 
     def perms(self, first_page: int, n_pages: int) -> bytes:
         """The kernel's permissions of pages, a byte each."""
@@ -682,7 +735,8 @@ class Space(ABC):
             pages.extend(bytes(end - len(pages)))
         pages[first_page:end] = perms
         self.poke(self._permissions + first_page, perms.translate(self.engine.stored))
-        self._number(first_page, end)
+        if self._numbered:
+            self.pokes(self._number(first_page, end))
 
     def release(self) -> None:
         """Give the space back. Whoever holds it must not use it any more. A hook may release the space it was called for
@@ -705,17 +759,20 @@ class Space(ABC):
         gone = sum(self.perms(first, end - first).count(0) for first, end in _used(self._left)) * PAGE
         if not engine._take_back(self, gone + sum(n for _, n in used) + sum(n for _, n in tables)) or self._worn():
             self._destroy()
+            self._changed = None            # nothing may reach the Memory any more
             return
         for addr, n in used:
             self.blank(self._bias + addr, n, 0)
         self._strays, self._strays_limit = [], STRAYS
-        for table in (self._permissions, layout.READABLE, layout.WRITABLE):
-            self.blank(table, len(self._pages), 0)
-        self._pages, self._left = bytearray(), bytearray()
-        self._readable, self._writable = Runs(), Runs()
-        for table, n in ((layout.RUNS, RUN.size * 256), (layout.RUNS_WRITABLE, RUN.size * 256),
-                         (layout.LATELY, 16 * layout.LATELY_MAX), (layout.LATELY_WRITABLE, 16 * layout.LATELY_MAX)):
-            self.blank(table, n, 0)
+        n_pages = len(self._pages)
+        self.blank(self._permissions, n_pages, 0)
+        self._pages, self._left, self._changed = bytearray(), bytearray(), []
+        if self._numbered:
+            for table, n in ((layout.READABLE, n_pages), (layout.WRITABLE, n_pages),
+                             (layout.RUNS, RUN.size * 256), (layout.RUNS_WRITABLE, RUN.size * 256),
+                             (layout.LATELY, 16 * layout.LATELY_MAX), (layout.LATELY_WRITABLE, 16 * layout.LATELY_MAX)):
+                self.blank(table, n, 0)
+            self._readable, self._writable, self._numbered = Runs(), Runs(), False
         for addr, n in tables:
             self.blank(addr, n, 0)
         self.poke(0, engine.fresh)

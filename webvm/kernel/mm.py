@@ -28,9 +28,11 @@ STACK_TOP = 0x8000000
 STACK_SIZE = 8 << 20
 UNLIMITED = (1 << 64) - 1
 FAULT_AROUND = 16               # pages
+MOST_AHEAD = 24                 # chunks of a file
 FAULTS_PER_LOOK = 128           # page faults between two looks at how much memory the machine has left
 ACCESS = R | W | X
 
+_NO_ACCESS = bytes([0, PRESENT])
 _PRESENT_RUN = re.compile(rb"[\x20-\x27]+")
 
 
@@ -66,6 +68,7 @@ class Vma:
     file: object = None         # the open file it was mapped from: keeps it open, names it in /proc/PID/maps
     name: bytes = b""
     may_write: bool = True
+    ahead: bool = False         # what others used of the file was populated with the first fault
 
     def page_index(self, page):
         return page - (self.start >> 12) + self.pgoff
@@ -382,10 +385,31 @@ class AddressSpace:
         if missing := self._grant(vma, low, high):
             if high - 1 == page:
                 return missing
+        if vma.pages is not None and not vma.shared:
+            self._populate_ahead(vma, page)
         if access & W and vma.shared:
             self.dirty[page] = vma.pages, vma.page_index(page)
             self.space.protect(page, 1, vma.prot | PRESENT)
         return None
+
+    def _populate_ahead(self, vma, page):
+        """PAGE was populated: the first time, have there also what programs used of the file lately. It costs less than their faults."""
+        chunk, lately = vma.page_index(page) // CHUNK_PAGES, vma.pages.lately
+        lately.pop(chunk, None)
+        if not vma.ahead:
+            vma.ahead = True
+            first, last = vma.start >> 12, vma.end >> 12
+            for other in sorted(lately, reverse=True):          # what comes after a page is there before it, then
+                low = first + other * CHUNK_PAGES - vma.pgoff
+                high = min(low + CHUNK_PAGES, last)
+                low = max(low, first)
+                if low < high and not (perms := self.space.perms(low, high - low)).strip(_NO_ACCESS):
+                    filled = self._fill(vma, low, high, low, perms)
+                    if filled is not None:
+                        self._grant(vma, low, filled)
+        lately[chunk] = None
+        if len(lately) > MOST_AHEAD:
+            del lately[next(iter(lately))]
 
     def _fill(self, vma, low, high, page, perms):
         """Copy file content into the pages of [low, high) that are not present.  Returns where the content ends: low to

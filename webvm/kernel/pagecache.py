@@ -24,6 +24,7 @@ class FilePages:
         self.stamp, self.racy = None, False
         self.chunks = {}
         self.looks = None                       # whether a program that maps this as code may look at exceptions; None: nobody asked
+        self.lately = {}                        # chunks that private mappings had faults for, the latest last
         self.shared = weakref.WeakSet()         # address spaces with a MAP_SHARED mapping of this
 
     def refresh(self):
