@@ -11,7 +11,7 @@ import pytest
 from tests.jit.regions import CODE, DATA_SIZE, MIDDLE, Guest, engine
 from tests.jit.turbofan import V8S, Regions
 from tests.x86 import machines, native
-from webvm.jit.instruction import DEFERRED, LOOSE
+from webvm.jit.instruction import DEFERRED, LOOSE, MENDED
 from webvm.jit.options import Options
 from webvm.x86 import ieee
 
@@ -92,25 +92,30 @@ def judged():
     return data, [(part, on_processor(part, data)) for part in some]
 
 
-def guest_of(part, data, options) -> tuple[Guest, Regions, list]:
-    """With a region for each program; none, if there are no options."""
+def guest_of(part, data, way) -> tuple[Guest, Regions, list]:
+    """With a region for each program; none for the interpreter."""
     code, states = bytearray(), []
     for k, (body, state) in enumerate(part):
         body = b"".join(body)
         code += (body + b"\xe9" + (0x100000 - ROOM * k - len(body) - 5).to_bytes(4, "little")).ljust(ROOM, b"\xf4")
         states.append(replace(state, rip=CODE + ROOM * k))
+    options = (WAYS | MENDING).get(way)
     guest = Guest(engine(options=options) if options else engine("interp"))
+    if options:
+        guest.translator.exchanges = way in MENDING
     regions = Regions(guest)
     guest.space.write(CODE, bytes(code))
     for state in states:
         guest.load(state, data)
         guest.run(1)                                       # so that it is decoded
     assert not options or guest.translate([state.rip for state in states]) == len(states)
+    assert not options or {code.floats for code in guest.translator._code.values()} == {way}
     guest.load(states[0], data)
     return guest, regions, states
 
 
 WAYS = {LOOSE: Options(), DEFERRED: Options(loose_floats=False)}
+MENDING = {MENDED[way]: options for way, options in WAYS.items()}
 
 
 def wrong_in(part, wanted, found) -> list[str]:
@@ -119,25 +124,44 @@ def wrong_in(part, wanted, found) -> list[str]:
 
 
 @needs_processor
-@pytest.mark.parametrize("floats", WAYS)
-def test_nans_in_regions_are_those_of_the_processor(judged, floats):
+@pytest.mark.parametrize("way", WAYS | MENDING)
+def test_nans_in_regions_are_those_of_the_processor(judged, way):
     data, parts = judged
     for part, wanted in parts:
-        guest, _, states = guest_of(part, data, WAYS[floats])
+        guest, _, states = guest_of(part, data, way)
         found = []
         for state in states:
             guest.load(state, data)
             found.append(guest.outcome(guest.run(2000)).state.xmm)
-        assert {code.floats for code in guest.translator._code.values()} == {floats}
         assert not wrong_in(part, wanted, found), f"seed {SEED}"
 
 
 @needs_processor
-@pytest.mark.parametrize("floats", [*WAYS, "interpreter"])
+@pytest.mark.parametrize("way", [*WAYS, *MENDING, "interpreter"])
 @pytest.mark.parametrize("v8", V8S)
-def test_nans_where_turbofan_compiled_are_those_of_the_processor(judged, floats, v8):
+def test_nans_where_turbofan_compiled_are_those_of_the_processor(judged, way, v8):
+    """Mended, where the engine says of itself that it exchanges operands."""
     data, parts = judged
     for part, wanted in parts:
-        _, regions, states = guest_of(part, data, WAYS.get(floats))
-        found = [state.xmm for state in regions.run(v8, states)]
-        assert not (wrong := wrong_in(part, wanted, found)), f"seed {SEED}: {len(wrong)} of {len(part)}: {wrong[:5]}"
+        _, regions, states = guest_of(part, data, way)
+        left, exchanges = regions.run(v8, states)
+        wrong = wrong_in(part, wanted, [state.xmm for state in left])
+        assert not wrong or exchanges and way in WAYS, f"seed {SEED}: {len(wrong)} of {len(part)}: {wrong[:5]}"
+
+
+@pytest.mark.parametrize("nans", [True, False])
+def test_regions_that_do_not_choose_go_where_the_engine_turns_out_to_exchange_operands(nans):
+    guest = Guest(engine(options=Options(nans=nans)))
+    guest.space.write(CODE, bytes.fromhex("f20f58c1 e9f80f0000"))
+    state = machines.random_state(random.Random(SEED), False, False)
+    state.mxcsr = ieee.RESET
+    for exchanges in (False, True):
+        guest.space.exchanges = lambda rounds: exchanges
+        guest.load(state)
+        guest.run(1)
+        guest.translator.asked = 0
+        guest.translator.hot(guest.space)
+        assert guest.is_region(CODE) is (exchanges and not nans)
+        if not guest.is_region(CODE):
+            assert guest.translate([CODE]) == 1
+        assert {code.floats for code in guest.translator._code.values()} == {MENDED[LOOSE] if exchanges and nans else LOOSE}

@@ -29,13 +29,14 @@ RUN = """async ({interpreter, modules, memory: pages, size, cases, registers, fu
     for (const [address, text] of pages) all.set(bytes(text), address);
     const regions = [];
     for (const module of modules) regions.push((await WebAssembly.instantiate(bytes(module), {env: {...instance.exports, memory}})).instance.exports);
-    return cases.map(([state, module, name, rip, stack]) => {
+    const after = cases.map(([state, module, name, rip, stack]) => {
         all.set(bytes(state), 0);
         new DataView(memory.buffer).setInt32(left, fuel, true);
         if (module < 0) instance.exports.run(fuel);
         else regions[module][name](100, rip, BigInt(stack));
         return btoa(String.fromCharCode(...all.subarray(0, registers)));
     });
+    return {after, exchanges: instance.exports.exchanges(10) != 0};
 }"""
 
 
@@ -51,8 +52,8 @@ class Regions:
             return compile_(wasm)
         guest.engine._compile = noted
 
-    def run(self, v8: str, states) -> list:
-        """The state that the region leaves that begins at the state's rip, for each, or the interpreter, where nothing is translated; only
+    def run(self, v8: str, states) -> tuple[list, bool]:
+        """Whether V8 says that it exchanges operands; and the state that the region leaves that begins at the state's rip, for each, or the interpreter, where nothing is translated; only
         registers are those after it."""
         space, place, cases = self.guest.space, {}, []
         for k, batch in enumerate(self.guest.translator._batches if self.guest.translator else ()):
@@ -65,17 +66,17 @@ class Regions:
         pages = [(k, data) for k, n in parts if any(data := space.peek(k, n))]
         given = {"interpreter": _text(self.guest.engine.image.wasm), "modules": [_text(wasm) for wasm in self.modules],
                  "memory": [(k, _text(data)) for k, data in pages], "size": end // PAGE + 1, "cases": cases, "registers": at.CONTEXT, "fuel": 1000, "left": at.REGION_FUEL}
-        left = []
-        for registers in (_in_chromium if v8 == "chromium" else _in_node)(given):
+        left, found = [], (_in_chromium if v8 == "chromium" else _in_node)(given)
+        for registers in found["after"]:
             space.poke(0, base64.b64decode(registers))
             left.append(machine_image.read_state(space))
-        return left
+        return left, found["exchanges"]
 
 
 def _text(data) -> str: return base64.b64encode(data).decode()
 
 
-def _in_chromium(given) -> list[str]:
+def _in_chromium(given) -> dict:
     browser = Browser(CHROMIUM, "--no-sandbox", f"--js-flags={ONLY_TURBOFAN}")
     try:
         return browser.open("about:blank").evaluate(RUN, given)
@@ -83,7 +84,7 @@ def _in_chromium(given) -> list[str]:
         browser.close()
 
 
-def _in_node(given) -> list[str]:
+def _in_node(given) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "run.mjs"
         script.write_text(f"console.log(JSON.stringify(await ({RUN})({json.dumps(given)})))")

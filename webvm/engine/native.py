@@ -53,6 +53,7 @@ EXPORTS = {
     "set_eflags": ((I32,), ()),
     "find":       ((I32,), (I32,)),
     "install":    ((I32, I32, I32, I32), (I32,)),
+    "exchanges":  ((I32,), (I32,)),
 }
 
 # The C functions once more, with plain addresses as arguments, which ctypes converts fastest, and without letting the GIL

@@ -18,6 +18,7 @@ The interpreter module
              find         (rip i32) -> i32            not 0: code at rip has been decoded
              install      (rip, slot, first, last i32) -> i32    1: from now on the function in that slot of the table
                                                       stands for the code at rip, until a byte of first..last is forgotten
+             exchanges    (rounds i32) -> i32         not 0: of two NaNs that were added or multiplied the second was taken
              more, for region modules only
 
 A region module

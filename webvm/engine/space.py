@@ -433,6 +433,10 @@ class Space(ABC):
         """Not 0 if code at rip has been decoded; where its record lies."""
         return self._call("find", rip) & 0xFFFFFFFF
 
+    def exchanges(self, rounds: int) -> bool:
+        """Whether the engine was seen to exchange the operands of sums or products, which may come with how often this was asked."""
+        return self._call("exchanges", rounds) != 0
+
     def install(self, rip: int, slot: int, first: int, last: int) -> bool:
         """Let the function in the slot stand for the code at rip, which was made from the bytes first .. last, until one of
         them changes. False if that cannot be."""

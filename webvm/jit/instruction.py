@@ -36,6 +36,7 @@ from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, P
 _TO32 = w.OP["i32.wrap_i64"] + w.OP["i64.extend_i32_u"]
 _FLAGS_SET = 1 << 16            # in the local that holds the kind: the flags in locals are newer than those in memory
 NONE, LOOSE, DEFERRED, EASY, HARD = "", "loose", "deferred", "easy", "hard"      # how a region does operations on numbers, see region.Region
+MENDED = {LOOSE: "loose, mended", DEFERRED: "deferred, mended"}        # where it chooses of two NaNs itself
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Instructions(Emitter, Deferred):
     def __init__(self, imports: Imports, options: Options, templates: Templates | None, floats: str, touched: int):
         """touched: the registers that the function has to do with, a mask."""
         super().__init__()
-        self.imports, self.options, self.floats = imports, options, floats
+        self.imports, self.options, self.floats, self.mends = imports, options, floats.split(",")[0], floats in MENDED.values()
         self.templates = (Templates() if templates is None else templates) if options.templates else None
         self.locals, self.vectors = SCALARS, bool(touched >> 16)
         if touched >> 32:
@@ -907,7 +908,7 @@ class Instructions(Emitter, Deferred):
             if plain is None:
                 return result(self, op, self.let(type, raw))
             answer = self.let(type, plain.raw)
-            return result(self, op, self._with_first_nan(op, [v.raw for v in values], answer) if self.options.nans else answer)
+            return result(self, op, self._with_first_nan(op, [v.raw for v in values], answer) if self.mends else answer)
         answer = self.let(type, raw) if type else self.out.append(raw)
         self._exit_if_it_traps()
         return result(self, op, answer) if type else None
@@ -921,8 +922,8 @@ class Instructions(Emitter, Deferred):
         return result(self, op, self._with_first_nan(op, [values[0].raw], answer))
 
     def _may_exchange(self, op, values) -> bool:
-        """Whether the engine may exchange operands of Wasm's instruction, so that it takes the other of two NaNs."""
-        if not self.options.nans or op.split(".")[1] not in ("add", "mul", "addsub"):
+        """Whether the other of two NaNs may come, as the engine may exchange operands of Wasm's instruction, which must not be."""
+        if not self.mends or op.split(".")[1] not in ("add", "mul", "addsub"):
             return False
         x, y = (self.copied.get(v.raw, v.raw) for v in values)
         return x != y

@@ -43,6 +43,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
       forget(page i32, n i32)                 forgets code decoded from n pages
       eflags() -> i32, set_eflags(i32)        all of RFLAGS
       table                                   of the regions' functions; may grow
+      exchanges(rounds i32) -> i32            not 0: operands of sums or products were exchanged in it, see sse
 
     A region is translated guest code: a function (depth i32, rip i32, rsp i64) -> (i32, i64) that begins at rip with the other
     registers in the CPU state, and returns with them there. The answer is the rip to go on at, and RSP; or 0 with RIP and STOP set,
@@ -108,6 +109,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
     eflags = _eflags(m, runtime)
     _syscall(m, runtime.syscall, ask_syscall, lookup, eflags)
 
+    sse.exchanges(m)
     find = _find(m)
     _install(m, find)
     _syscall_out(m, ask_syscall, eflags)

@@ -33,4 +33,4 @@ class Options:
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     deferred: bool = True       # exceptions of numbers are looked for several operations at a time
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
-    nans: bool = True           # of two NaNs the first is taken, whichever the engine takes
+    nans: bool = True           # where the engine exchanges operands, the first of two NaNs is taken nevertheless

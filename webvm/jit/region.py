@@ -52,10 +52,11 @@ class Region(Instructions):
     Its parameters: how many further activations there may be, the rip to begin at, one of graph.entries, and the stack pointer.
 
     Operations of SSE's numbers, by `floats`:
-      LOOSE   are those of Wasm, but take the first of two NaNs, and add no exceptions to MXCSR. The region leaves where it finds that
+      LOOSE   are those of Wasm, and add no exceptions to MXCSR. The region leaves where it finds that
               MXCSR is not as after a reset, exceptions aside, or that the program watches it.
-      DEFERRED are such too, and exceptions are added to MXCSR before anybody can look there, but DE; see deferred.py. The region leaves
+      DEFERRED are those of Wasm, and exceptions are added to MXCSR before anybody can look there, but DE; see deferred.py. The region leaves
               where it finds that MXCSR is not as after a reset, exceptions aside.
+      MENDED  of these: where the engine exchanges operands of sums and products, the first of two NaNs is put in place of the second.
       EASY    are as MXCSR says, but only where no exception comes that is not there, which tests show: else it leaves.
       HARD    are as MXCSR says: calls of functions. They cost most around them, for no register survives a call."""
 

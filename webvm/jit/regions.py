@@ -24,7 +24,7 @@ from .early import Early
 from .frame import PARAMETERS, RESULTS
 from .handler import R_COUNT, R_HANDLER, R_SLOT, R_TARGET, RECORD, UNLINKED
 from .inline import address_of
-from .instruction import DEFERRED, EASY, HARD, LOOSE, NONE, Imports
+from .instruction import DEFERRED, EASY, HARD, LOOSE, MENDED, NONE, Imports
 from .options import Options
 from .region import Region, has_floats
 from .template import Templates
@@ -35,6 +35,7 @@ WARM = 15_000                   # arrivals after which an entry is watched: its 
 REHOT = 1000                    # and those after which it is hot: ways not gone meanwhile are left out of its region
 AGAIN = 15_000                  # arrivals after which an entry in the middle of a region gets one of its own, though it is in that
 NEAR = 1 << 16                  # entries no farther apart than this may be those of one region with indirect jumps
+ASKED, ASKED_ROUNDS = 60, 2000  # times that the engine is asked whether it exchanges operands, and rounds of each
 MOST_WATCHED = 120              # blocks behind an entry that is watched
 MOST_ENTRIES = 100              # of such a region
 MOST_OPS_SHARED = 2500          # instructions in it
@@ -132,6 +133,8 @@ class Translator:
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
         self._engine = None                             # of the space that has last reported something
         self._pause_until = 0.0
+        self.exchanges = False                          # the engine was seen to exchange operands of sums or products
+        self.asked = 0                                  # how often it was looked for that
         self._templates: dict[tuple[Options, str], Templates] = defaultdict(Templates)
 
     @cached_property
@@ -159,6 +162,7 @@ class Translator:
         code, self._engine = self._code[space], space.engine
         self._install_compiled()
         self._evict()
+        self._ask_for_exchanges(space)
         self._watch_floats(space, code)
         watched = code.watched
         for rip in dict.fromkeys(space.hot()):
@@ -188,6 +192,13 @@ class Translator:
             now = perf_counter()
         self._pause_until = now + self.share * (now - start)
 
+    def _ask_for_exchanges(self, space) -> None:
+        """Optimising compilers get to work after a while, and may exchange operands then."""
+        if self.options.nans and self.asked < ASKED:
+            self.asked += 1
+            if space.exchanges(ASKED_ROUNDS):
+                self.exchanges, self.asked = True, ASKED
+
     def _watch_floats(self, space, code) -> None:
         """Where the program has loaded MXCSR, regions that are loose with it go; those that count on its rounding and masks, where
         they found others."""
@@ -195,7 +206,9 @@ class Translator:
         floats = LOOSE if self.options.loose_floats and not watched else DEFERRED if self.options.deferred and not watched & at.UNPLAIN else EASY
         if space.peek(at.SSE_FOREIGN, 4) != bytes(4):
             floats = EASY
-        floats = max(floats, code.floats, key=("", LOOSE, DEFERRED, EASY).index)
+        if self.exchanges and self.options.nans:
+            floats = MENDED.get(floats, floats)
+        floats = max(floats, code.floats, key=("", LOOSE, MENDED[LOOSE], DEFERRED, MENDED[DEFERRED], EASY).index)
         if floats != code.floats:
             code.floats = floats
             for batch in self._batches:
@@ -487,7 +500,7 @@ class Translator:
         m.import_memory("env", "memory", at.BIAS // 65536 + 16, 65536)
         every = [op.insn.effects for graph in graphs for block in graph.blocks.values() if block.summary.special for op in block.ops]
         routines = dict.fromkeys(name for effects in every for name in effects.routines)
-        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if floats in (DEFERRED, EASY) or name in CALLED)
+        float_ops = dict.fromkeys(name for effects in every for name in effects.float_ops if not floats.startswith(LOOSE) or name in CALLED)
         m.import_table("env", "table")
         imports = Imports(type=m.type(PARAMETERS, RESULTS),
                           enter=m.import_function("env", "enter", PARAMETERS, RESULTS),

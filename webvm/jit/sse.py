@@ -39,6 +39,32 @@ def foreign(f: Function) -> X:
     return wrong
 
 
+def exchanges(module) -> None:
+    """Defines `exchanges` (rounds) -> not 0 where a sum or a product had the second of two NaNs, as an optimising compiler has it that exchanges
+    the operands: because the second is not needed any more, or the first is in memory. To be asked again once it has run often."""
+    f = Function(module, "exchanges", "i32", "i32", export=True)
+    left, wrong = f.params[0], f.local()
+    with f.loop() as again:
+        for format in FORMATS.values():
+            bits, t = format.bits, f"f{format.bits}"
+            lanes, nan = f"{t}x{128 // bits}", format.infinity | format.quiet | 1
+            for k in (0, 1):
+                f.store(f"i{bits}.store", 0, X(f"i{bits}", (w.i64 if bits == 64 else w.i32)(nan + k)), at.X87_VALUE + 8 * k)
+            a, b = _cell(t + ".load", at.X87_VALUE), _cell(t + ".load", at.X87_VALUE + 8)
+            for op in ("add", "mul"):
+                f.set(wrong, wrong | (_bits(a._op(op, f.local(t, _unary(b, "floor")))) != nan))
+                x, y = f.local(t, _unary(a, "sqrt")), f.local(t, _unary(b, "sqrt"))
+                f.set(wrong, wrong | (_bits(x._op(op, y)) != nan))
+                f.store(t + ".store", 0, x, at.X87_VALUE)
+                x, y = (f.local("v128", X("v128", v.raw + OP[lanes + ".splat"] + OP[lanes + ".sqrt"])) for v in (a, b))
+                for v in (X("v128", x.raw + y.raw + OP[f"{lanes}.{op}"]), x):
+                    f.set(wrong, wrong | (_bits(X(t, v.raw + w.lane(lanes + ".extract_lane", 1))) != nan))
+        f.set(left, left - 1)
+        f.br(again, left)
+    f.ret(wrong)
+    f.done()
+
+
 def _cell(op: str, offset: int) -> X: return c32(0).load(op, offset)
 def _mxcsr() -> X: return _cell("i32.load", at.MXCSR)
 def _unary(x: X, op: str, type: str | None = None) -> X: return X(type or x.type, x.raw + OP[f"{x.type}.{op}"])
