@@ -414,3 +414,8 @@ def test_code_may_have_the_numbers_that_marks_are_made_of(interpreter):
             text += f"480d {first[4:].hex()} 4881c1 {second[:4].hex()} 488943f0 c783f0000000 {first[4:].hex()} 0f118300010000"
         outcome = same(text + text + "0f05", interpreter, Guest(engine()))
         assert outcome.state.xmm[0] == int.from_bytes(first + marks[-1], "little")
+
+
+def test_register_that_nothing_is_done_with_needs_no_local(interpreter):
+    """nop ax ; nop di ; nop r9d ; prefetchw [rsi] ; syscall"""
+    same("660f1fc0 660f1fc7 410f1fc1 0f0d0e 0f05", interpreter, Guest(engine()))

@@ -51,6 +51,8 @@ class General:
     def template(self, registers: tuple[int, ...], local: dict[int, int]) -> "Template":
         code, ends, (roles, narrow) = self.code, self.ends, self.narrow
         for k, n in enumerate(registers):
+            if n not in local:                                  # NOP does nothing with its operand
+                continue
             role, number = _ROLE_BYTES[k], bytes([local[n]])
             code = code.replace(role, number)
             if ends is not None:
