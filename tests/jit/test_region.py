@@ -162,6 +162,31 @@ def test_operations_on_numbers_whose_exceptions_are_deferred(interpreter):
     report(failures)
 
 
+def test_a_denormal_factor_is_an_exception_that_is_deferred(interpreter):
+    """Also where the product is normal, so that there is no other; not where an operand is zero, or small but normal."""
+    rng, some, wanted = random.Random(SEED), [], []
+    guest = Guest(engine(options=replace(Options(), loose_floats=False)))
+    for k in range(CODE_SIZE // ROOM):
+        state, f, packed = machines.random_state(rng, False, False), rng.choice((ieee.SINGLE, ieee.DOUBLE)), rng.random() < .5
+        least = 1 << f.precision - 1
+        for n in (1, 2):
+            near = rng.choice((0, rng.randrange(1, least), rng.randrange(least, 5 * least), f.bias + rng.randrange(9) << f.precision - 1))
+            state.xmm[n] = near << rng.choice((0, f.bits)) * packed
+        state.mxcsr = ieee.RESET | ieee.PE | rng.choice((0, ieee.UE))
+        prefix = {(0, 64): b"\xf2", (0, 32): b"\xf3", (1, 64): b"\x66", (1, 32): b""}[packed, f.bits]
+        some.append((prefix + bytes.fromhex("0f59ca"), state, bytes(DATA_SIZE), ""))
+    report(judged(some, interpreter, guest))
+    for k, (_, state, data, _) in enumerate(some):
+        found = []
+        for machine in (interpreter, guest):
+            machine.load(replace(state, rip=CODE + ROOM * k), data, NO_STACK)
+            found.append(machine.outcome(machine.run(2000)).state.mxcsr)
+        wanted.append(found[0] & ieee.DE)
+        assert found[0] == found[1], (k, state.xmm[1:3])
+    assert {code.floats for code in guest.translator._code.values()} == {DEFERRED}
+    assert 0.2 < sum(map(bool, wanted)) / len(wanted) < 0.8
+
+
 @pytest.mark.parametrize("templates", [True, False])
 def test_deferred_exceptions_are_there_at_a_fault(interpreter, templates):
     """Between operations that raise some: a load that faults, or not, and one that a check further up covers."""
