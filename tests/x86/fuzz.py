@@ -106,6 +106,7 @@ class Fuzzer:
         return bytes(self.space.context())
 
     def _permissions(self) -> bytes:
+        self.space.publish()
         return bytes(byte & ~MARKS for byte in self.space.peek(at.PERMISSIONS, 0x1000)) + self.space.peek(at.PERMISSIONS + 0x1000, 0xFF000)
 
     def _outside(self) -> bytes:
