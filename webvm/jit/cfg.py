@@ -171,9 +171,16 @@ class Instruction:
         return (self.form, *roles, None if self.form.constant or self.form.linked else self.imm, self.flags_written), tuple(registers), fixed
 
     def _changes(self) -> tuple:
-        moves = self._moves()
-        return tuple((n, source == n, distance) for n in range(16) if self.writes >> n & 1
-                     for source, distance in [moves.get(n, (None, 0))])
+        written = self.writes & ALL_GENERAL
+        if not written:
+            return ()
+        moves, found = self._moves(), []
+        while written:
+            n = (written & -written).bit_length() - 1
+            written &= written - 1
+            source, distance = moves.get(n, (None, 0))
+            found.append((n, source == n, distance))
+        return tuple(found)
 
     def places(self) -> tuple:
         """As `accesses`, with (base, index, scale) for the register: numbers, or None where there is none; also of addresses off
@@ -312,6 +319,9 @@ class Summary:
         self.inside = [op.rip for op in ops[1:]]
 
 
+LATER = object()                               # in the place of a Summary that is made once it is needed, by Block.anew
+
+
 class Block:
     """Straight-line code. `ways`: of a branch, whether it was (taken, not taken) since its record was linked. `end` says
     how it ends:
@@ -329,7 +339,7 @@ class Block:
 
     def __init__(self, start, ops, end, target=None, next=None, ways=ALL_WAYS, summary=None):
         self.start, self.ops, self.end, self.target, self.next, self.ways = start, ops, end, target, next, ways
-        self.summary: Summary = summary or Summary(ops)
+        self.summary: Summary = Summary(ops) if summary is None else summary
         self.low_in = 0                                     # forms of vector registers, see lanes
         self.table = None                                   # of a jump_indirect: a tables.Table, if one is known
         self.strip: list = []                               # of the head of a loop: what is checked there, see hoist
@@ -368,6 +378,8 @@ class Block:
 
     def anew(self, ways: tuple[bool, bool] | None = None) -> "Block":
         """It, for another graph; with those ways."""
+        if self.summary is LATER:
+            self.summary = Summary(self.ops)
         return Block(self.start, self.ops, self.end, self.target, self.next, self.ways if ways is None else ways, self.summary)
 
     def becomes_jump(self, target: int) -> None:
@@ -437,28 +449,27 @@ class Decoder:
     def _decode(self, start: int, records: bytes) -> "Decoded | None":
         ops, known = [], self._instructions
         for head, rip, middle, target, disp, imm in PIECES.iter_unpack(records):
-            insn = known.get(head + middle + imm)
+            insn = known.get(head + middle + imm) or known.get(head + middle)
             if insn is None:
                 handler = int.from_bytes(head, "little")
                 if handler < Tables.RESERVED:
                     if handler == Tables.GOTO:
-                        return Decoded(Block(start, ops, "jump", target=rip), records)
+                        return Decoded(Block(start, ops, "jump", target=rip, summary=LATER), records)
                     if handler == Tables.ESCAPE:
                         return Decoded(Block(start, ops, "out", target=rip, next=rip + middle[-1]), records)
                     return None
                 form = self._form_of.get(handler) or self._form(handler)
                 if form.effects.strange:
                     return Decoded(Block(start, ops, "retry", target=rip), records)
-                key = head + middle if form.linked else head + middle + imm
-                insn = known.get(key)
-                if insn is None:
-                    if len(known) > MOST_INSTRUCTIONS:
-                        known.clear()
-                        self._alike.clear()
-                    insn = known[key] = self._instruction(form, head, middle, imm)
+                if len(known) > MOST_INSTRUCTIONS:
+                    known.clear()
+                    self._alike.clear()
+                insn = self._instruction(form, head, middle, imm)
+                known[head + middle if form.linked else head + middle + imm] = insn
             ops.append(Op(rip, insn, disp))
             if insn.form.end:
-                return Decoded(Block(start, ops, insn.form.end, int.from_bytes(imm, "little", signed=True), rip + insn.length), records)
+                block = Block(start, ops, insn.form.end, int.from_bytes(imm, "little", signed=True), rip + insn.length, summary=LATER)
+                return Decoded(block, records)
         return None
 
 

@@ -61,9 +61,21 @@ def vector_in(n: int, low: int) -> bytes:
 @lru_cache(1 << 12)
 def stores(mask: int, low: int) -> bytes:
     """Registers (and whatever else) from their locals to the state."""
-    return b"".join(ZERO32 + (vector_in(n - 16, low) if 16 <= n < 32 else w.get(LOCAL[n]))
-                    + (w.access("i64.store", at.GPR + 8 * n) if n < 16 else w.access("v128.store", vector_at(n)))
-                    for n in range(mask.bit_length()) if n < 48 and mask >> n & 1)
+    mask &= (1 << 48) - 1
+    general = _each(mask, _STORES)
+    if mask < 1 << 16:
+        return general
+    return general + b"".join(ZERO32 + (vector_in(n - 16, low) if n < 32 else w.get(LOCAL[n])) + w.access("v128.store", vector_at(n))
+                              for n in range(16, mask.bit_length()) if mask >> n & 1)
+
+
+def _each(mask: int, pieces: list[bytes]) -> bytes:
+    """The pieces of the general registers in a mask."""
+    return b"".join([pieces[n] for n in range(16) if mask >> n & 1])
+
+
+_STORES = [ZERO32 + w.get(LOCAL[n]) + w.access("i64.store", at.GPR + 8 * n) for n in range(16)]
+_LOADS = [ZERO32 + w.access("i64.load", at.GPR + 8 * n) + w.put(LOCAL[n]) for n in range(16)]
 
 
 @lru_cache(1 << 12)
@@ -75,5 +87,5 @@ def lows(low: int) -> bytes:
 
 @lru_cache(1 << 12)
 def loads(mask: int) -> bytes:
-    return b"".join(ZERO32 + (w.access("i64.load", at.GPR + 8 * n) if n < 16 else w.access("v128.load", vector_at(n)))
-                    + w.put(LOCAL[n]) for n in range(mask.bit_length()) if n < 48 and mask >> n & 1)
+    return _each(mask, _LOADS) + b"".join(ZERO32 + w.access("v128.load", vector_at(n)) + w.put(LOCAL[n])
+                                          for n in range(16, min(mask.bit_length(), 48)) if mask >> n & 1)

@@ -272,8 +272,9 @@ class Region(Instructions):
         if block.end == "table":
             self._table_jump(block)
         else:
+            trusted = block.ops[-1] if block.end == "return" and self.options.returns else None
             for op in block.ops:
-                self.trusting = op is block.ops[-1] and block.end == "return" and self.options.returns
+                self.trusting = op is trusted
                 self.instruction(op)
             self.trusting = False
         self.settle()
