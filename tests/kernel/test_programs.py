@@ -60,6 +60,15 @@ def test_a_program_steps_through_itself_as_on_this_processor(built, tier):
     assert tier == "interp" or engine.image.counters.regions, "no loop was hot before it was stepped through"
 
 
+def test_segment_registers_are_as_on_this_processor(built):
+    """Unicorn's descriptors are others."""
+    path = built("segments", "wasmtime")
+    host = subprocess.run([path], stdout=subprocess.PIPE, timeout=60, check=True)
+    status, out, _ = World(guest=path.parent, engine=NativeEngine(Image())).run("/guest/segments", timeout=60)
+    assert out.decode().splitlines() == host.stdout.decode().splitlines()
+    assert status == 0
+
+
 SCRIPTS = {
     "arithmetic and loops": "for i in 1 2 3; do echo $((i * 7)); done; while read x; do echo [$x]; done < /etc/hostname",
     "pipelines": "printf 'c\\na\\nb\\n' | sort | tr a-z A-Z; echo ${PIPESTATUS[*]}; true | false | true; echo ${PIPESTATUS[*]}",

@@ -61,6 +61,7 @@ class Layout(Protocol):
     FIP: int
     FDP: int
     WATCHED: int
+    SELECTORS: int
     VECTOR: int
     X87: int
     CONTEXT: int

@@ -489,11 +489,13 @@ class Space(ABC):
 
     @property
     def fs_base(self) -> int:
+        """With a selector that is null, if it is set here."""
         return self._get64(self._layout.FS_BASE)
 
     @fs_base.setter
     def fs_base(self, value: int) -> None:
         self._set64(self._layout.FS_BASE, value)
+        self.poke(self._layout.SELECTORS + 4, bytes(2))
 
     @property
     def gs_base(self) -> int:
@@ -502,6 +504,7 @@ class Space(ABC):
     @gs_base.setter
     def gs_base(self, value: int) -> None:
         self._set64(self._layout.GS_BASE, value)
+        self.poke(self._layout.SELECTORS + 6, bytes(2))
 
     @property
     def instructions(self) -> int:

@@ -38,6 +38,7 @@ _SCALARS = {name: (struct.Struct("<" + code), where) for name, code, where in (
     ("mxcsr",   "I", at.MXCSR),
     ("watched", "I", at.WATCHED),
     ("rest",    "I", at.EFLAGS_REST),
+    ("selectors", "Q", at.SELECTORS),
     ("fcw",     "H", at.FCW),
     ("fsw",     "H", at.FSW),
     ("ftw",     "B", at.FTW),

@@ -26,6 +26,7 @@ FIP          = 200      # u64  where the last x87 instruction was
 FDP          = 208      # u64  of the one that raised an unmasked exception, the operand in memory
 WATCHED      = 224      # u32, not 0 once the thread's program has seen to MXCSR, so that exceptions of numbers are to be found there;
                         #      UNPLAIN of it where a region has found that numbers are not rounded to nearest, or flushed, or may trap
+SELECTORS    = 232      # 4 x u16: of ES, DS, FS, GS
 VECTOR       = 256      # 16 x 32 bytes: xmm in the lower half, room for ymm
 X87          = 768      # 8 x 16 bytes: physical registers R0..R7, 10 bytes each in use; MMX lies in the lower 8
 CONTEXT      = 896

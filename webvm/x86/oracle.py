@@ -71,6 +71,7 @@ class State:
     df: int = 0
     fs_base: int = 0
     gs_base: int = 0
+    selectors: int = 0                                   # of ES, DS, FS, GS, 16 bits each
     mxcsr: int = 0x1F80
     watched: int = 0                                     # see Machine.cell
     fcw: int = 0x37F

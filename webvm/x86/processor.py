@@ -13,6 +13,8 @@ LEAF_1_EDX = {"fpu": 0, "tsc": 4, "cx8": 8, "cmov": 15, "clflush": 19, "mmx": 23
 LEAF_1_ECX = {"sse3": 0, "pclmulqdq": 1, "ssse3": 9, "cx16": 13, "sse4.1": 19, "sse4.2": 20, "movbe": 22, "popcnt": 23, "aes": 25, "xsave": 26, "osxsave": 27,
               "avx": 28, "f16c": 29, "fma": 12}
 LEAF_7_EBX = {"fsgsbase": 0, "bmi1": 3, "avx2": 5, "bmi2": 8, "adx": 19, "sha": 29}
+# Of every processor here, as of Intel's: FDP is set by exceptions alone, FCS and FDS are zero.
+X87_POINTERS = 1 << 6 | 1 << 13                 # in EBX of leaf 7
 LEAF_7_ECX = {"vaes": 9, "vpclmulqdq": 10}
 EXTENDED_ECX = {"lahf_lm": 0, "lzcnt": 5}
 EXTENDED_EDX = {"syscall": 11, "nx": 20, "lm": 29}
@@ -49,7 +51,7 @@ def leaves(features: Collection[str]) -> dict[tuple[int, int | None], tuple[int,
     found = {
         (0, None): (7, _word(VENDOR, 0), _word(VENDOR, 8), _word(VENDOR, 4)),
         (1, None): (SIGNATURE, 0x00000800, _mask(LEAF_1_ECX, have), _mask(LEAF_1_EDX, have)),
-        (7, 0): (0, _mask(LEAF_7_EBX, have), _mask(LEAF_7_ECX, have), 0),
+        (7, 0): (0, _mask(LEAF_7_EBX, have) | X87_POINTERS, _mask(LEAF_7_ECX, have), 0),
         (0x80000000, None): (0x80000008, 0, 0, 0),
         (0x80000001, None): (0, 0, _mask(EXTENDED_ECX, have), _mask(EXTENDED_EDX, have)),
         (0x80000008, None): (32 | 48 << 8, 0, 0, 0),

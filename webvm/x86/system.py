@@ -43,10 +43,11 @@ def xgetbv(m):
 
 
 # ---------------------------------------------------------------------------------------------- segments and far transfers
-# A 64-bit Linux process begins with these selectors, and here keeps them: what is loaded is only checked.
+# What a 64-bit Linux process has, and can load: CS and SS never change, of the others nothing matters but FS's and GS's bases.
 
 _ES, _CS, _SS, _DS, _FS, _GS = range(6)
-_SELECTORS = {_ES: 0, _CS: 0x33, _SS: 0x2B, _DS: 0, _FS: 0, _GS: 0}
+_SELECTORS = {_CS: 0x33, _SS: 0x2B}
+_PLACES = {_ES: 0, _DS: 16, _FS: 32, _GS: 48}           # of the others, in State.selectors
 
 # Linux's descriptors that user mode may use, by selector without its RPL: rights as LAR gives them, limit.
 _DESCRIPTORS = {0x20: (0xCFFB00, 0xFFFFFFFF),           # 32-bit code, which is never executed here
@@ -61,20 +62,27 @@ def puts_traps_off(insn) -> bool:
     return insn.meaning == "syscall" or insn.meaning in ("mov_to_seg", "pop_seg") and insn.operands[0].number == _SS
 
 
+def _selector(m, register: int) -> int:
+    return _SELECTORS[register] if register in _SELECTORS else m.state.selectors >> _PLACES[register] & 0xFFFF
+
+
 def _load_segment(m, register: int, selector: int) -> None:
-    """FS and GS get the base 0 of every descriptor there is; a null selector leaves theirs, as it does with AMD."""
+    """FS and GS get the base 0 of every descriptor there is, and from a null selector, as from Intel's processors and AMD's newer ones."""
     if register == _SS:
         if selector != _SELECTORS[_SS]:
             raise Trap("GP")
     elif selector & 0xFFFC not in _DESCRIPTORS and selector & 0xFFFC:
         raise Trap("GP")
-    elif selector & 0xFFFC and register in (_FS, _GS):
-        m.set_base("fs" if register == _FS else "gs", m.int(0, 64))
+    else:
+        place = _PLACES[register]
+        m.state.selectors = m.state.selectors & ~(0xFFFF << place) | selector << place
+        if register in (_FS, _GS):
+            m.set_base("fs" if register == _FS else "gs", m.int(0, 64))
 
 
 @python_meaning()
 def mov_from_seg(m):
-    m.dst = m.int(_SELECTORS[m.insn.operands[1].number], m.bits[0])
+    m.dst = m.int(_selector(m, m.insn.operands[1].number), m.bits[0])
 
 
 @python_meaning()
@@ -82,7 +90,7 @@ def mov_to_seg(m): _load_segment(m, m.insn.operands[0].number, m.src.raw & 0xFFF
 
 
 @python_meaning()
-def push_seg(m): m.push(m.int(_SELECTORS[m.insn.operands[0].number], m.size))
+def push_seg(m): m.push(m.int(_selector(m, m.insn.operands[0].number), m.size))
 
 
 @python_meaning()

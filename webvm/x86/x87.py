@@ -4,7 +4,7 @@ cases in forms of its own (`x87_common`).
 Knows the register stack, the control, status and tag words and how they lie in memory. Numbers are float80's.
 
 All exceptions have their masked response; unmasked ones keep the operands and set ES, and the next waiting instruction
-raises #MF. Selectors are stored as zero in the pointers to the last instruction and its operand.
+raises #MF. Selectors are stored as zero in the pointers to the last instruction and its operand, as CPUID says.
 """
 import struct
 
