@@ -733,6 +733,17 @@ def test_reuse_has_bounds_and_an_off_switch(make):
     assert engine.space() is not space
 
 
+def test_spaces_that_wait_for_reuse_can_be_let_go(make):
+    engine = make()
+    used, waits = engine.space(), engine.space()
+    load(used, (ADDI, RAX, 0, 5), (INT3,))
+    waits.release()
+    engine.shed()
+    assert engine.space() is not waits and used.run(10) == L.BREAKPOINT and used.get(RAX) == 5
+    used.release()
+    assert engine.space() is used
+
+
 def test_spaces_run_out_and_come_back(make):
     engine = make(max_spaces=3)
     spaces = [engine.space() for _ in range(3)]

@@ -172,6 +172,7 @@ class ScriptedEngine:
 
     def __init__(self, *programs):
         self.programs, self.spaces = list(programs), []
+        self.shed = lambda: None
 
     def space(self):
         if not self.programs:

@@ -128,3 +128,7 @@ class Engine(Protocol):
     def space(self):
         """A zeroed `space.Space`, fresh or reused; raises OutOfSpaces."""
         ...
+
+    def shed(self) -> None:
+        """Let go of spaces that wait for reuse."""
+        ...

@@ -179,6 +179,10 @@ class Engine(ABC):
 
     def close(self) -> None:
         """The engine is no longer needed, and none of its spaces is in use."""
+        self.shed()
+
+    def shed(self) -> None:
+        """Let go of spaces that wait for reuse."""
         for space in self._kept:
             space._destroy()
         self._kept.clear()
