@@ -405,8 +405,7 @@ class Space(ABC):
         free, linked = self._free, self._linked
         if not self._numbered:
             self._numbered = True
-            first = len(self._pages) - len(self._pages.lstrip(b"\0"))
-            self.pokes(self._number(first, len(self._pages)))
+            self.pokes([piece for first, end in _used(self._pages) for piece in self._number(first, end)])
         if len(linked) + count > MAX_SLOTS:
             raise OutOfMemory(f"{len(linked)} functions are linked, and no room is left for {count}")
         if len(free) < count:
