@@ -9,7 +9,6 @@ from functools import lru_cache
 
 from ..wasm import encoding as w
 from ..x86 import flags
-from ..x86.ieee import FORMATS
 from ..x86.meaning import AF, ARITHMETIC, CF, MEANINGS, OF, Bool, Float, Int, Vec
 from ..x86.primitives import PRIM
 from ..x86.sse_floats import CALLED, SIGNATURES, fused_plainly, plainly, result
@@ -26,6 +25,7 @@ from .frame import (
 )
 from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
 from .liveness import CLEAN, MIXED
+from .nans import EXCHANGED, Mending
 from .options import Options
 from .template import (
     AFTER, ANY, DISP, FROM_ANCHOR, FUNCTION, GIVEN, GIVEN_8, GIVEN_NARROW, GROUP, HIGH, HOLE, LENGTH, LOW, OFFSET,
@@ -59,7 +59,7 @@ class Imports:
         return {name: index for name, index in vars(self).items() if name not in ("routines", "float_ops")} | self.routines | self.float_ops
 
 
-class Instructions(Emitter, Deferred):
+class Instructions(Emitter, Deferred, Mending):
     """A machine for MEANINGS that emits the instructions of one function."""
     first_local = len(PARAMETERS.split())
 
@@ -93,6 +93,7 @@ class Instructions(Emitter, Deferred):
         self.copied: dict[bytes, bytes] = {}              # locals of the instruction that hold what a vector register holds
         self.implicit = 0
         self.begin_groups()
+        self.begin_links()
 
     # ---- locals and constants
     def let(self, type, raw):
@@ -337,9 +338,14 @@ class Instructions(Emitter, Deferred):
         self._if(condition + w.UNLIKELY, lambda: self.out.append(self._exit(mask)))
 
     # ---- an instruction
+    def settle(self):
+        """Ends groups of operations."""
+        self.mend()
+        super().settle()
+
     def instruction(self, op: Op):
         self.op, self.rip = op, op.rip
-        if self.templates is None and self.floats != DEFERRED:
+        if self.templates is None and self.floats != DEFERRED and not self.mends:
             self._emit(op)
         else:
             self._emit_template(op, op.insn)
@@ -366,6 +372,9 @@ class Instructions(Emitter, Deferred):
             if floats in _WATCHED:
                 numbers = (both & 0xFFFF) * _EVERY
                 key = key, self.numbers & numbers
+            if self.mends:
+                self.joins = self.takes_a_link(insn)
+                key = key, self.joins
         if floats == DEFERRED and insn.special:
             key = key, self.started
         if op.checks:
@@ -375,6 +384,10 @@ class Instructions(Emitter, Deferred):
             template = self._template(op, known, key, template)
         if self.waiting and self.must_settle(template):
             self.settle()
+            self._emit_template(op, insn)
+            return
+        if self.links and self.must_mend(insn, template):
+            self.mend()
             self._emit_template(op, insn)
             return
         out = self.out
@@ -426,6 +439,8 @@ class Instructions(Emitter, Deferred):
                 self.numbers = self.numbers & ~numbers | template.numbers
         if template.noted:
             self.join_group(template)
+        if template.link:
+            self.join_link(insn)
         self.ends = template.ends
         if template.vectors:
             self.vectors = True
@@ -483,7 +498,7 @@ class Instructions(Emitter, Deferred):
     def _record(self, op: Op) -> Template:
         """Emits an instruction apart, its exits marked."""
         before = self.kind, self.narrow, self.vectors, self.low, self.numbers, self.started
-        self.noted, self.kept, self.looks = [], {}, False
+        self.noted, self.kept, self.looks, self.link = [], {}, False, False
         self.recording, self.ordinary, self.outside, self.vectors, self.ends = True, True, self.depth, False, None
         self.depends = ANY
         if op.insn.compares:
@@ -492,7 +507,8 @@ class Instructions(Emitter, Deferred):
         both = op.insn.both
         self.ordinary &= self.ends is None or HOLE not in self.ends
         template = Template(code, self.kind if op.insn.flags else None, self.narrow & op.insn.writes, self.ends, self.vectors,
-                            self.low & both, self.numbers & (both & 0xFFFF) * _EVERY, self.noted, self.kept, self.started, self.looks)
+                            self.low & both, self.numbers & (both & 0xFFFF) * _EVERY, self.noted, self.kept, self.started, self.looks,
+                            self.link)
         self.recording = False
         self.kind, self.narrow, self.vectors, self.low, self.numbers, self.started = before
         return template
@@ -915,31 +931,23 @@ class Instructions(Emitter, Deferred):
 
     def _loose_float_op(self, op, *values):
         """What Wasm has."""
-        if not self._may_exchange(op, values):
+        exchanged = self._may_exchange(op, values)
+        linked = self.mends and self.begin_link(op, exchanged)
+        if not exchanged and not linked:
             return plainly(self, op, *values)
         values = self._read_once(op.split(".")[0], values[:1]) + list(values[1:])
         answer = self.let(SIGNATURES[op][1], plainly(self, op, *values).raw)
+        if linked:
+            self.keep_link(values[0].raw, answer)
+            return result(self, op, answer)
         return result(self, op, self._with_first_nan(op, [values[0].raw], answer))
 
     def _may_exchange(self, op, values) -> bool:
         """Whether the other of two NaNs may come, as the engine may exchange operands of Wasm's instruction, which must not be."""
-        if not self.mends or op.split(".")[1] not in ("add", "mul", "addsub"):
+        if not self.mends or op.split(".")[1] not in EXCHANGED:
             return False
         x, y = (self.copied.get(v.raw, v.raw) for v in values)
         return x != y
-
-    def _with_first_nan(self, op, operands: list[bytes], answer: bytes) -> bytes:
-        """A local where there is what Wasm's instruction gave. Where that is a NaN it gets that of the first of these operands (locals) that is
-        one, made quiet, as processors choose; the last operand may be left out."""
-        shape = op.split(".")[0]
-
-        def choose():
-            chosen = answer
-            for x in reversed(operands):
-                chosen = nan_or(shape, x, chosen)
-            self.out.append(chosen + b"\x21" + answer[1:])
-        self._if(is_nan(shape, answer) + w.UNLIKELY, choose)
-        return answer
 
     def _float_call(self, op, values) -> bytes:
         raw = b"".join(w.i32(v) if isinstance(v, int) else sse_operand(v) for v in values)
@@ -1210,26 +1218,6 @@ _TO_EXIT = w.put(EXIT_RIP) + b"\x0c"
 _GIVEN_HOLES = {bits: hole_of(hole) for bits, hole in GIVEN.items()}
 _GIVEN_MASKS = {hole: (1 << bits) - 1 for bits, hole in GIVEN.items()}
 _NARROW_HOLE = hole_of(GIVEN_NARROW)
-
-
-@lru_cache(None)
-def is_nan(shape: str, x: bytes) -> bytes:
-    """Not 0 where a number, or one of a vector, is a NaN, which is not <= itself: of scalars, engines take one jump for that."""
-    if "x" in shape:
-        return x + x + w.OP[shape + ".ne"] + w.OP[f"i{shape[1:]}.bitmask"]
-    return x + x + w.OP[shape + ".le"] + w.OP["i32.eqz"]
-
-
-@lru_cache(None)
-def nan_or(shape: str, x: bytes, other: bytes) -> bytes:
-    """x, made quiet, where it is a NaN; else the other."""
-    if "x" in shape:
-        bits = int(shape[1:3])
-        quiet = w.v128(sum(FORMATS[bits].quiet << k for k in range(0, 128, bits)))
-        return x + quiet + w.OP["v128.or"] + other + x + x + w.OP[shape + ".ne"] + w.OP["v128.bitselect"]
-    bits = int(shape[1:])
-    quiet = x + AS_INT[bits] + (w.i64 if bits == 64 else w.i32)(FORMATS[bits].quiet) + w.OP[f"i{bits}.or"] + AS_FLOAT[bits]
-    return quiet + other + x + x + w.OP[shape + ".ne"] + w.SELECT
 
 
 @lru_cache(None)

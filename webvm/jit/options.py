@@ -34,3 +34,4 @@ class Options:
     deferred: bool = True       # exceptions of numbers are looked for several operations at a time
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
     nans: bool = True           # where the engine exchanges operands, the first of two NaNs is taken nevertheless
+    nan_groups: bool = True     # then, results that are taken by others are not looked at

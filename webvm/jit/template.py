@@ -71,14 +71,16 @@ class Template:
     low             forms of vector registers afterwards, of those it has to do with
     numbers         likewise, those that are known to be normal or zero
     noted, kept, started        for the group of operations, see deferred.py
+    link            whether it is part of a group, see nans.py
     leaves          whether control may leave in it, or it looks at MXCSR
     """
-    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low", "numbers", "noted", "kept", "started", "leaves")
+    __slots__ = ("first", "rest", "kind", "narrow", "ends", "vectors", "low", "numbers", "noted", "kept", "started", "leaves", "link")
 
-    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int, numbers: int, noted, kept, started: int, looks: bool):
+    def __init__(self, code: bytes, kind, narrow: int, ends, vectors: bool, low: int, numbers: int, noted, kept, started: int, looks: bool,
+                 link: bool = False):
         self.first, self.rest = pieces(code)
         self.kind, self.narrow, self.ends, self.vectors, self.low, self.numbers = kind, narrow, ends, vectors, low, numbers
-        self.noted, self.kept, self.started = noted, kept, started
+        self.noted, self.kept, self.started, self.link = noted, kept, started, link
         self.leaves = looks or any(hole < DISP for hole, _ in self.rest)
 
 
