@@ -48,6 +48,7 @@ class UnicornEngine:
 
 
 class UnicornSpace(Paged):
+    trap_error = 0
     limit = 0xF0000000
 
     def __init__(self, engine):

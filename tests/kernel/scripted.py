@@ -53,6 +53,7 @@ class Handler:
 
 
 class ScriptedSpace(Paged):
+    trap_error = 0
     limit = 0x10000000
 
     def __init__(self, program):

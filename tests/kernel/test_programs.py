@@ -60,11 +60,12 @@ def test_a_program_steps_through_itself_as_on_this_processor(built, tier):
     assert tier == "interp" or engine.image.counters.regions, "no loop was hot before it was stepped through"
 
 
-def test_segment_registers_are_as_on_this_processor(built):
-    """Unicorn's descriptors are others."""
-    path = built("segments", "wasmtime")
+@pytest.mark.parametrize("name", ["segments", "traps"])
+def test_the_processor_is_as_this_one_for_programs(built, name):
+    """Unicorn has other descriptors, and is privileged."""
+    path = built(name, "wasmtime")
     host = subprocess.run([path], stdout=subprocess.PIPE, timeout=60, check=True)
-    status, out, _ = World(guest=path.parent, engine=NativeEngine(Image())).run("/guest/segments", timeout=60)
+    status, out, _ = World(guest=path.parent, engine=NativeEngine(Image())).run(f"/guest/{name}", timeout=60)
     assert out.decode().splitlines() == host.stdout.decode().splitlines()
     assert status == 0
 

@@ -301,6 +301,7 @@ class Space(ABC):
         self._free: list[int] = []       # and those that hold none
         self._hot_count = layout.HOT_COUNT >> 2
         self._frames = 0                 # calls of run() on the stack
+        self.trap_error = 0              # the error code of the exception that stopped a run; whoever looks sets it to 0
         self.stepping = False            # the trap flag is set; nothing but registers loaded from here sets it
         self._released = False
         self._left = bytearray()         # pages that have had a permission and lost it: their Memory stays; not 0 there

@@ -255,6 +255,7 @@ class Image:
         except Trap as trap:
             if trap.vector == "UD" and insn.meaning not in MEANINGS and insn.meaning not in PYTHON_MEANINGS:
                 log.error("%s at %#x: %s is not implemented (SIGILL)", space.read(rip, insn.length).hex(" "), rip, insn)
+            space.trap_error = trap.error
             if trap.vector in Trap.AFTER:
                 space.rip = rip + insn.length & M64
             if trap.vector == "XM":

@@ -37,6 +37,7 @@ class Space(Protocol):
     on_syscall: Callable[[tuple[int, int, int, int, int, int, int]], int | bool]
     on_fault: Callable[[int, int], bool]        # (address, R|W|X) not permitted; True: permitted now, try again
     instructions: int                           # executed so far
+    trap_error: int                             # the error code of the exception it stopped for; whoever looks sets it to 0
 
     rip: int
     rflags: int

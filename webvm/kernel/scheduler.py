@@ -204,8 +204,8 @@ class Scheduler:
 
     def _trap(self, task, stop):
         signo, code, task.trap_number = TRAPS[stop]
-        task.trap_error = 0
         space = task.mem.space
+        task.trap_error, space.trap_error = space.trap_error, 0
         if stop in (cpu.FLOATING, cpu.SIMD):
             area = space.fxsave()
             control, status = X87_WORDS.unpack_from(area)
@@ -324,10 +324,16 @@ class Scheduler:
             signo, task.trap_number, task.trap_error = (SIGBUS, STACK_FAULT, 0) if by_stack else (signo, GENERAL_PROTECTION, 0)
         else:
             task.trap_number, task.cr2 = PAGE_FAULT, fault.address
-            present = signo == SIGSEGV and (fault.code == siginfo.SEGV_ACCERR or fault.address >> 63)
+            present = fault.address >> 63 or self._present(task.mem, fault.address)
             task.trap_error = (PAGE_FAULT_USER | PAGE_FAULT_PROTECTION * bool(present) | PAGE_FAULT_WRITE * bool(access & cpu.W)
                                | PAGE_FAULT_FETCH * bool(access & cpu.X))
         signals.force(self.kernel, task, signo, siginfo.fault(signo, fault.code, fault.address))
+
+    @staticmethod
+    def _present(mem, address):
+        """Whether a page table would have the page: one that was accessed, and may be."""
+        vma = mem.find(address)
+        return vma is not None and vma.prot and mem.space.perms(address >> 12, 1)[0] & cpu.PRESENT
 
     # -- waiting ----------------------------------------------------------------------------------------------------------
 

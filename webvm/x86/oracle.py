@@ -36,9 +36,10 @@ class Trap(Exception):
     leave RIP behind the instruction."""
     AFTER = {"BP", "OF", "DB"}
 
-    def __init__(self, vector: str):
+    def __init__(self, vector: str, error: int = 0):
+        """error: its error code."""
         super().__init__(vector)
-        self.vector = vector
+        self.vector, self.error = vector, error
 
 
 class SystemCall(Exception):

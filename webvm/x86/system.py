@@ -70,9 +70,9 @@ def _load_segment(m, register: int, selector: int) -> None:
     """FS and GS get the base 0 of every descriptor there is, and from a null selector, as from Intel's processors and AMD's newer ones."""
     if register == _SS:
         if selector != _SELECTORS[_SS]:
-            raise Trap("GP")
+            raise Trap("GP", selector & 0xFFFC)
     elif selector & 0xFFFC not in _DESCRIPTORS and selector & 0xFFFC:
-        raise Trap("GP")
+        raise Trap("GP", selector & 0xFFFC)
     else:
         place = _PLACES[register]
         m.state.selectors = m.state.selectors & ~(0xFFFF << place) | selector << place
@@ -115,7 +115,7 @@ def load_far_pointer(m):
 def _code_segment(m, selector: int, offset: int, returning: bool) -> None:
     """#GP unless it is the 64-bit code segment, the only one that is executed here."""
     if selector & ~3 != _SELECTORS[_CS] & ~3 or returning and selector != _SELECTORS[_CS]:
-        raise Trap("GP")
+        raise Trap("GP", selector & 0xFFFC)
     m.target(m.int(offset, 64))
 
 
@@ -160,7 +160,7 @@ def iret(m):
     offset, selector, flags, sp, stack = _stacked(m, 5)
     _code_segment(m, selector & 0xFFFF, offset, True)
     if stack & 0xFFFF != _SELECTORS[_SS]:
-        raise Trap("GP")
+        raise Trap("GP", stack & 0xFFFC)
     if m.size == 16:
         flags |= m.state.rest & 0xFFFF0000
     set_eflags(m, m.int(flags, 32))
@@ -171,7 +171,8 @@ def iret(m):
 @python_meaning("int")
 def int_(m):
     """Of the gates, user mode may use two. Linux has a third, 80, for 32-bit system calls; there are none here."""
-    raise Trap({3: "BP", 4: "OF"}.get(m.insn.operands[0].value, "GP"))
+    number = m.insn.operands[0].value
+    raise Trap({3: "BP", 4: "OF"}.get(number, "GP"), 0 if number in (3, 4) else number << 3 | 2)
 
 
 @python_meaning()
