@@ -159,7 +159,7 @@ def host_differs(case, found) -> bool:
         return found.end.startswith("fault")     # of two faults, the other; Linux, which does SGDT, writes a part before
     if insn is None and row.meaning == "verw":
         return found.end == "ok" or found.end.startswith("fault")      # AMD lets LOCK pass there
-    if row.mnemonic == "movsxd" and insn.size == 2:
+    if insn is not None and row.mnemonic == "movsxd" and insn.size == 2:
         return found.end.startswith("fault")     # of 16 bits AMD's read 32
     return False
 
