@@ -68,6 +68,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
       x87(which i32, a i64, b i64) -> i32     one of x87.py's functions, in the order of their names
       and by its name each routine of meanings (x86.meaning.ROUTINES) that some instruction calls
       and each function of sse.py
+      often(rip i32)                          reports the region at rip, see layout.EXITS
       unfit(rip i32) -> 0                     for a region that can't go on at rip as MXCSR is: reports rip hot, to have another one made
       clock() -> f64                          the import
     """
@@ -115,6 +116,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
     _syscall_out(m, ask_syscall, eflags)
     _escape_out(m, ask_escape)
     _unfit(m)
+    _often(m)
     handlers = [runtime.escape, _stale(m, lookup), _goto(m, runtime), _count(m), m.declare("enter region", "i32", "i32")]
     for shape in tables.shapes:
         index = m.declare(str(shape), "i32", "i32")
@@ -625,13 +627,24 @@ def _escape_out(m, ask_escape):
     f.done()
 
 
-def _unfit(m):
-    f = Function(m, "unfit", "i32", "i32", export=True)
-    rip, = f.params
+def _report(f, rip: X):
+    """The block there is hot."""
     count = f.local(value=_cell("i32.load", at.HOT_COUNT))
     with f.if_(count < at.HOT_MAX):
         f.store("i32.store", count << 2, rip, at.HOT)
         f.store("i32.store", 0, count + 1, at.HOT_COUNT)
+
+
+def _often(m):
+    f = Function(m, "often", "i32", "", export=True)
+    _report(f, *f.params)
+    f.done()
+
+
+def _unfit(m):
+    f = Function(m, "unfit", "i32", "i32", export=True)
+    rip, = f.params
+    _report(f, rip)
     f.store("i32.store", 0, ((_cell("i32.load", at.MXCSR) & 0xFFC0) != ieee.RESET).pick(c32(1 | at.UNPLAIN), c32(1)), at.WATCHED)
     f.store("i64.store", 0, rip.wide(), at.RIP)
     f.store("i32.store", 0, at.RETRY, at.STOP)
@@ -707,10 +720,7 @@ def _count(m) -> int:
     f.store("i32.store", record, left, R_COUNT)
     with f.if_(left.is_zero()):
         f.store("i32.store", record, _cell("i32.load", at.REHOT), R_COUNT)
-        count = f.local(value=_cell("i32.load", at.HOT_COUNT))
-        with f.if_(count < at.HOT_MAX):
-            f.store("i32.store", count << 2, record.load("i32.load", R_RIP), at.HOT)
-            f.store("i32.store", 0, count + 1, at.HOT_COUNT)
+        _report(f, record.load("i32.load", R_RIP))
     _execute(m, f, record + RECORD)
     f.done()
     return f.index

@@ -18,6 +18,7 @@ from ..x86.sse_floats import CALLED, SIGNATURES
 from . import build
 from . import layout as at
 from . import tables
+from .again import Made, size_of
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
@@ -94,6 +95,8 @@ class _Code:
         self.inside: dict[int, int] = {}                # blocks in the middle of regions -> an entry of the latest of these
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
+        self.made = Made()                              # regions made for it
+        self.often: dict[int, None] = {}                # those that are left often, as was reported
         self.failed: set[int] = set()                   # entries that can't be translated
         self.turns_waited = 0                           # of those that are hot, but too few
         self.floats = ""                                # the way with numbers that regions have here: LOOSE, then DEFERRED, then EASY
@@ -168,7 +171,10 @@ class Translator:
         for rip in dict.fromkeys(space.hot()):
             if rip in code.busy or rip in code.failed:
                 continue
-            if self._install_known(space, rip):
+            if self.options.anew and rip in code.entries and self._is_entered(space, rip):
+                if code.made.worth(rip, code.entries):
+                    code.often[rip] = None
+            elif self._install_known(space, rip):
                 watched.pop(rip, None)
             elif rip in watched:
                 watched[rip] += 1
@@ -179,6 +185,10 @@ class Translator:
         if start < self._pause_until:
             return
         hot = sorted((rip for rip, reports in watched.items() if reports), key=watched.get)
+        if not hot and code.often:
+            self._make_anew(space, code)
+            self._pause_until = perf_counter() + self.share * (perf_counter() - start)
+            return
         if len(hot) < self.least and code.turns_waited < MOST_TURNS_WAITED:
             code.turns_waited += bool(hot)
             return
@@ -369,6 +379,12 @@ class Translator:
             space.poke(record + R_COUNT, struct.pack("<I", arrivals))
 
     @staticmethod
+    def _is_entered(space, rip) -> bool:
+        """Whether there is a region."""
+        record = space.find(rip)
+        return bool(record) and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.ENTER)
+
+    @staticmethod
     def _slot_at(space, record) -> bytes:
         """Of the region there, as the interpreter keeps it."""
         return space.peek(record + R_SLOT, 4)
@@ -376,8 +392,8 @@ class Translator:
     @staticmethod
     def _take_out(space, rip) -> None:
         """Of a region that is not watched as a whole."""
-        record = space.find(rip)
-        if record and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.ENTER):
+        if Translator._is_entered(space, rip):
+            record = space.find(rip)
             space.poke(record + R_HANDLER, struct.pack("<I", Tables.COUNT))
             space.poke(record + R_COUNT, struct.pack("<I", REHOT))
             space.poke(at.LINKS + at.link_place(rip), bytes(8))
@@ -404,8 +420,12 @@ class Translator:
         around it, comes before a loop."""
         start = perf_counter()
         graphs, put_off = self._graphs(space, entries, patient)
-        if not graphs:
-            return put_off
+        if graphs:
+            self._make(space, graphs, start)
+        return put_off
+
+    def _make(self, space, graphs, start: float) -> None:
+        """Compiles the regions of some graphs, on which work began at `start`."""
         self._watch_floats(space, self._code[space])
         floats = self._code[space].floats
         wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), floats)
@@ -419,7 +439,20 @@ class Translator:
         if self.cache:
             self.cache.add(regions, wasm)
         self._install_compiled()
-        return put_off
+
+    def _make_anew(self, space, code) -> None:
+        """Of the regions that are left often, one that can have what it is left for."""
+        start = perf_counter()
+        rip, _ = code.often.popitem()
+        one = code.made.worth(rip, code.entries)
+        if one is None or not code.busy.isdisjoint(one.entries) or not all(self._is_entered(space, entry) for entry in one.entries):
+            return
+        fetch = cache(one.fetching(partial(self._block, space), code.entries))
+        graph = self._graph(one.entries, fetch, one.most_ops, *self._guesses(space))
+        one.times += 1
+        if graph.entries == one.entries and size_of(graph) > one.size:
+            self._note(code, graph, one.most_ops)
+            self._make(space, [graph], start)
 
     def _install_compiled(self) -> None:
         waiting = []
@@ -441,8 +474,7 @@ class Translator:
 
         @cache
         def fetch(start): return self._block(space, start)
-        targets = partial(self._targets, space) if self.options.switches and self.options.tables else None
-        held = partial(_pointer_at, space) if self.options.pointers else None
+        targets, held = self._guesses(space)
         for rip in entries:
             if rip in at_entry:
                 continue
@@ -456,16 +488,28 @@ class Translator:
                         if self.options.patience:
                             self._count_anew(space, rip, AGAIN)
                     continue
-            large = self.options.patience and rip in code.put_off
-            graph = self._graph([rip], fetch, MOST_OPS_SHARED if large else MOST_OPS, targets, held)
+            most_ops = MOST_OPS_SHARED if self.options.patience and rip in code.put_off else MOST_OPS
+            graph = self._graph([rip], fetch, most_ops, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(_has_choice(block, graph.whole, rip) for block in graph.blocks.values()):
-                graph = self._shared(code, rip, fetch, targets, held) or graph
+                shared = self._shared(code, rip, fetch, targets, held)
+                if shared is not None:
+                    graph, most_ops = shared, MOST_OPS_SHARED
             at_entry.update(dict.fromkeys(graph.entries, graph))
-            code.inside.update(dict.fromkeys((start for start in graph.order if start == address_of(start)), graph.entries[0]))
+            self._note(code, graph, most_ops)
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
         return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)], put_off
+
+    def _note(self, code, graph, most_ops: int) -> None:
+        code.inside.update(dict.fromkeys((start for start in graph.order if start == address_of(start)), graph.entries[0]))
+        if self.options.anew:
+            code.made.note(graph, most_ops)
+
+    def _guesses(self, space) -> tuple:
+        """What tells a Graph where indirect jumps and calls may lead: its `targets` and `held`."""
+        return (partial(self._targets, space) if self.options.switches and self.options.tables else None,
+                partial(_pointer_at, space) if self.options.pointers else None)
 
     def _targets(self, space, block, blocks) -> list[int]:
         """Where an indirect jump has led, of what its table has; the most frequent first."""
@@ -513,6 +557,7 @@ class Translator:
                           routines={name: m.import_function("env", name, " ".join(ROUTINES[name].parameters), ROUTINES[name].result)
                                     for name in routines},
                           float_ops={name: m.import_function("env", name, *SIGNATURES[name]) for name in float_ops},
+                          often=m.import_function("env", "often", "i32"),
                           unfit=m.import_function("env", "unfit", "i32", "i32"))
         functions, exported = {}, 0
         for graph in graphs:
