@@ -16,6 +16,7 @@ from tests.x86.test_mxcsr import cases as numbers
 from tests.x86.test_mxcsr import number
 from webvm.engine.native import NativeEngine
 from webvm.jit import image as machine_image
+from webvm.jit import layout as at
 from webvm.jit import regions
 from webvm.jit.inline import address_of
 from webvm.jit.instruction import DEFERRED, EASY
@@ -272,8 +273,11 @@ def test_random_programs_agree_without_each_optimisation(interpreter, pool, swit
     report(failures)
 
 
-def test_random_programs_agree_when_translated_as_they_run(interpreter, pool, monkeypatch):
-    """Twice in small slices: regions take the interpreter's place while it is in the middle of loops and calls, and others theirs."""
+@pytest.mark.parametrize("exits", [4, 1 << 17])
+def test_random_programs_agree_when_translated_as_they_run(interpreter, pool, exits, monkeypatch):
+    """Twice in small slices: regions take the interpreter's place while it is in the middle of loops and calls, and others theirs, also
+    such as are made anew after so many exits."""
+    monkeypatch.setattr(at, "EXITS_REPORTED", exits)
     monkeypatch.setattr(regions, "SLICE", 1)
     monkeypatch.setattr(regions, "SHARE", 0)
     image = machine_image.Image(machines.FEATURES)

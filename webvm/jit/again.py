@@ -55,6 +55,8 @@ class Made:
         times = max((self._made[rip].times for rip in graph.entries if rip in self._made), default=0)
         self._made.update(dict.fromkeys(graph.entries, One(graph.entries, most_ops, size_of(graph), ways, exits, times)))
 
+    def at(self, entry: int) -> One | None: return self._made.get(entry)
+
     def worth(self, entry: int, hot: Container[int]) -> One | None:
         """The region there, if it may be made anew and leaves for something that is hot."""
         one = self._made.get(entry)

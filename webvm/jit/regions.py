@@ -18,7 +18,7 @@ from ..x86.sse_floats import CALLED, SIGNATURES
 from . import build
 from . import layout as at
 from . import tables
-from .again import Made, size_of
+from .again import Made, One, size_of
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
@@ -109,6 +109,7 @@ class Counters:
         self.regions = self.instructions = 0
         self.translate_seconds = 0.0                    # what the engine takes for the modules is in its own counters
         self.installed = self.evicted = 0
+        self.anew = 0                                   # regions made again, see again
 
 
 class Translator:
@@ -441,18 +442,37 @@ class Translator:
         self._install_compiled()
 
     def _make_anew(self, space, code) -> None:
-        """Of the regions that are left often, one that can have what it is left for."""
+        """Of the regions that are left often, one that can have what it is left for; and those that call it without asking."""
         start = perf_counter()
         rip, _ = code.often.popitem()
         one = code.made.worth(rip, code.entries)
-        if one is None or not code.busy.isdisjoint(one.entries) or not all(self._is_entered(space, entry) for entry in one.entries):
+        if one is None:
             return
-        fetch = cache(one.fetching(partial(self._block, space), code.entries))
-        graph = self._graph(one.entries, fetch, one.most_ops, *self._guesses(space))
         one.times += 1
-        if graph.entries == one.entries and size_of(graph) > one.size:
-            self._note(code, graph, one.most_ops)
-            self._make(space, [graph], start)
+        graphs = []
+        for made in [one, *self._callers(space, code, one)]:
+            if not code.busy.isdisjoint(made.entries) or not all(self._is_entered(space, entry) for entry in made.entries):
+                return
+            fetch = cache(made.fetching(partial(self._block, space), code.entries))
+            graphs.append(self._graph(made.entries, fetch, made.most_ops, *self._guesses(space)))
+            if graphs[-1].entries != made.entries or made is one and size_of(graphs[0]) <= one.size:
+                return
+        for graph in graphs:
+            self._note(code, graph, code.made.at(graph.entries[0]).most_ops)
+        self.counters.anew += 1
+        self._make(space, graphs, start)
+
+    def _callers(self, space, code, one) -> list[One]:
+        """Those regions of its module that call it without asking, and those that call these, if they are not too much."""
+        slot = self._slot_at(space, space.find(one.entries[0]))
+        batch = next((batch for batch in self._batches for place in [batch.place.get(one.entries[0])]
+                      if place is not None and id(batch) in code.links and struct.pack("<I", code.links[id(batch)][place]) == slot), None)
+        called, callers = set(one.entries), []
+        while batch and (more := [region for region in batch.regions if not called.isdisjoint(region.calls) and called.isdisjoint(region.entries)]):
+            for region in more:
+                called.update(region.entries)
+                callers.append(code.made.at(region.entries[0]))
+        return callers if None not in callers and sum(made.size for made in callers) <= MOST_OPS_SHARED else []
 
     def _install_compiled(self) -> None:
         waiting = []
