@@ -665,7 +665,12 @@ def _enter(m, regions):
     with f.block() as none:
         f.br(none, depth.is_zero())
         record = _search(f, rip, none)
-        f.br(none, record.load("i32.load", R_HANDLER) != Tables.ENTER)
+        with f.if_(record.load("i32.load", R_HANDLER) != Tables.ENTER):
+            left = f.local(value=record.load("i32.load", R_COUNT) - _cell("i32.load", at.MORE_ARRIVALS))
+            with f.if_((record.load("i32.load", R_HANDLER) == Tables.COUNT)
+                       & X("i32", left.raw + _cell("i32.load", at.REHOT).raw + w.OP["i32.gt_s"])):
+                f.store("i32.store", record, left, R_COUNT)
+            f.br(none)
         slot, place = f.local(value=record.load("i32.load", R_SLOT)), f.local(value=_link_place(rip))
         f.store("i32.store", place, rip, at.LINKS)
         f.store("i32.store", place, slot, at.LINKS + 4)

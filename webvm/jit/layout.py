@@ -61,6 +61,8 @@ SSE_EXCEPTIONS = 1120   # u32, exceptions of the lanes computed so far, see sse.
 SSE_TRAPS    = 1124     # u32, not 0 where one of them is unmasked: the oracle is to execute the instruction
 SSE_FOREIGN  = 1128     # u32, 1 where Wasm's NaNs are not those of an x86 here
 
+MORE_ARRIVALS = 1132    # u32, arrivals that one by way of a region's end counts for, less that one: what hot code leads to
+
 X87_LOWER    = 1136     # u64, the lower half of what functions of x87_transcendental.py answer
 
 # ---- tables

@@ -35,6 +35,7 @@ log = logging.getLogger("webvm.jit")
 WARM = 15_000                   # arrivals after which an entry is watched: its branches forget which way they went
 REHOT = 1000                    # and those after which it is hot: ways not gone meanwhile are left out of its region
 AGAIN = 15_000                  # arrivals after which an entry in the middle of a region gets one of its own, though it is in that
+EXIT = 8                        # arrivals that one by way of a region's end counts for, until an entry is watched
 NEAR = 1 << 16                  # entries no farther apart than this may be those of one region with indirect jumps
 ASKED, ASKED_ROUNDS = 60, 2000  # times that the engine is asked whether it exchanges operands, and rounds of each
 MOST_WATCHED = 120              # blocks behind an entry that is watched
@@ -133,7 +134,6 @@ class Translator:
         self._code: dict = defaultdict(_Code)           # of each space
         self._compiling: list = []                      # (space, batch)
         self._early = Early(WARM)
-        self.created = self._early.created              # to be told of each space before it is used
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
         self._engine = None                             # of the space that has last reported something
         self._pause_until = 0.0
@@ -143,6 +143,12 @@ class Translator:
 
     @cached_property
     def decoder(self) -> Decoder: return Decoder(build.shapes(*self._made_with))     # not every machine needs it
+
+    def created(self, space) -> None:
+        """To be told of each space before it is used."""
+        self._early.created(space)
+        if self.options.exits:
+            space.poke(at.MORE_ARRIVALS, struct.pack("<I", EXIT - 1))
 
     def hot(self, space) -> None:
         """Make regions of the entries that the space reports hot, as far as the time for it goes: the hottest first."""
