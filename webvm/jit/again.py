@@ -2,7 +2,7 @@
 
 A region holds what was executed while its branches were watched. What is executed later is reached through the region's end: all
 registers go to memory and back, and what was known there is lost. Regions count where they leave for (layout.EXITS), and now and then the
-one that has just counted is reported: it is made again, with the ways that it had, and those to what has regions of its own by now.
+one that has just counted is reported: if that happens often for its size, it is made again, with the ways that it had, and those to what has regions of its own by now.
 
 Works on graphs and their blocks; knows nothing of spaces, and emits nothing.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .inline import address_of
 
 MOST = 3                        # times that a region is made anew
+WORTH = 50                      # instructions of it for each report: what leaving so often takes is about what translating so many does
 
 
 @dataclass(eq=False)
@@ -24,6 +25,11 @@ class One:
     ways: dict[int, tuple[bool, bool]]
     exits: set[int]
     times: int = 0
+    reports: int = 0
+
+    def pays(self, instructions: int) -> bool:
+        """Whether it is left so often that it pays to translate so many."""
+        return self.reports * WORTH >= instructions
 
     def fetching(self, fetch: Callable, hot: Container[int]) -> Callable:
         """As `fetch`, but branches go the ways that they went when the region was made, and those to addresses that are `hot`."""
@@ -56,6 +62,14 @@ class Made:
         self._made.update(dict.fromkeys(graph.entries, One(graph.entries, most_ops, size_of(graph), ways, exits, times)))
 
     def at(self, entry: int) -> One | None: return self._made.get(entry)
+
+    def reported(self, entry: int, hot: Container[int]) -> bool:
+        """The region there was: whether that was often enough, and it is worth it."""
+        one = self.worth(entry, hot)
+        if one is None:
+            return False
+        one.reports += 1
+        return one.pays(one.size)
 
     def worth(self, entry: int, hot: Container[int]) -> One | None:
         """The region there, if it may be made anew and leaves for something that is hot."""

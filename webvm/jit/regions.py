@@ -97,7 +97,7 @@ class _Code:
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
         self.made = Made()                              # regions made for it
-        self.often: dict[int, None] = {}                # those that are left often, as was reported
+        self.often: set[int] = set()                    # those that are left so often that they are to be made anew
         self.failed: set[int] = set()                   # entries that can't be translated
         self.turns_waited = 0                           # of those that are hot, but too few
         self.floats = ""                                # the way with numbers that regions have here: LOOSE, then DEFERRED, then EASY
@@ -179,8 +179,8 @@ class Translator:
             if rip in code.busy or rip in code.failed:
                 continue
             if self.options.anew and rip in code.entries and self._is_entered(space, rip):
-                if code.made.worth(rip, code.entries):
-                    code.often[rip] = None
+                if code.made.reported(rip, code.entries):
+                    code.often.add(rip)
             elif self._install_known(space, rip):
                 watched.pop(rip, None)
             elif rip in watched:
@@ -450,13 +450,16 @@ class Translator:
     def _make_anew(self, space, code) -> None:
         """Of the regions that are left often, one that can have what it is left for; and those that call it without asking."""
         start = perf_counter()
-        rip, _ = code.often.popitem()
+        rip = code.often.pop()
         one = code.made.worth(rip, code.entries)
         if one is None:
             return
+        some = [one, *self._callers(space, code, one)]
+        if None in some or not one.pays(sum(made.size for made in some)):
+            return
         one.times += 1
         graphs = []
-        for made in [one, *self._callers(space, code, one)]:
+        for made in some:
             if not code.busy.isdisjoint(made.entries) or not all(self._is_entered(space, entry) for entry in made.entries):
                 return
             fetch = cache(made.fetching(partial(self._block, space), code.entries))
@@ -468,8 +471,8 @@ class Translator:
         self.counters.anew += 1
         self._make(space, graphs, start)
 
-    def _callers(self, space, code, one) -> list[One]:
-        """Those regions of its module that call it without asking, and those that call these, if they are not too much."""
+    def _callers(self, space, code, one) -> list[One | None]:
+        """Those regions of its module that call it without asking, and those that call these; None: one that was made elsewhere."""
         slot = self._slot_at(space, space.find(one.entries[0]))
         batch = next((batch for batch in self._batches for place in [batch.place.get(one.entries[0])]
                       if place is not None and id(batch) in code.links and struct.pack("<I", code.links[id(batch)][place]) == slot), None)
@@ -478,7 +481,7 @@ class Translator:
             for region in more:
                 called.update(region.entries)
                 callers.append(code.made.at(region.entries[0]))
-        return callers if None not in callers and sum(made.size for made in callers) <= MOST_OPS_SHARED else []
+        return callers
 
     def _install_compiled(self) -> None:
         waiting = []
