@@ -37,7 +37,7 @@ REHOT = 1000                    # and those after which it is hot: ways not gone
 AGAIN = 15_000                  # arrivals after which an entry in the middle of a region gets one of its own, though it is in that
 EXIT = 8                        # arrivals that one by way of a region's end counts for, until an entry is watched
 NEAR = 1 << 16                  # entries no farther apart than this may be those of one region with indirect jumps
-ASKED, ASKED_ROUNDS = 60, 2000  # times that the engine is asked whether it exchanges operands, and rounds of each
+ASKED, ASKED_ROUNDS = 80, 2000  # times that the engine is asked whether it exchanges operands, and rounds of each
 MOST_WATCHED = 120              # blocks behind an entry that is watched
 MOST_ENTRIES = 100              # of such a region
 MOST_OPS_SHARED = 2500          # instructions in it
@@ -146,6 +146,7 @@ class Translator:
 
     def created(self, space) -> None:
         """To be told of each space before it is used."""
+        self._ask_for_exchanges(space)                  # programs that follow may never report anything once they are translated
         self._early.created(space)
         if self.options.exits:
             space.poke(at.MORE_ARRIVALS, struct.pack("<I", EXIT - 1))
