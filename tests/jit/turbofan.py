@@ -1,4 +1,5 @@
-"""Regions and the interpreter in V8, compiled by TurboFan before they are first executed: in Chromium, and in node, whose V8 is often an older one.
+"""Regions and the interpreter in V8, compiled by TurboFan before they are first executed: in Chromium, and in node, whose V8 is
+often an older one.
 
 A space of wasmtime's gives its regions and its memory; V8 gets copies of both, with an interpreter of its own beside them.
 Registers go in and out; what a region stores elsewhere is not looked at. `V8S` names those that there are here.
@@ -53,8 +54,8 @@ class Regions:
         guest.engine._compile = noted
 
     def run(self, v8: str, states) -> tuple[list, bool]:
-        """Whether V8 says that it exchanges operands; and the state that the region leaves that begins at the state's rip, for each, or the interpreter, where nothing is translated; only
-        registers are those after it."""
+        """What the region leaves that begins at each state's rip, or the interpreter, where nothing is translated: states, of which only the
+        registers are those after it. And whether V8 says that it exchanges operands."""
         space, place, cases = self.guest.space, {}, []
         for k, batch in enumerate(self.guest.translator._batches if self.guest.translator else ()):
             place |= {rip: (k, str(number)) for number, rip in enumerate(batch.place)}
