@@ -148,8 +148,13 @@ class Translator:
         """To be told of each space before it is used."""
         self._ask_for_exchanges(space)                  # programs that follow may never report anything once they are translated
         self._early.created(space)
-        if self.options.exits:
-            space.poke(at.MORE_ARRIVALS, struct.pack("<I", EXIT - 1))
+        self._set_exits(space)
+
+    def _set_exits(self, space) -> None:
+        """What regions leave for becomes hot sooner, unless more is hot than there is time for."""
+        code = self._code.get(space)
+        busy = code is not None and any(code.watched.values())
+        space.poke(at.MORE_ARRIVALS, struct.pack("<I", EXIT - 1 if self.options.exits and not busy else 0))
 
     def hot(self, space) -> None:
         """Make regions of the entries that the space reports hot, as far as the time for it goes: the hottest first."""
@@ -160,6 +165,7 @@ class Translator:
         gc.disable()                    # nearly all of what is made meanwhile goes by itself
         try:
             self._hot(space)
+            self._set_exits(space)
         except Exception:               # a bug of ours must not take the machine down: it goes on interpreting
             log.exception("code could not be translated; no more will be")
             self.broken = not self.strict
