@@ -115,6 +115,8 @@ class Guest:
         """Makes regions at those addresses that have been decoded, in modules of random sizes. How many."""
         space, translator = self.space, self.translator
         space.poke(at.HOT_COUNT, bytes(4))
+        if space in translator._code:
+            translator._code[space].floats = ""            # as if the program had just begun
         translator.hot(space)                              # makes it known
         entries = [rip for rip in dict.fromkeys(entries) if space.find(rip)]
         was = translator.counters.installed
@@ -435,7 +437,7 @@ def beginning(rng, labels, rounds: int):
     state.gpr[RBX] = MIDDLE + 8 * rng.randrange(8)
     state.gpr[RSP], state.gpr[R15] = TOP, rounds
     if rng.random() < .3:
-        state.mxcsr, state.watched = machines.control(rng), rng.randrange(2)
+        state.mxcsr, state.watched = machines.control(rng), rng.choice((0, 1, 1 | at.UNPLAIN))
     struct.pack_into("<Q", data, state.gpr[RBX] - 0x220 - DATA, STACK + 0x1000)
     for function in range(FUNCTIONS):
         struct.pack_into("<Q", data, POINTERS + 8 * function - DATA, labels.get((function, 0), 0))

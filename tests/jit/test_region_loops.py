@@ -14,7 +14,9 @@ from tests.jit.regions import CODE, CODE_SIZE, DATA, DATA_SIZE, MIDDLE, R15, REA
 from tests.jit.test_interpreter import difference, report
 from tests.jit.test_region import ROUNDS, SEED
 from tests.x86 import machines
+from webvm.jit import layout as at
 from webvm.jit.cfg import COPY, OUTER
+from webvm.jit.instruction import DEFERRED, EASY, LOOSE
 from webvm.jit.options import Options
 from webvm.x86.ieee import DE, EXCEPTIONS, PE
 
@@ -158,8 +160,8 @@ def beginning(rng):
         state.gpr[n] &= -16 if rng.random() < .7 else -1
     state.gpr[INDEX], state.gpr[4], state.gpr[R15] = rng.randrange(16), TOP, rng.choice((20, 100, 400))
     state.rip, state.watched = CODE, rng.random() < .2       # regions are exact then
-    if rng.random() < .1:
-        state.mxcsr = machines.control(rng)
+    if rng.random() < .2:
+        state.mxcsr, state.watched = machines.control(rng), rng.choice((state.watched, 1 | at.UNPLAIN))
     elif rng.random() < .6:
         state.mxcsr |= PE
     for n in range(16):
@@ -214,9 +216,10 @@ def interpreter(): return Guest(engine("interp"))
     ("", None), ("", 0), ("", READ), ("hoist", 0), ("nests", 0), ("lanes", 0), ("comparisons", None), ("loose_floats", None)])
 def test_random_loops_agree_with_the_interpreter(interpreter, without, hidden):
     options = replace(Options(), **{without: False}) if without else Options()
-    guest, failures, faults, strips, added = Guest(engine(options=options)), [], 0, [], set()
+    guest, failures, faults, strips, added, ways = Guest(engine(options=options)), [], 0, [], set(), set()
 
     def trace(region, *_):
+        ways.add(region.floats)
         strips.extend(b.start for b in region.graph.blocks.values() if b.strip)
         added.update(name >> 32 for name in region.graph.blocks)
 
@@ -228,5 +231,6 @@ def test_random_loops_agree_with_the_interpreter(interpreter, without, hidden):
             failures.append(f"program {seed}: {wrong}")
     assert faults > 5 and guest.in_regions > 1500, (faults, guest.in_regions)
     assert (len(strips) > 20) == options.hoist, len(strips)
+    assert ways >= {DEFERRED, EASY} and (LOOSE in ways) == options.loose_floats, ways
     assert added == ({0, COPY >> 32, OUTER >> 32} if options.nests else {0})
     report(failures)
