@@ -52,7 +52,6 @@ class Imports:
     x87: int            # (which, a, b) -> 0, or 1 where the oracle is to do it
     routines: dict[str, int] = field(default_factory=dict)     # by name, see x86.meaning.ROUTINES
     float_ops: dict[str, int] = field(default_factory=dict)    # by name, see sse.py
-    often: int = 0      # (rip): reports the region there, which is one of those that leave often
     unfit: int = 0      # (rip) -> 0: leaves for the interpreter, where MXCSR is not as the region wants it
 
     def names(self) -> dict[str, int]:

@@ -68,7 +68,6 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
       x87(which i32, a i64, b i64) -> i32     one of x87.py's functions, in the order of their names
       and by its name each routine of meanings (x86.meaning.ROUTINES) that some instruction calls
       and each function of sse.py
-      often(rip i32)                          reports the region at rip, see layout.EXITS
       unfit(rip i32) -> 0                     for a region that can't go on at rip as MXCSR is: reports rip hot, to have another one made
       clock() -> f64                          the import
     """
@@ -116,7 +115,6 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
     _syscall_out(m, ask_syscall, eflags)
     _escape_out(m, ask_escape)
     _unfit(m)
-    _often(m)
     handlers = [runtime.escape, _stale(m, lookup), _goto(m, runtime), _count(m), m.declare("enter region", "i32", "i32")]
     for shape in tables.shapes:
         index = m.declare(str(shape), "i32", "i32")
@@ -633,12 +631,6 @@ def _report(f, rip: X):
     with f.if_(count < at.HOT_MAX):
         f.store("i32.store", count << 2, rip, at.HOT)
         f.store("i32.store", 0, count + 1, at.HOT_COUNT)
-
-
-def _often(m):
-    f = Function(m, "often", "i32", "", export=True)
-    _report(f, *f.params)
-    f.done()
 
 
 def _unfit(m):

@@ -79,8 +79,6 @@ BLOCKS       = 0x0C10000    # 8 MiB: block index, 2**19 x (u32 first byte, u32 l
 RUNS         = 0x1410000    # 256 x (u64 address, u64 bytes in the run but NARROW - 1): where accesses of as many bytes may begin, by
                             # the number of the run; all 0 for none. Kept by the engine
 RUNS_WRITABLE = 0x1412000   # those of WRITABLE
-EXITS        = 0x1413000    # 32 KiB: 2**13 x u32, how often regions have left for an address elsewhere, by a hash of it; after so many
-                            #         times more the one that does is reported
 LATELY       = 0x1420000    # 128 KiB: LATELY_MAX x (u64 address, u64 bytes): for checks in regions, what RUNS had for each when it was
                             #          made last. The engine drops all when something is not permitted any more
 LATELY_WRITABLE = 0x1440000 # 128 KiB: of WRITABLE
@@ -90,7 +88,6 @@ LEAST        = 0x10000      # no guest address below this is accessible
 
 HOT_MAX      = 4096
 LATELY_MAX   = 8192
-EXITS_REPORTED = 1 << 17    # a power of two
 NARROW       = 64
 EXPECTED_BYTES = 32768
 EARLY        = 64           # arrivals that make a block hot where EXPECTED says so, instead of WARM

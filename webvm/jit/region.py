@@ -20,7 +20,7 @@ from . import deferred, sse
 from . import layout as at
 from .cfg import OUTER, SWITCH, Graph
 from .frame import (
-    DEPTH, ENTRY, EXIT_RIP, LEFT, LOAD_STACK, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
+    DEPTH, ENTRY, LEFT, LOAD_STACK, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
     stores, vector_in
 )
 from .hoist import hoist
@@ -500,15 +500,7 @@ class Region(Instructions):
             return self._keep_stack() + enter
         place = w.get(PLACE)
         linked = w.get(DEPTH) + rip + w.get(STACK) + self._slot(place, at.LINKS) + w.return_call_indirect(self.imports.type)
-        count = self._count_exit() if self.options.anew else b""
-        return self._keep_stack() + self._place() + count + w.if_(self._is_linked(rip, place, at.LINKS), linked) + enter
-
-    def _count_exit(self) -> bytes:
-        """To the rip in `next`, whose layout.link_place is in PLACE; reports this region now and then. EXIT_RIP is free there."""
-        place = w.get(PLACE) + w.i32(1) + w.OP["i32.shr_u"]
-        once_more = w.tee(EXIT_RIP) + w.get(EXIT_RIP) + w.access("i32.load", at.EXITS) + w.i32(1) + w.OP["i32.add"] + w.tee(EXIT_RIP)
-        report = w.get(EXIT_RIP) + w.i32(at.EXITS_REPORTED - 1) + w.OP["i32.and"] + w.OP["i32.eqz"] + w.UNLIKELY
-        return place + once_more + w.access("i32.store", at.EXITS) + w.if_(report, w.i32(self.home) + w.call(self.imports.often))
+        return self._keep_stack() + self._place() + w.if_(self._is_linked(rip, place, at.LINKS), linked) + enter
 
     def _flush_flags(self):
         if self.kind is MIXED and not self.sets_flags:

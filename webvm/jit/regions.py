@@ -18,7 +18,6 @@ from ..x86.sse_floats import CALLED, SIGNATURES
 from . import build
 from . import layout as at
 from . import tables
-from .again import Made, One, size_of
 from .cfg import MOST_OPS, SWITCH, Decoder, Graph
 from .decoder import BLOCK_LIMIT, Tables
 from .early import Early
@@ -96,8 +95,6 @@ class _Code:
         self.inside: dict[int, int] = {}                # blocks in the middle of regions -> an entry of the latest of these
         self.put_off: set[int] = set()                  # those of which a report was ignored for that
         self.links: dict[int, list[int]] = {}           # id of a batch -> its slots
-        self.made = Made()                              # regions made for it
-        self.often: set[int] = set()                    # those that are left so often that they are to be made anew
         self.failed: set[int] = set()                   # entries that can't be translated
         self.turns_waited = 0                           # of those that are hot, but too few
         self.floats = ""                                # the way with numbers that regions have here: LOOSE, then DEFERRED, then EASY
@@ -110,7 +107,6 @@ class Counters:
         self.regions = self.instructions = 0
         self.translate_seconds = 0.0                    # what the engine takes for the modules is in its own counters
         self.installed = self.evicted = 0
-        self.anew = 0                                   # regions made again, see again
 
 
 class Translator:
@@ -185,10 +181,7 @@ class Translator:
         for rip in dict.fromkeys(space.hot()):
             if rip in code.busy or rip in code.failed:
                 continue
-            if self.options.anew and rip in code.entries and self._is_entered(space, rip):
-                if code.made.reported(rip, code.entries):
-                    code.often.add(rip)
-            elif self._install_known(space, rip):
+            if self._install_known(space, rip):
                 watched.pop(rip, None)
             elif rip in watched:
                 watched[rip] += 1
@@ -199,10 +192,6 @@ class Translator:
         if start < self._pause_until:
             return
         hot = sorted((rip for rip, reports in watched.items() if reports), key=watched.get)
-        if not hot and code.often:
-            self._make_anew(space, code)
-            self._pause_until = perf_counter() + self.share * (perf_counter() - start)
-            return
         if len(hot) < self.least and code.turns_waited < MOST_TURNS_WAITED:
             code.turns_waited += bool(hot)
             return
@@ -393,12 +382,6 @@ class Translator:
             space.poke(record + R_COUNT, struct.pack("<I", arrivals))
 
     @staticmethod
-    def _is_entered(space, rip) -> bool:
-        """Whether there is a region."""
-        record = space.find(rip)
-        return bool(record) and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.ENTER)
-
-    @staticmethod
     def _slot_at(space, record) -> bytes:
         """Of the region there, as the interpreter keeps it."""
         return space.peek(record + R_SLOT, 4)
@@ -406,8 +389,8 @@ class Translator:
     @staticmethod
     def _take_out(space, rip) -> None:
         """Of a region that is not watched as a whole."""
-        if Translator._is_entered(space, rip):
-            record = space.find(rip)
+        record = space.find(rip)
+        if record and space.peek(record + R_HANDLER, 4) == struct.pack("<I", Tables.ENTER):
             space.poke(record + R_HANDLER, struct.pack("<I", Tables.COUNT))
             space.poke(record + R_COUNT, struct.pack("<I", REHOT))
             space.poke(at.LINKS + at.link_place(rip), bytes(8))
@@ -434,12 +417,8 @@ class Translator:
         around it, comes before a loop."""
         start = perf_counter()
         graphs, put_off = self._graphs(space, entries, patient)
-        if graphs:
-            self._make(space, graphs, start)
-        return put_off
-
-    def _make(self, space, graphs, start: float) -> None:
-        """Compiles the regions of some graphs, on which work began at `start`."""
+        if not graphs:
+            return put_off
         self._watch_floats(space, self._code[space])
         floats = self._code[space].floats
         wasm, regions = self.module(graphs, lambda first, last: space.read(first, last + 1 - first), floats)
@@ -453,42 +432,7 @@ class Translator:
         if self.cache:
             self.cache.add(regions, wasm)
         self._install_compiled()
-
-    def _make_anew(self, space, code) -> None:
-        """Of the regions that are left often, one that can have what it is left for; and those that call it without asking."""
-        start = perf_counter()
-        rip = code.often.pop()
-        one = code.made.worth(rip, code.entries)
-        if one is None:
-            return
-        some = [one, *self._callers(space, code, one)]
-        if None in some or not one.pays(sum(made.size for made in some)):
-            return
-        one.times += 1
-        graphs = []
-        for made in some:
-            if not code.busy.isdisjoint(made.entries) or not all(self._is_entered(space, entry) for entry in made.entries):
-                return
-            fetch = cache(made.fetching(partial(self._block, space), code.entries))
-            graphs.append(self._graph(made.entries, fetch, made.most_ops, *self._guesses(space)))
-            if graphs[-1].entries != made.entries or made is one and size_of(graphs[0]) <= one.size:
-                return
-        for graph in graphs:
-            self._note(code, graph, code.made.at(graph.entries[0]).most_ops)
-        self.counters.anew += 1
-        self._make(space, graphs, start)
-
-    def _callers(self, space, code, one) -> list[One | None]:
-        """Those regions of its module that call it without asking, and those that call these; None: one that was made elsewhere."""
-        slot = self._slot_at(space, space.find(one.entries[0]))
-        batch = next((batch for batch in self._batches for place in [batch.place.get(one.entries[0])]
-                      if place is not None and id(batch) in code.links and struct.pack("<I", code.links[id(batch)][place]) == slot), None)
-        called, callers = set(one.entries), []
-        while batch and (more := [region for region in batch.regions if not called.isdisjoint(region.calls) and called.isdisjoint(region.entries)]):
-            for region in more:
-                called.update(region.entries)
-                callers.append(code.made.at(region.entries[0]))
-        return callers
+        return put_off
 
     def _install_compiled(self) -> None:
         waiting = []
@@ -510,7 +454,8 @@ class Translator:
 
         @cache
         def fetch(start): return self._block(space, start)
-        targets, held = self._guesses(space)
+        targets = partial(self._targets, space) if self.options.switches and self.options.tables else None
+        held = partial(_pointer_at, space) if self.options.pointers else None
         for rip in entries:
             if rip in at_entry:
                 continue
@@ -524,28 +469,16 @@ class Translator:
                         if self.options.patience:
                             self._count_anew(space, rip, AGAIN)
                     continue
-            most_ops = MOST_OPS_SHARED if self.options.patience and rip in code.put_off else MOST_OPS
-            graph = self._graph([rip], fetch, most_ops, targets, held)
+            large = self.options.patience and rip in code.put_off
+            graph = self._graph([rip], fetch, MOST_OPS_SHARED if large else MOST_OPS, targets, held)
             if not graph.entries or graph.blocks[rip].end == "retry" and not graph.blocks[rip].ops:
                 continue
             if self.options.switches and any(_has_choice(block, graph.whole, rip) for block in graph.blocks.values()):
-                shared = self._shared(code, rip, fetch, targets, held)
-                if shared is not None:
-                    graph, most_ops = shared, MOST_OPS_SHARED
+                graph = self._shared(code, rip, fetch, targets, held) or graph
             at_entry.update(dict.fromkeys(graph.entries, graph))
-            self._note(code, graph, most_ops)
+            code.inside.update(dict.fromkeys((start for start in graph.order if start == address_of(start)), graph.entries[0]))
         graphs = {id(graph): graph for graph in at_entry.values()}.values()
         return [graph for graph in graphs if all(at_entry[rip] is graph for rip in graph.entries)], put_off
-
-    def _note(self, code, graph, most_ops: int) -> None:
-        code.inside.update(dict.fromkeys((start for start in graph.order if start == address_of(start)), graph.entries[0]))
-        if self.options.anew:
-            code.made.note(graph, most_ops)
-
-    def _guesses(self, space) -> tuple:
-        """What tells a Graph where indirect jumps and calls may lead: its `targets` and `held`."""
-        return (partial(self._targets, space) if self.options.switches and self.options.tables else None,
-                partial(_pointer_at, space) if self.options.pointers else None)
 
     def _targets(self, space, block, blocks) -> list[int]:
         """Where an indirect jump has led, of what its table has; the most frequent first."""
@@ -593,7 +526,6 @@ class Translator:
                           routines={name: m.import_function("env", name, " ".join(ROUTINES[name].parameters), ROUTINES[name].result)
                                     for name in routines},
                           float_ops={name: m.import_function("env", name, *SIGNATURES[name]) for name in float_ops},
-                          often=m.import_function("env", "often", "i32"),
                           unfit=m.import_function("env", "unfit", "i32", "i32"))
         functions, exported = {}, 0
         for graph in graphs:
