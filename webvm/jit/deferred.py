@@ -9,7 +9,8 @@ A group ends before whatever may leave the region, and where the block ends. Wha
     products                also the operands: if these are zero or at least 2**-511, the result is no denormal, and zero only where one is
     quotients               the result has a middling exponent
 
-Nobody looks for DE alone but in products: that took half again as long. Where a sum is not finite, but IE and OE are in MXCSR already, there is no more to be raised by that.
+Nobody looks for DE alone but in products: elsewhere that took half again as long. Where a sum is not finite, but IE and OE are in
+MXCSR already, there is no more to be raised by that.
 
 Knows operations and locals; knows no instructions, and no control flow.
 """

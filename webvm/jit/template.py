@@ -46,7 +46,7 @@ class General:
     @staticmethod
     def longer(code: bytes) -> int:
         """By how many bytes code is longer than with locals."""
-        return 16 * sum(map(code.count, _ROLE_BYTES[:4]))
+        return 16 * sum(map(code.count, _ROLE_BYTES))
 
     def template(self, registers: tuple[int, ...], local: dict[int, int]) -> "Template":
         code, ends, (roles, narrow) = self.code, self.ends, self.narrow

@@ -196,8 +196,9 @@ class Kernel:
         return {mem: mem.resident() for mem in {task.mem for task in self.tasks.values()}}
 
     def make_room(self, mem, more):
-        """MEM has grown, or is to have MORE bytes. Where programs use much, the engine keeps nothing for others to come. If the machine's memory is used up the process that uses most is killed:
-        MemoryError where that is MEM itself, or where MORE cannot be had."""
+        """MEM has grown, or is to have MORE bytes. Where programs use much, the engine keeps nothing for others to
+        come. If the machine's memory is used up the process that uses most is killed: MemoryError where that is MEM
+        itself, or where MORE cannot be had."""
         used = self._residents()
         total = sum(used.values()) * PAGE + more
         if total > CROWDED:
