@@ -3,7 +3,7 @@
     def program(space):
         pid = yield call(39)            # rax, as a signed number
         yield touch(0x1000, W)          # a memory access; True if the kernel let it happen
-        yield spin                      # a slice of fuel without a system call
+        yield spin                      # a run without a system call, which spends `space.fuel`
 
 A signal handler is entered by a value of class Handler coming out of the yield; `yield call(15)` leaves it.
 """
@@ -62,8 +62,10 @@ class ScriptedSpace(Paged):
         self.instructions, self.released = 0, False
         self.program = program(self)
         self.action, self.expected, self.answer = None, None, None
+        self.fuel = 0
 
     def run(self, fuel):
+        self.fuel = fuel
         if self.rip == ENTRY and self.expected is None:
             self.on_fault(DATA, W)          # programs put their structures at 0x400800
         while True:
@@ -194,11 +196,11 @@ def image(*, e_type=2, machine=62, loads=((0x400000, 0, 0x2000, 0x2000),), inter
 class Machine:
     """A kernel over a file system in memory that holds `files`, running PROGRAMS."""
 
-    def __init__(self, *programs, files=None, strace=False):
+    def __init__(self, *programs, files=None, strace=False, clock=None, yield_=None):
         self.engine = ScriptedEngine(*programs)
         self.fs = Tmpfs(mode=0o755)
         self.log, self.trace = [], []
-        self.kernel = Kernel(self.engine, Mounts(self.fs), log=self.log.append)
+        self.kernel = Kernel(self.engine, Mounts(self.fs), clock, yield_, log=self.log.append)
         self.console = bytearray()
         equip(self.kernel, self.console.extend)
         self.files = {b"program": image(), **(files or {})}

@@ -1,12 +1,15 @@
 import asyncio
+import statistics
 
 from tests.kernel.scripted import DATA, Handler, Machine, call, spin, touch, trap
 from webvm.fs.wait import WaitQueue
+from webvm.kernel.clock import Clock
 from webvm.kernel.cpu import BREAKPOINT, ILLEGAL, RSP, R, W
 from webvm.linux.signal import SIGPROF
+from webvm.kernel.sys_time import ITIMERVAL
 from webvm.linux import ucontext
 from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
-from webvm.linux.signal import SA_RESTART, SA_RESTORER, SIGACTION, SIGINT, SIGSYS, SIGUSR1
+from webvm.linux.signal import SA_RESTART, SA_RESTORER, SIGACTION, SIGALRM, SIGINT, SIGSYS, SIGUSR1
 
 HANDLER = 0x401800
 
@@ -111,7 +114,6 @@ def test_the_event_loop_gets_its_turns_while_a_program_computes():
             yield spin
 
     async def during(task):
-        task.kernel.scheduler.fuel = 1
         while len(turns) < 3:
             await asyncio.sleep(0)
             turns.append(1)
@@ -226,6 +228,83 @@ def test_virtual_timers_run_with_the_program():
         while True:
             yield spin
     assert Machine(program).run() == SIGPROF
+
+
+MILLISECOND = 1_000_000
+
+
+class Computing:
+    """A clock on which nothing takes time but the runs of a program that computes, at a speed it says; the event loop gets no turns."""
+
+    def __init__(self):
+        self.time = 1_000 * MILLISECOND + 1
+        self.clock = Clock(lambda: self.time, lambda: self.time)
+
+    def ticks(self, speeds):
+        """How late timers were, in milliseconds, each of which was set for the next of `speeds` (fuel in a nanosecond) to compute, 20 of
+        each."""
+        late = []
+
+        def program(space):
+            yield install(space, SIGALRM)
+            for n, speed in enumerate(speed for speed in speeds for _ in range(20)):
+                wait = 700 + n * 1234 % 20_000                  # microseconds
+                due = self.time + wait * 1000
+                space.write(0x400800, ITIMERVAL.pack(0, 0, 0, wait))
+                yield call(38, 0, 0x400800, 0)
+                event = None
+                while not isinstance(event, Handler):
+                    assert self.time < due + 1000 * MILLISECOND
+                    self.time += round(space.fuel / speed)
+                    event = yield spin
+                late.append((self.time - due) / MILLISECOND)
+                yield call(15)
+
+        async def no_turn():
+            pass
+        assert Machine(program, clock=self.clock, yield_=no_turn).run() == 0
+        return late
+
+
+def test_a_timer_ends_the_run_in_which_it_is_due():
+    late = Computing().ticks([.03, .3])
+    assert min(late) >= 0
+    assert max(late[3:20]) < 1 and max(late[25:]) < 1           # the first look for the speed
+
+
+def test_a_timer_is_seen_soon_though_the_program_gets_slower():
+    """As it does where it comes to code that is not translated."""
+    late = Computing().ticks([.3, .06, .3, .05, .25, .04])
+    assert max(late) < 20
+    assert statistics.quantiles(late, n=10)[-1] < 1
+
+
+def test_timers_that_are_always_due_let_the_program_go_on():
+    seen = []
+
+    def program(space):
+        yield install(space, SIGALRM)
+        space.write(0x400800, ITIMERVAL.pack(0, 1, 0, 1))
+        yield call(38, 0, 0x400800, 0)
+        event = yield spin
+        while len(seen) < 100:
+            event = yield call(15) if isinstance(event, Handler) else spin
+            seen.append(event)
+    machine = Machine(program)
+    assert machine.run() == 0
+    assert machine.kernel.scheduler.slices < 200
+
+
+def test_a_program_without_timers_runs_for_whole_slices():
+    computing, runs = Computing(), []
+
+    def program(space):
+        for _ in range(100):
+            runs.append(space.fuel)
+            computing.time += round(space.fuel / .3)
+            yield spin
+    assert Machine(program, clock=computing.clock).run() == 0
+    assert all(5 < fuel / .3 / MILLISECOND < 7 for fuel in runs[10:])
 
 
 def test_no_address_space_left_is_eagain_for_fork():

@@ -10,7 +10,6 @@ import struct
 import traceback
 import types
 from collections import deque
-from time import perf_counter_ns
 
 from webvm.fs.vfs import hold_time
 from webvm.fs.wait import Interrupted, Wait
@@ -24,9 +23,14 @@ from webvm.linux import siginfo, wait
 from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
 from webvm.linux.signal import SA_RESTART, SIG_DFL, SIG_IGN, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP
 
-SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn
-CALLS_PER_LOOK = 32             # system calls between two looks at the time
-FIRST_FUEL, LEAST_FUEL, MOST_FUEL = 200_000, 20_000, 1 << 28
+SLICE_NS = 6_000_000            # how long a task runs before others and the event loop get a turn, unless a timer is due earlier
+SPARE_NS = 500_000              # so much less is good enough; so long it is at least
+TIMED_NS, SHORT_NS = 2_000_000, 300_000 # how long a run takes that a timer follows, and the last before it
+SLOWER = 5                      # times that code may be slower than what ran before it, so that no timer that is far away is late
+FINE_NS = 1_000_000             # runs that took less say little about speed: browsers show clocks rounded
+CALLS_PER_LOOK = 32             # system calls, or page faults, between two looks at the time
+LEAST_FUEL = 20_000             # of a run
+FIRST_SPEED, MOST_SPEED = 1 / 30, 16    # fuel for a nanosecond
 SAMPLED_FUEL = 50_000           # at most so much of it where somebody takes samples
 MASK64 = (1 << 64) - 1
 X87_WORDS = struct.Struct("<HH")                        # control and status word, with which an FXSAVE area begins
@@ -59,8 +63,10 @@ class Scheduler:
         self.queue = deque()
         self.task = None                # the task of the slice in progress
         self.mem = None                 # the address space that ran last
-        self.fuel = FIRST_FUEL
-        self.slice_start = self.slice_end = 0
+        self.now = kernel.clock.host    # nanoseconds
+        kernel.clock.on_timer = self._on_timer
+        self.speed = FIRST_SPEED
+        self.slice_start = self.slice_end = self.run_end = 0
         self.calls = 0                  # system calls so far,
         self.look = CALLS_PER_LOOK      # and how many there have been at the next look at the time
         self.running = False            # guest code is on the Python stack
@@ -78,23 +84,25 @@ class Scheduler:
 
     async def run(self):
         """Run tasks until `stop`."""
-        loop = asyncio.get_running_loop()
-        last_yield = perf_counter_ns()
+        loop, clock = asyncio.get_running_loop(), self.kernel.clock
+        last_yield = self.now()
         while not self.stopping:
             if not self.queue:
                 self.idle = loop.create_future()
                 await self.idle
                 self.idle = None
-                last_yield = perf_counter_ns()
+                last_yield = self.now()
                 continue
+            start = self.slice_start = self.now()
+            if start >= clock.due:
+                clock.run_due()
             task = self.queue.popleft()
             task.queued = False
             if task.dead:
                 continue
-            start = self.slice_start = perf_counter_ns()
-            self.slice_end = start + SLICE_NS
+            self.slice_end = min(start + SLICE_NS, max(clock.due, start + SPARE_NS))
             self.slice(task)
-            now = perf_counter_ns()
+            now = self.now()
             self.busy_ns += now - start
             self.slices += 1
             task.cpu_time += now - start
@@ -103,15 +111,21 @@ class Scheduler:
                 self.kernel.check_cpu_timers(task.group)
             if now - last_yield > SLICE_NS:
                 await self.yield_()
-                last_yield = perf_counter_ns()
+                last_yield = self.now()
 
     def end_slice(self):
         """The running task gives the rest of its slice to others."""
-        self.slice_end = self.look = 0
+        self.slice_end = self.run_end = self.look = 0
+
+    def _on_timer(self, when):
+        """A timer is set. The run in progress may be too long for it, and the slice."""
+        if when < self.slice_start + SLOWER * SLICE_NS:
+            self.slice_end = min(self.slice_end, when)
+            self.run_end = self.look = 0
 
     def slice_time(self):
         """Nanoseconds since the slice in progress began."""
-        return perf_counter_ns() - self.slice_start
+        return self.now() - self.slice_start
 
     def stop(self):
         self.stopping = True
@@ -142,26 +156,28 @@ class Scheduler:
             while True:
                 if task.attention and not self._settle(task):
                     return
-                if perf_counter_ns() >= self.slice_end:
+                started = self.now()
+                aim = self._aim(started)
+                if aim <= 0:
                     break
                 self._load(task)
                 mem = task.mem
                 space = mem.space
                 space.on_syscall, space.on_fault = self.on_syscall, self.on_fault
                 hold_time()
-                started, before = perf_counter_ns(), space.instructions
+                before, fuel, self.run_end = space.instructions, self._fuel(aim), self.slice_end
                 self.running = True
-                stop = space.run(self.fuel if self.sampler is None else min(self.fuel, SAMPLED_FUEL))
+                stop = space.run(fuel)
                 self.running = False
                 executed = space.instructions - before
                 self.instructions += executed
                 if self.sampler is not None:
-                    self.sampler(mem, space, perf_counter_ns() - started, executed)
+                    self.sampler(mem, space, self.now() - started, executed)
                 if self.old_spaces:
                     self.drop_spaces()
                 if stop == cpu.FUEL:
                     if self.sampler is None:
-                        self._adapt(perf_counter_ns() - started)
+                        self._adapt(aim, fuel, self.now() - started)
                 elif stop == cpu.LEFT:
                     if task.dead or task.coroutine is not None and not self._look_up(task):
                         return
@@ -195,12 +211,24 @@ class Scheduler:
                     mem.space.heed_exceptions()
             mem.loaded = task
 
-    def _adapt(self, elapsed):
-        """Aim the fuel of a run at the length of a slice."""
-        if elapsed < SLICE_NS // 2:
-            self.fuel = min(self.fuel * 2, MOST_FUEL)
-        elif elapsed > SLICE_NS * 2:
-            self.fuel = max(self.fuel * SLICE_NS // elapsed, LEAST_FUEL)
+    def _aim(self, now):
+        """How long the next run should take; 0 or less when the slice is over. It may be in code that is several times as slow as what ran
+        before, so that a timer is approached by short ones."""
+        left, to_timer = self.slice_end - now, self.kernel.clock.due - now
+        if to_timer > left and left < SPARE_NS:
+            return 0
+        return min(left, max(to_timer // SLOWER, min(to_timer // 2, TIMED_NS), SHORT_NS))
+
+    def _fuel(self, aim):
+        fuel = max(int(self.speed * aim), LEAST_FUEL)
+        return fuel if self.sampler is None else min(fuel, SAMPLED_FUEL)
+
+    def _adapt(self, aim, fuel, elapsed):
+        """Learn from a run that took so long for its fuel."""
+        if elapsed > max(FINE_NS, aim // 2) or elapsed > 2 * aim:
+            self.speed = fuel / elapsed
+        elif elapsed < aim // 2:
+            self.speed = min(self.speed * 2, MOST_SPEED)
 
     def _trap(self, task, stop):
         signo, code, task.trap_number = TRAPS[stop]
@@ -277,7 +305,7 @@ class Scheduler:
             return result
         self.look = calls + CALLS_PER_LOOK
         hold_time()
-        if perf_counter_ns() < self.slice_end:
+        if self.now() < self.run_end:
             return result
         if result is not True:
             mem.space.set(RAX, result & MASK64)
@@ -297,7 +325,7 @@ class Scheduler:
         self.faults += 1
         try:
             if task.mem.fault_now(address, access) is None:
-                return True
+                return self.faults % CALLS_PER_LOOK != 0 or self.now() < self.run_end
             task.access = access
             coroutine = task.mem.fault(address, access)
             try:
