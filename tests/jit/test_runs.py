@@ -16,6 +16,7 @@ PAGES = 8
 CODES = {name: "48c7c107000000 4801ca" + accesses + "31c0 0f05" for name, accesses in {
     "read": "488b37", "write": "488917", "both": "480117", "byte": "448a07 8857ff", "vector": "0f1007 0f114710",
     "cover": "488b37 4c8b87b80b0000", "writes": "488917 488997b80b0000", "frames": "488b37 4c8b4708 4881c700100000 488b37 4c8b87b80b0000", "index": "488b3497 488914d7",
+    "frame": "488b37 4c8b8780000000", "frames written": "488917 48899780000000 488997f8010000 488b37",
     "loop": "b908000000 8a07 8807 48ffc7 ffc9 75f5"}.items()}
 
 
@@ -74,15 +75,15 @@ def test_runs_have_numbers_once_there_are_regions():
     assert engine.space() is space and not any(space.peek(at.READABLE, 2 * n)) and not any(space.peek(at.RUNS_WRITABLE, 8192))
 
 
-@pytest.mark.parametrize("on", [True, False, "one place"])
+@pytest.mark.parametrize("on", [True, False, "narrow", "one place"])
 @pytest.mark.parametrize("name", CODES)
 def test_only_what_is_permitted_now_is_accessed(name, on, monkeypatch):
     """Permissions come and go between executions of one region; each ends as in the interpreter, at the same fault. Also where all
     checks remember in the same place."""
     rng = random.Random(f"{SEED} {name}")
     if on == "one place":
-        monkeypatch.setattr(at, "lately_place", lambda entry, k: 0)
-    guest = engine(options=Options()) if on == "one place" else _engine(options=Options(runs=on))
+        monkeypatch.setattr(at, "lately_place", lambda entry, k, wide=False: 16 * at.LATELY_WIDE * wide)
+    guest = engine(options=Options()) if on == "one place" else _engine(options=Options(runs=bool(on), wide_runs=on != "narrow"))
     pair = Pair((_engine("interp"), guest), CODES[name], RDI=DATA + 0x800).warmed()
     pair.code, ends, page = b"", set(), DATA >> 12
     for machine in pair.both:
@@ -94,7 +95,8 @@ def test_only_what_is_permitted_now_is_accessed(name, on, monkeypatch):
             for machine in pair.both:
                 machine.space.protect(page + first, n, permission)
         address = DATA + rng.randrange(-1, PAGES + 1) * 4096 + rng.choice([0, 8, 1, 800, 4096 - 8, 4096 - 7, 4096 - 3000, 4096 - 3001,
-                                                                            4096 - 3008, 4096 - 16, 4096 - 32, 4096 - 63, 4096 - 64, -1])
+                                                                            4096 - 3008, 4096 - 16, 4096 - 32, 4096 - 63, 4096 - 64, -1,
+                                                                            4096 - 136, 4096 - 135, 4096 - 511, 4096 - 512, 4096 - 513])
         if rng.random() < .1:
             address = (address + (rng.randrange(1, 1 << 32) << 32)) % (1 << 64)
         for machine in pair.both:

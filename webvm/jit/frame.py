@@ -15,9 +15,9 @@ _FIRST = 3
 
 # ---- locals, which have the same numbers in all regions. Temporary ones are those that an instruction needs; the few that need
 # more than these get theirs at the end. Vectors and floats are declared where they are used
-EXIT_RIP, LEFT, PLACE, NEXT, ROUNDS, FLAG_KIND = range(_FIRST, _FIRST + 6)
+EXIT_RIP, LEFT, PLACE, NEXT, ROUNDS, OWED, FLAG_KIND = range(_FIRST, _FIRST + 7)
 ANCHORS = 8                     # locals that hold where the range of a check begins, after the temporary ones
-_I32 = 10 + ANCHORS             # locals of that type, some temporary
+_I32 = 11 + ANCHORS             # locals of that type, some temporary
 ANCHOR = _FIRST + _I32 - ANCHORS
 FLAG_A, FLAG_B = _FIRST + _I32, _FIRST + _I32 + 1
 GENERAL = FLAG_B + 1            # 15, all but RSP

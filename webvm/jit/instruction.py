@@ -20,7 +20,7 @@ from .cfg import SWITCH, Op
 from .deferred import FIRST_KEPT, TYPES, Deferred
 from .emit import SHORT, Emitter
 from .frame import (
-    ANCHOR, DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, MORE, NEXT, PARAMETERS, SCALARS, SINGLE,
+    ANCHOR, DOUBLE, EXIT_RIP, FLAG_A, FLAG_B, FLAG_KIND, FLAG_X, FLAG_Y, LEFT, LOCAL, MORE, NEXT, OWED, PARAMETERS, SCALARS, SINGLE,
     TEMPORARY, UPPER, UPPERS, VECTOR, VECTORS, ZERO32, both_forms, lows, vector_in
 )
 from .handler import CELLS, LOAD, LOAD_VECTOR, MASKED, STORE, WIDE, sse_operand
@@ -29,7 +29,7 @@ from .nans import EXCHANGED, Mending
 from .options import Options
 from .template import (
     AFTER, ANY, DISP, FROM_ANCHOR, FUNCTION, GIVEN, GIVEN_8, GIVEN_NARROW, GROUP, HIGH, HOLE, LENGTH, LOW, OFFSET,
-    OFFSET_UPPER, RUN_START, SET_ANCHOR, USE_ANCHOR, VALUE, WRITABLE_START, General, Template, Templates, hole_of
+    OFFSET_UPPER, RUN, SET_ANCHOR, START, USE_ANCHOR, VALUE, General, Template, Templates, hole_of
 )
 from .values import AS_FLOAT, AS_INT, EXTRACT, ONES, Const, Load, Low, Masked, Pattern, Signed, Whole, Wide
 
@@ -82,6 +82,7 @@ class Instructions(Emitter, Deferred, Mending):
         self.ordinary = True                              # what is being emitted would be the same in any region
         self.home, self.checks_made = 0, 0                # the region's entry, and how many checks there are so far, see layout.lately_place
         self.depth = 0                                    # blocks and ifs around what is being emitted
+        self.owed = 0                                     # fuel that was used, but not yet taken off what is LEFT
         self.op: Op | None = None
         self.kind = CLEAN                                 # (kind, bits) of the flags in locals, CLEAN or MIXED
         self.narrow = 0                                   # registers known to hold 32 bits
@@ -326,7 +327,11 @@ class Instructions(Emitter, Deferred, Mending):
         mask = self.op.saved if mask is None else mask
         label = self.masks.setdefault((mask, self.low & both_forms(mask)), len(self.masks))
         rip = w.get(self.next) if self.rip == SWITCH else w.i32(self.rip)
-        return rip + w.put(self.exit_rip) + w.br(self.depth + 1 + label)
+        return self._note_owed() + rip + w.put(self.exit_rip) + w.br(self.depth + 1 + label)
+
+    def _note_owed(self) -> bytes:
+        """For where all who leave pay."""
+        return w.i32(self.owed) + w.put(OWED) if self.owed else b""
 
     def _if(self, condition: bytes, body) -> None:
         self.depth += 1
@@ -398,14 +403,10 @@ class Instructions(Emitter, Deferred, Mending):
                 label = self.masks.get((op.saved, low))
                 if label is None:
                     label = self.masks[op.saved, low] = len(self.masks)
-                out += w.i32(op.rip), _TO_EXIT, w.uleb(label + self.depth + 1 + hole), piece
-            elif hole >= RUN_START:
+                out += self._note_owed(), w.i32(op.rip), _TO_EXIT, w.uleb(label + self.depth + 1 + hole), piece
+            elif hole >= RUN:
                 if hole < FUNCTION:
-                    part = (hole - RUN_START) % 3
-                    if not part:
-                        self.checks_made += 1
-                        run = _run(at.lately_place(self.home, self.checks_made), hole >= WRITABLE_START)
-                    out += run[part], piece
+                    out += self._run_place(hole), piece
                 elif hole < GROUP:
                     out += w.uleb(self.imports.float_ops[_FLOAT_OPS[hole - FUNCTION]]), piece
                 else:
@@ -538,8 +539,7 @@ class Instructions(Emitter, Deferred, Mending):
 
     def _repeat(self):
         def once_more():
-            self._spend(1)
-            self.out.append(w.get(LEFT) + ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
+            self.out.append(w.get(LEFT) + w.i32(1) + w.OP["i32.sub"] + w.tee(LEFT) + ZERO32 + w.OP["i32.ge_s"] + w.br_if(1))
             self.out.append(self._exit())
         self._if(self.ends, once_more)
         self.depth -= 1
@@ -790,27 +790,35 @@ class Instructions(Emitter, Deferred, Mending):
 
     def _exit_if_denied(self, address: bytes, size: int, access: int, denied: bytes, mask: int | None = None) -> None:
         """For `size` bytes at the i64 `address`, of no more than two pages. `denied` is the whole test; few narrow ones get to it."""
-        if not self.options.runs or size > at.NARROW:
+        wide = size > at.NARROW
+        if not self.options.runs or wide and (size > at.WIDE or not self.options.wide_runs):
             self._exit_if(denied, mask)
             return
-        table, runs, hole = ((at.WRITABLE, at.RUNS_WRITABLE, WRITABLE_START) if access & at.WRITE else
-                             (at.READABLE, at.RUNS, RUN_START))
-        start, length, new = (hole_of(hole + k) if self.recording else self._run_place(hole + k) for k in range(3))
+        writable = bool(access & at.WRITE)
+        table, runs = (at.WRITABLE, at.RUNS_WRITABLE) if writable else (at.READABLE, at.RUNS)
+        start, length, again = (hole_of(hole) if self.recording else self._run_place(hole) for hole in _RUN_HOLES[writable, wide])
 
         def other():                                        # a run it is, be it the right one or not
             number = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", table)
-            run = number + w.i32(4) + w.OP["i32.shl"] + w.access("v128.load", runs)
-            self.out.append(ZERO32 + run + w.access("v128.store")[:-1] + new)
+            run = number + w.i32(4) + w.OP["i32.shl"]
+            if wide:
+                run, less = self.let("i32", run), w.i64(at.WIDE - at.NARROW)
+                room = self.let("i64", run + w.access("i64.load", runs + 8))
+                room = room + less + w.OP["i64.sub"] + w.i64(0) + room + less + w.OP["i64.gt_u"] + w.SELECT
+                self.out.append(ZERO32 + room + w.access("i64.store")[:-1] + length)
+                self.out.append(ZERO32 + run + w.access("i64.load", runs) + w.access("i64.store")[:-1] + again)
+            else:
+                self.out.append(ZERO32 + run + w.access("v128.load", runs) + w.access("v128.store")[:-1] + again)
             self._exit_if(denied, mask)
         far = address + ZERO32 + w.access("i64.load")[:-1] + start + w.OP["i64.sub"]
         self._if(far + ZERO32 + w.access("i64.load")[:-1] + length + w.OP["i64.ge_u"] + w.UNLIKELY, other)
 
     def _run_place(self, hole: int) -> bytes:
-        """An offset for a check: of the address of its run, of the length, or of both to be set. The first is of the next check."""
-        part = (hole - RUN_START) % 3
-        if part == 0:
+        """The offset of a part of a check's run. The first is of the next check."""
+        kind, part = divmod(hole - RUN, 3)
+        if part == START:
             self.checks_made += 1
-        return _run(at.lately_place(self.home, self.checks_made), hole >= WRITABLE_START)[part]
+        return _run(at.lately_place(self.home, self.checks_made, kind > 1), kind & 1)[part]
 
     @staticmethod
     def _without(permission: bytes, access: int) -> bytes:
@@ -1172,9 +1180,14 @@ class Instructions(Emitter, Deferred, Mending):
 def _wide(raw: bytes) -> Wide: return Wide(raw, raw + w.OP["i32.wrap_i64"])
 
 
+# (whether it is for writing, whether for more than NARROW bytes) -> the parts
+_RUN_HOLES = {(writable, wide): range(RUN + 3 * (writable + 2 * wide), RUN + 3 * (writable + 2 * wide) + 3)
+              for writable in (False, True) for wide in (False, True)}
+
+
 @lru_cache(None)
-def _run(place: int, writable: bool) -> tuple[bytes, bytes, bytes]:
-    """See Instructions._run_place; place: as of layout.lately_place."""
+def _run(place: int, writable: int) -> tuple[bytes, bytes, bytes]:
+    """The parts, see Instructions._run_place; place: as of layout.lately_place."""
     place += at.LATELY_WRITABLE if writable else at.LATELY
     return w.uleb(place), w.uleb(place + 8), w.uleb(place)
 

@@ -80,7 +80,8 @@ RUNS         = 0x1410000    # 256 x (u64 address, u64 bytes in the run but NARRO
                             # the number of the run; all 0 for none. Kept by the engine
 RUNS_WRITABLE = 0x1412000   # those of WRITABLE
 LATELY       = 0x1420000    # 128 KiB: LATELY_MAX x (u64 address, u64 bytes): for checks in regions, what RUNS had for each when it was
-                            #          made last. The engine drops all when something is not permitted any more
+                            #          made last; from LATELY_WIDE on, for checks of up to WIDE bytes. The engine drops all when something
+                            #          is not permitted any more
 LATELY_WRITABLE = 0x1440000 # 128 KiB: of WRITABLE
 RECORDS      = 0x1460000    # record arena, up to BIAS: 2.8 million of them; a C++ compiler executes a million instructions
 BIAS         = 0x8000000    # guest address 0
@@ -88,7 +89,9 @@ LEAST        = 0x10000      # no guest address below this is accessible
 
 HOT_MAX      = 4096
 LATELY_MAX   = 8192
+LATELY_WIDE  = 6144
 NARROW       = 64
+WIDE         = 512
 EXPECTED_BYTES = 32768
 EARLY        = 64           # arrivals that make a block hot where EXPECTED says so, instead of WARM
 DEPTH_LIMIT  = 192          # guest calls that may stand on the Wasm stack at a time
@@ -123,6 +126,7 @@ def link_place(address):
     return (address * LINK_FACTOR & 0xFFFFFFFF) >> 16 & 0xFFF8
 
 
-def lately_place(entry: int, k: int) -> int:
-    """Where in LATELY the check number k of the region at `entry` has its run, as an offset."""
-    return (((entry * LINK_FACTOR & 0xFFFFFFFF) >> 16) + k) % LATELY_MAX * 16
+def lately_place(entry: int, k: int, wide: bool = False) -> int:
+    """Where in LATELY the check number k of the region at `entry` has its run, as an offset. wide: a check of more than NARROW bytes."""
+    first, n = (LATELY_WIDE, LATELY_MAX - LATELY_WIDE) if wide else (0, LATELY_WIDE)
+    return (first + (((entry * LINK_FACTOR & 0xFFFFFFFF) >> 16) + k) % n) * 16

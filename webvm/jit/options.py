@@ -15,6 +15,7 @@ class Options:
     halves: bool = True         # what is done with 32 bits is done with i32
     comparisons: bool = True    # of numbers, numbers are kept, not the flags
     runs: bool = True           # a check remembers which run of pages it found last, and first looks whether it is the same
+    wide_runs: bool = True      # also where it is for more bytes, as of a frame on the stack
     structured: bool = True     # control flow from the dominator tree, not all of it over br_table
     nests: bool = True          # loops with one head in common, and those entered at their end, get heads of their own
     direct_calls: bool = True   # calls within a module
@@ -24,6 +25,7 @@ class Options:
     calls_flags: bool = True    # flags that a function called sets before it reads them are not stored for it
     returns: bool = True        # a copied function looks at its return address once
     stack: bool = True          # the stack pointer is passed from region to region, not by way of memory
+    owing: bool = True          # fuel that was used is added up while translating, and taken off where ways meet or leave
     resume: bool = True         # a call that comes back elsewhere is interpreted to its end, and the caller's frame stays
     switches: bool = True       # indirect jumps within a region
     hints: bool = True          # the engine is told which ways are unlikely

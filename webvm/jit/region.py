@@ -20,7 +20,7 @@ from . import deferred, sse
 from . import layout as at
 from .cfg import OUTER, SWITCH, Graph
 from .frame import (
-    DEPTH, ENTRY, LEFT, LOAD_STACK, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
+    DEPTH, ENTRY, LEFT, LOAD_STACK, OWED, PLACE, ROUNDS, SCALARS, STACK, STORE_STACK, VECTOR, VECTORS, ZERO32, both_forms, loads, lows,
     stores, vector_in
 )
 from .hoist import hoist
@@ -32,7 +32,6 @@ from .options import Options
 from .template import Templates
 
 _FRAMES = 10                     # of Python, that a block inside another may take
-_GET_LEFT, _SUB_LEFT = w.get(LEFT), w.OP["i32.sub"] + w.put(LEFT)
 _FUEL = ZERO32 + w.access("i32.load", at.REGION_FUEL)
 # Not 0 where MXCSR's controls are not those after a reset, or exceptions are watched.
 _UNPLAIN = (ZERO32 + w.access("i32.load", at.MXCSR) + w.i32(0xFFC0) + w.OP["i32.and"] + w.i32(ieee.RESET) + w.OP["i32.xor"]
@@ -77,6 +76,7 @@ class Region(Instructions):
         self.called: set[int] = set()                     # rips of regions that this one calls directly
         self.sets_flags = graph.sets_flags
         self.labels: list = []                            # what encloses the code being emitted, outermost first
+        self.owed_at = {SWITCH: 0}                        # where a block begins: what is owed there, whatever way control came
         if self.vectors and options.lanes:
             choose_forms(graph)
 
@@ -108,9 +108,9 @@ class Region(Instructions):
         if self.vectors and self.locals is SCALARS:
             self.locals = SCALARS + VECTORS
         stop = w.i32(at.FUEL) + w.i32(at.RETRY) + _FUEL + ZERO32 + w.OP["i32.lt_s"] + w.SELECT
-        end = (self._store_mixed_flags() if self.sets_flags else b"") + w.END + self._pay()
+        end = (self._store_mixed_flags() if self.sets_flags else b"") + w.END + self._pay(w.get(OWED))
         end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
-        jump = self._pay() + self._linked_jump()
+        jump = self._pay(w.get(OWED)) + self._linked_jump()
         code = head + b"\x02\x40" * (n + 3) + body + w.UNREACHABLE + w.END + jump + tail + w.END + end
         return code if self.options.hints else w.without_hints(code)
 
@@ -136,11 +136,26 @@ class Region(Instructions):
         """What a call has answered, or put there."""
         return w.put(STACK) if self.options.stack else w.DROP + LOAD_STACK
 
-    def _spend(self, n: int): self.out += _GET_LEFT, w.i32(n), _SUB_LEFT
+    def _spend(self, n: int):
+        """Where nothing depends on it, what is used is only added up here: most ways through the code of a region take nothing off LEFT."""
+        if self.options.owing:
+            self.owed += n
+        else:
+            self._take_off(n)
 
-    def _pay(self) -> bytes:
+    def _take_off(self, n: int):
+        if n:
+            self.out.append(w.get(LEFT) + w.i32(n) + w.OP["i32.sub"] + w.put(LEFT))
+
+    def _settle_for(self, y):
+        """On the way to block y, where what is owed is what the first way there left."""
+        owed = self.owed_at.setdefault(y, self.owed)
+        self._take_off(self.owed - owed)
+
+    def _pay(self, owed: bytes = b"") -> bytes:
         """The fuel is in memory, as it must be where control leaves or calls."""
-        return ZERO32 + w.get(LEFT) + w.access("i32.store", at.REGION_FUEL)
+        owed = owed or (w.i32(self.owed) if self.owed else b"")
+        return ZERO32 + w.get(LEFT) + (owed + w.OP["i32.sub"] if owed else b"") + w.access("i32.store", at.REGION_FUEL)
 
     def _stores(self, mask: int) -> bytes: return stores(mask, self.low & both_forms(mask))
 
@@ -160,7 +175,7 @@ class Region(Instructions):
 
     def _jump_out(self) -> bytes:
         """A branch to where control leaves for the rip in `next`, all state in memory."""
-        return w.br(self.depth)
+        return self._note_owed() + w.br(self.depth)
 
     # ---- control flow
     def _tree(self, x):
@@ -219,6 +234,7 @@ class Region(Instructions):
             self._to_switch()
         elif graph.number[y] <= graph.number[x]:
             self._convert(y)
+            self._settle_for(y)
             again = self.depth - self.labels.index(("loop", y)) - 1
             if graph.blocks[y].strip:
                 self.out.append(w.get(ROUNDS) + w.i32(1) + w.OP["i32.sub"] + w.tee(ROUNDS) + ZERO32 + w.OP["i32.ge_s"] + w.LIKELY + w.br_if(again))
@@ -226,16 +242,19 @@ class Region(Instructions):
             self.out.append(w.br(again))
         elif y in graph.merges:
             self._convert(y)
+            self._settle_for(y)
             self.out.append(w.br(self.depth - self.labels.index(("block", y)) - 1))
         else:
             if y in graph.loops:
                 self._convert(y)
             else:
                 graph.blocks[y].low_in = self.low
+            self.owed_at[y] = self.owed
             self._tree(y)
 
     def _to_switch(self):
         self._convert(SWITCH)
+        self._settle_for(SWITCH)
         self.out.append(w.br(self.depth - self.labels.index(("loop", SWITCH)) - 1))
 
     def _end_switch(self, block):
@@ -253,7 +272,7 @@ class Region(Instructions):
             start = self.graph.instead.get((SWITCH, rip), rip)
             depth = self.depth + inside - self.labels.index(("block", start)) - 1
             found = target + w.i32(rip) + w.OP["i32.eq"] + w.LIKELY
-            convert = self.nested(lambda: self._convert(start))
+            convert = self.nested(lambda: (self._convert(start), self._settle_for(start)))
             found += w.br_if(depth) if not convert else b"\x04\x40" + convert + w.br(depth + 1) + w.END
             self.out.append(w.END + found + w.br(inside - 1))
         self.out.append(w.END)
@@ -264,10 +283,10 @@ class Region(Instructions):
         block = self.graph.blocks[x]
         self.kind, self.narrow, self.low, self.numbers = block.kind_in or MIXED, 0, block.low_in, 0
         self.rip = block.rip
-        if block.ops:
-            self._spend(len(block.ops))
+        self.owed = self.owed_at.setdefault(x, 0)
         if x in self.graph.loops and not block.strip and not x & OUTER:
-            self._exit_if(w.get(LEFT) + ZERO32 + w.OP["i32.lt_s"], block.saved)
+            self._exit_if(w.get(LEFT) + w.i32(self.owed) + w.OP["i32.lt_s"], block.saved)
+        self._spend(len(block.ops))
         self.ends = None
         if block.end == "table":
             self._table_jump(block)
@@ -284,7 +303,8 @@ class Region(Instructions):
         """Before the head of a loop, finds how many rounds may follow the next one without this."""
         mask = block.saved
         self.rip, self.low = block.rip, block.low_in
-        self.out.append(w.get(LEFT) + w.put(ROUNDS))
+        self.owed = self.owed_at.setdefault(block.start, 0)
+        self.out.append(w.get(LEFT) + (w.i32(self.owed) + w.OP["i32.sub"] if self.owed else b"") + w.put(ROUNDS))
         self._exit_if(w.get(ROUNDS) + ZERO32 + w.OP["i32.lt_s"], mask)
         self.out.append(w.get(ROUNDS) + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))
         for group in block.strip:
@@ -314,6 +334,9 @@ class Region(Instructions):
 
     def _end_jump(self, block): self._goto(block.start, block.target)
 
+    def _state(self) -> tuple: return self.kind, self.narrow, self.low, self.owed
+    def _set_state(self, state: tuple): self.kind, self.narrow, self.low, self.owed = state
+
     def _end_branch(self, block):
         condition, first, second, ways = self.ends, block.target, block.next, block.ways
         inner, head = self.graph.inner, self.graph.inner.get(block.start, 0)
@@ -321,13 +344,13 @@ class Region(Instructions):
             # wasmtime lays out first what comes second: loops in one piece get better registers
             condition, first, second = condition + w.OP["i32.eqz"], second, first
             ways = ways[::-1]
-        state = self.kind, self.narrow, self.low
+        state = self._state()
         hint = {(True, False): w.LIKELY, (False, True): w.UNLIKELY}.get(ways, b"")
         self.out.append(condition + hint + b"\x04\x40")
         self._push(None)
         self._goto(block.start, first)
         self.out.append(w.ELSE)
-        self.kind, self.narrow, self.low = state
+        self._set_state(state)
         self._goto(block.start, second)
         self._pop()
         self.out.append(w.END + w.UNREACHABLE)
@@ -349,6 +372,7 @@ class Region(Instructions):
             other = w.if_(resume + w.i32(after) + w.OP["i32.ne"], other) + LOAD_STACK
         self.out.append(self._pay() + w.if_(call + w.tee(self.next) + w.i32(after) + w.OP["i32.ne"] + w.UNLIKELY, other)
                         + _FUEL + w.put(LEFT))
+        self.owed = 0
         if following is None:
             self.out.append(self._jump_out())
             return
@@ -403,7 +427,7 @@ class Region(Instructions):
     def _end_table(self, block):
         """By the number of the place, if what is there now leads there."""
         number = {rip: k for k, rip in enumerate(block.edges)}
-        n, target, state = len(number), self.ends, (self.kind, self.narrow, self.low)
+        n, target, state = len(number), self.ends, self._state()
         places = [number.get(rip, n) for rip in block.table.places]
         while places and places[-1] == n:
             places.pop()
@@ -411,14 +435,14 @@ class Region(Instructions):
         for _ in range(n + 1):
             self._push(None)
         for rip, k in number.items():
-            self.kind, self.narrow, self.low = state
+            self._set_state(state)
             self.out.append(w.END + target + w.i64(rip) + w.OP["i64.eq"] + w.LIKELY + b"\x04\x40")
             self._goto(block.start, rip)
             self._pop()
             self.out.append(w.END + w.br(n - k - 1))
         self.out.append(w.END)
         self._pop()
-        self.kind, self.narrow, self.low = state
+        self._set_state(state)
         self.target(Int(self, target, 64))
         self._end_jump_indirect(block)
 
@@ -438,7 +462,7 @@ class Region(Instructions):
 
     def _end_return(self, block):
         """In a copy of a function: behind the call, if that is where it returns to."""
-        state = self.kind, self.narrow, self.low
+        state = self._state()
         self.out.append(self.ends + w.i64(address_of(block.next)) + w.OP["i64.ne"] + w.UNLIKELY + b"\x04\x40")
         self._push(None)
         if self.options.returns:
@@ -446,7 +470,7 @@ class Region(Instructions):
         self._end_ret(block)
         self._pop()
         self.out.append(w.END)
-        self.kind, self.narrow, self.low = state
+        self._set_state(state)
         self._goto(block.start, block.next)
 
     def _not_returned(self) -> bytes:

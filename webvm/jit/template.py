@@ -5,7 +5,9 @@ from ..wasm.encoding import mark
 # followed by how many ifs of the instruction the exit is in, or the number of what it is.
 HOLE = mark(0xFD)
 (DISP, LOW, HIGH, AFTER, OFFSET, OFFSET_UPPER, SET_ANCHOR, USE_ANCHOR, FROM_ANCHOR, GIVEN_8, GIVEN_16, GIVEN_32, GIVEN_64, GIVEN_NARROW,
- RUN_START, RUN_LENGTH, RUN_NEW, WRITABLE_START, WRITABLE_LENGTH, WRITABLE_NEW, FUNCTION) = range(60, 81)                # and what follows
+ RUN) = range(60, 75)                # and what follows
+START = 0                          # the first of three: where the address of a check's run is, where its length, where its address is again
+FUNCTION = RUN + 3 * 4             # and what follows
 GROUP = 180                        # and what follows: locals, see deferred.py
 # The instruction's constant, of so many bits, as an i64.
 GIVEN = {8: GIVEN_8, 16: GIVEN_16, 32: GIVEN_32, 64: GIVEN_64}
