@@ -3,7 +3,7 @@ from functools import lru_cache
 
 import pytest
 
-from tests.jit.regions import CODE, RX, STACK, engine
+from tests.jit.regions import CODE, DATA, RX, STACK, engine
 from tests.jit.test_region_leaves import RW, Pair
 from webvm.jit import layout as at
 from webvm.jit.frame import ANCHOR, LOAD_STACK, STORE_STACK
@@ -90,3 +90,26 @@ def test_stack_pointer_goes_to_memory_only_where_control_leaves():
     code, other = "e8fb0f0000 0f05", "53 ffc9 7405 e8f6ffffff 5b c3"
     bodies = [_body(_pair(code, other, off, RCX=5).warmed(CODE, OTHER), OTHER) for off in ("", "stack")]
     assert bodies[0].count(LOAD_STACK) < bodies[1].count(LOAD_STACK) and bodies[0].count(STORE_STACK) < bodies[1].count(STORE_STACK)
+
+
+@pytest.mark.parametrize("control", [0x1F80, 0x5F80, 0x7F80, 0x9FC0, 0x1F00])
+@pytest.mark.parametrize("inline", ["", "inline"])
+def test_a_function_changes_how_numbers_are_rounded(inline, control):
+    """CODE: call OTHER ; call OTHER + 16 ; cvtsi2sd xmm0, rdx ; cvtsi2sd xmm1, rcx ; divsd xmm0, xmm1 ; movq rsi, xmm0 ; syscall
+    OTHER: ldmxcsr [rdi] ; ret     OTHER + 16: inc rbx ; ret"""
+    code = "e8fb0f0000 e806100000 f2480f2ac2 f2480f2ac9 f20f5ec1 66480f7ec6 0f05"
+    pair = _pair(code, "0fae17 c3" + "90" * 12 + "48ffc3 c3", inline, RDI=DATA, RDX=1, RCX=3).warmed()
+    for machine in pair.both:
+        machine.space.write(DATA, control.to_bytes(4, "little"))
+    found = pair.agree(flags=False)
+    assert found.end == "syscall" and found.state.mxcsr & 0xFFC0 == control & 0xFFC0
+
+
+def test_mxcsr_is_looked_at_where_something_depends_on_it_before_the_next_call():
+    """mov ecx, 3 ; call OTHER ; mov ecx, 3 ; call OTHER ; divsd xmm0, xmm1 ; syscall     OTHER: dec ecx ; jz 1f ; call OTHER ; 1: ret"""
+    code, other = "b903000000 e8f60f0000 b903000000 e8ec0f0000 f20f5ec1 0f05", "ffc9 7405 e8f7ffffff c3"
+    looks = []
+    for on in (True, False):
+        engines = _engine("interp"), _engine(options=Options(inline=False, floats_ahead=on))
+        looks.append(_body(Pair(engines, code, other=other).warmed(CODE, OTHER)).count(w.access("i32.load", at.MXCSR)))
+    assert looks == [1, 3]

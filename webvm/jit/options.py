@@ -35,6 +35,7 @@ class Options:
     patience: bool = True       # what is in the middle of a region gets one of its own only if it stays hot once that one is there
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     deferred: bool = True       # exceptions of numbers are looked for several operations at a time
+    floats_ahead: bool = True   # MXCSR is not looked at where nothing depends on it before the next call
     loose_floats: bool = True   # exceptions of numbers are not added to MXCSR until the program loads it
     nans: bool = True           # where the engine exchanges operands, the first of two NaNs is taken nevertheless
     nan_groups: bool = True     # then, results that are taken by others are not looked at

@@ -42,7 +42,24 @@ _UNFIT = {LOOSE: _UNPLAIN, DEFERRED: deferred.UNPLAIN}
 
 def has_floats(graph: Graph) -> bool:
     """Whether something in it depends on MXCSR."""
-    return any(op.insn.effects.float_ops for block in graph.blocks.values() if block.summary.special for op in block.ops)
+    return any(map(_depends_on_mxcsr, graph.blocks.values()))
+
+
+def _depends_on_mxcsr(block) -> bool:
+    return block.summary.special and any(op.insn.effects.float_ops for op in block.ops)
+
+
+def floats_ahead(graph: Graph) -> set[int]:
+    """Where blocks begin from which something that depends on MXCSR is reached before a call."""
+    ahead = {start for start in graph.order if _depends_on_mxcsr(graph.blocks[start])}
+    work = [graph.number[start] for start in ahead]
+    while work:
+        for p in graph.predecessors[work.pop()]:
+            start = graph.order[p]
+            if start not in ahead and not graph.blocks[start].reloads:
+                ahead.add(start)
+                work.append(p)
+    return ahead
 
 
 class Region(Instructions):
@@ -71,6 +88,7 @@ class Region(Instructions):
                 hoist(graph)
             analyse(graph, options.dead_flags, options.cover, options.comparisons, self.calls_flags, options.beyond, options.anchors)
         super().__init__(imports, options, templates, floats if has_floats(graph) else NONE, graph.touched)
+        self.exposed = floats_ahead(graph) if self.floats == LOOSE and options.floats_ahead else None
         self.graph, self.hard, self.home = graph, hard, (graph.entries or [graph.entry])[0]
         self.batch = batch if options.direct_calls else {}
         self.called: set[int] = set()                     # rips of regions that this one calls directly
@@ -88,7 +106,7 @@ class Region(Instructions):
         none_left += self._leave_at(w.get(ENTRY) + w.OP["i64.extend_i32_u"], w.i32(at.FUEL))
         self.out = [] if self.options.stack else [LOAD_STACK]
         self.out += [w.if_(_FUEL + w.tee(LEFT) + w.get(DEPTH) + w.OP["i32.or"] + ZERO32 + w.OP["i32.lt_s"] + w.UNLIKELY, none_left)]
-        self._leave_if_unfit(w.get(ENTRY))
+        self._leave_if_unfit(w.get(ENTRY), graph.entry)
         if self.floats == EASY:
             self.out.append(w.if_(sse.HARD + w.UNLIKELY, w.get(DEPTH) + w.get(ENTRY) + w.get(STACK) + b"\x12" + w.uleb(self.hard)))
         if graph.entry == SWITCH:
@@ -118,9 +136,10 @@ class Region(Instructions):
         return (STORE_STACK + ZERO32 + rip + w.access("i64.store", at.RIP) + ZERO32 + stop + w.access("i32.store", at.STOP)
                 + ZERO32 + w.get(STACK) + w.RETURN)
 
-    def _leave_if_unfit(self, rip: bytes) -> None:
-        """Leaves for the rip where MXCSR is not as LOOSE and DEFERRED want it: where the function begins, and where it may have been changed."""
-        if self.floats in _UNFIT:
+    def _leave_if_unfit(self, rip: bytes, block: int) -> None:
+        """Leaves for the rip where MXCSR is not as LOOSE and DEFERRED want it: where the function begins, and where it may have been changed;
+        unless nothing depends on it from the block on until it is looked at again."""
+        if self.floats in _UNFIT and (self.exposed is None or block in self.exposed):
             leave = STORE_STACK + rip + w.call(self.imports.unfit) + w.get(STACK) + w.RETURN
             self.out.append(w.if_(_UNFIT[self.floats] + w.UNLIKELY, leave))
         if self.floats == DEFERRED:
@@ -376,7 +395,7 @@ class Region(Instructions):
         if following is None:
             self.out.append(self._jump_out())
             return
-        self._leave_if_unfit(w.i32(after))
+        self._leave_if_unfit(w.i32(after), following)
         if self.floats == EASY:
             self.out.append(w.if_(sse.HARD + w.UNLIKELY, self._leave_at(w.i64(after), w.i32(at.RETRY))))
         if self.sets_flags:
