@@ -75,10 +75,11 @@ class HotGuest(Guest):
     def call(self, export, *args): return self.space._call(export, *args)
 
     def install(self, region: Region, rip: int, first=None, last=None) -> int:
+        return self.call("install", rip, self.link(region), rip if first is None else first, rip if last is None else last)
+
+    def link(self, region: Region) -> int:
         region.done()
-        engine = self.space.engine
-        slot, = self.space.link(engine.compile_regions(region.module.encode()), 1)
-        return self.call("install", rip, slot, rip if first is None else first, rip if last is None else last)
+        return self.space.link(self.space.engine.compile_regions(region.module.encode()), 1)[0]
 
     def decoded(self, text: str, where=TARGET):
         """Code there that has been executed once."""
@@ -355,6 +356,42 @@ def test_region_needs_a_block_and_pages_that_may_be_executed(guest):
     assert guest.space.get(RAX) == 0                           # nothing was entered
     permissions = guest.space.peek(at.PERMISSIONS + (CODE >> 12), 4)
     assert [p & at.CODE for p in permissions] == [0, at.CODE, 0, 0]
+
+
+def has_counted(guest) -> bool:
+    """Whether the region at TARGET is entered."""
+    guest.space.set(RAX, 0)
+    assert guest.run(at=TARGET) == at.LEFT
+    return guest.space.get(RAX) == 1
+
+
+@pytest.mark.parametrize("where, k", [(None, 0), (0, 0), (0, 2999), (1, 0), (1, 3)])
+def test_region_needs_the_very_code_that_it_was_made_from(guest, where, k):
+    data = random.Random(SEED).randbytes(3000)
+    guest.space.write(CODE + 2 * PAGE, data)
+    guest.decoded("ffc2 0f05")
+    pieces = [bytearray(data), bytearray.fromhex("ffc2 0f05")]
+    if where is not None:
+        pieces[where][k] ^= 1
+    ranges = list(zip((CODE + 2 * PAGE, TARGET), map(bytes, pieces)))
+    assert guest.space.install_ranges(TARGET, guest.link(counting_region()), ranges) == (where is None)
+    assert has_counted(guest) == (where is None)
+    permissions = guest.space.peek(at.PERMISSIONS + (CODE >> 12), 4)
+    assert [p & at.CODE for p in permissions] == [0, at.CODE, at.CODE if where is None else 0, 0]
+
+
+def test_code_that_a_region_needs_may_be_long_and_must_be_executable(guest):
+    data = random.Random(SEED).randbytes(2 * PAGE)
+    guest.space.write(CODE + 2 * PAGE, data)
+    guest.space.write(DATA, data)
+    guest.decoded("ffc2 0f05")
+    slot, ranges = guest.link(counting_region()), [(CODE + 2 * PAGE, data[:k]) for k in (8000, 8192, 5000, 8000)]
+    assert sum(len(code) for _, code in ranges) > 4 * at.HOT_MAX
+    assert not guest.space.install_ranges(TARGET, slot, [(DATA, data[:10])]) and not has_counted(guest)
+    assert guest.space.install_ranges(TARGET, slot, ranges) and has_counted(guest)
+    guest.space.write(CODE + 4 * PAGE - 1, b"x")
+    assert not has_counted(guest)
+    assert not guest.space.install_ranges(TARGET, slot, ranges)
 
 
 def test_find_decodes_nothing(guest):

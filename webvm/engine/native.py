@@ -53,6 +53,7 @@ EXPORTS = {
     "set_eflags": ((I32,), ()),
     "find":       ((I32,), (I32,)),
     "install":    ((I32, I32, I32, I32), (I32,)),
+    "install_ranges": ((I32, I32, I32), (I32,)),
     "exchanges":  ((I32,), (I32,)),
 }
 

@@ -18,6 +18,7 @@ The interpreter module
              find         (rip i32) -> i32            not 0: code at rip has been decoded
              install      (rip, slot, first, last i32) -> i32    1: from now on the function in that slot of the table
                                                       stands for the code at rip, until a byte of first..last is forgotten
+             install_ranges  (rip, slot, size i32) -> i32        the same for ranges that are in HOT, with their bytes
              exchanges    (rounds i32) -> i32         not 0: of two NaNs that were added or multiplied the second was taken
              more, for region modules only
 
@@ -67,6 +68,7 @@ class Layout(Protocol):
     CONTEXT: int
     INSTRUCTIONS: int
     HOT_COUNT: int
+    HOT_MAX: int
     HOT: int
     WARM: int
     REHOT: int

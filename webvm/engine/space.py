@@ -40,6 +40,7 @@ MXCSR_MASK = 0xFFFF
 ARGUMENTS = 0, 7, 6, 2, 10, 8, 9           # registers of a system call: rax, rdi rsi rdx r10 r8 r9
 ARGUMENTS_OF = struct.Struct("<Q8xQ24x5Q")  # the same of all of them, in ascending order
 RUN = struct.Struct("<2Q")
+PAIR = struct.Struct("<II")
 U16, U32, U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 FCW_FSW = struct.Struct("<HH")
 FX_HEADER = struct.Struct("<HHBxHQQII")    # FCW FSW FTW(short) FOP FIP FDP MXCSR MXCSR_MASK
@@ -447,6 +448,26 @@ class Space(ABC):
         if self._changed:
             self.publish()
         return self._call("install", rip, slot, first, last) != 0
+
+    def install_ranges(self, rip: int, slot: int, ranges: list[tuple[int, bytes]]) -> bool:
+        """The same for a function made from several ranges, if the guest has these bytes there. `hot` forgets what it was to answer.
+        Where the answer is False, it may stand there nevertheless: whoever asked takes it out."""
+        if self._changed:
+            self.publish()
+        layout, pieces, size = self._layout, [], 0
+        for first, code in ranges:
+            if size + PAIR.size + len(code) > 4 * layout.HOT_MAX:
+                if not self._install_staged(rip, slot, pieces):
+                    return False
+                pieces, size = [], 0
+            pieces += PAIR.pack(first, len(code)), code
+            size += PAIR.size + len(code)
+        return self._install_staged(rip, slot, pieces)
+
+    def _install_staged(self, rip: int, slot: int, pieces: list[bytes]) -> bool:
+        data = b"".join(pieces)
+        self.poke(self._layout.HOT, data)
+        return self._call("install_ranges", rip, slot, len(data)) != 0
 
     def hot(self) -> list[int]:
         """Where code has become hot since this was last asked."""

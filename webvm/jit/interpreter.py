@@ -55,6 +55,8 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
       install(rip i32, slot i32, first i32, last i32) -> i32    from now on whoever comes to the block at rip enters the
                                               region at that slot of the table, until a byte of first .. last changes; 0 if
                                               no block was decoded there, or not all pages of those bytes are executable
+      install_ranges(rip i32, slot i32, size i32) -> i32    the same for all that lies in the first `size` bytes of HOT: (first byte u32,
+                                              bytes u32, these bytes) each; 0 and nothing done if the guest has others
       enter(rip i32, depth i32, rsp i64) -> (i32, i64)      enters the region at rip, and notes it in LINKS; where there is none,
                                               or depth is 0, answers rip and rsp
       resume(rip i32, depth i32, after i32, rsp i64) -> i32      a call was answered with rip and rsp and not with the address
@@ -111,7 +113,7 @@ def build(features: frozenset[str] = BASELINE, fuse: bool = True, within: bool =
 
     sse.exchanges(m)
     find = _find(m)
-    _install(m, find)
+    _install_ranges(m, _install(m, find))
     _syscall_out(m, ask_syscall, eflags)
     _escape_out(m, ask_escape)
     _unfit(m)
@@ -402,7 +404,7 @@ def _forget(m, index):
     f.done()
 
 
-def _install(m, find):
+def _install(m, find) -> int:
     f = Function(m, "install", "i32 i32 i32 i32", "i32", export=True)
     rip, slot, first, last = f.params
     record = f.local(value=invoke(find, rip))
@@ -424,6 +426,37 @@ def _install(m, find):
         f.store("i32.store", record, 1, R_COUNT)
         f.store("i32.store", record, Tables.ENTER, R_HANDLER)
         index_code(f, first, last, record, RECORD)
+        f.ret(1)
+    f.ret(0)
+    f.done()
+    return f.index
+
+
+def _install_ranges(m, install):
+    f = Function(m, "install_ranges", "i32 i32 i32", "i32", export=True)
+    rip, slot, size = f.params
+    place, first, end, here = f.local(value=at.HOT), f.local(), f.local(), f.local()
+    stop = f.local(value=size + at.HOT)
+    with f.block() as refused:
+        with f.loop() as each:
+            f.set(first, place.load("i32.load"))
+            f.set(end, first + place.load("i32.load", 4))
+            f.set(place, place + 8)
+            f.set(here, first)
+            with f.loop() as byte:
+                f.br(refused, ((here >> 12).load("i32.load8_u", at.PERMISSIONS) & at.EXECUTE).is_zero())
+                f.br(refused, here.load("i32.load8_u", at.BIAS) != (place + here - first).load("i32.load8_u"))
+                f.set(here, here + 1)
+                f.br(byte, here < end)
+            f.set(place, place + end - first)
+            f.br(each, place < stop)
+        f.set(place, at.HOT)
+        with f.loop() as each:
+            f.set(first, place.load("i32.load"))
+            f.set(end, first + place.load("i32.load", 4))
+            f.br(refused, invoke(install, rip, slot, first, end - 1).is_zero())
+            f.set(place, place + 8 + end - first)
+            f.br(each, place < stop)
         f.ret(1)
     f.ret(0)
     f.done()

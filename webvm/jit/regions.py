@@ -44,6 +44,7 @@ SHARE = 3                       # translation pauses for so many times the time 
 MOST_MODULES = 600              # that are kept at a time; those whose regions were installed longest ago go
 MOST_BYTES = 24 << 20           # and of their Wasm together
 BATCH = 24                      # regions in a module at most
+MOST_BYTES_AT_ONCE = 8192       # of code that are compared
 MOST_TURNS_WAITED = 12          # reports after which fewer entries than Translator.least are translated
 SLICE = 0.008                   # seconds of translation at a time
 MOST_FAILURES = 20              # entries that could not be translated; after that translation is given up
@@ -61,9 +62,9 @@ class Compiled:
     instructions: int
     floats: str = NONE                                  # see Region
 
-    def holds(self, space) -> bool:
-        """Whether the space has the code it was made from."""
-        return all(space.read(first, len(code)) == code for first, code in self.ranges)
+    def begins(self, space, rip: int) -> bool:
+        """Whether the space has the code it was made from where it is entered at rip."""
+        return all(space.read(first, len(code)) == code for first, code in self.ranges if first <= rip < first + len(code))
 
 
 @dataclass(eq=False)
@@ -74,12 +75,36 @@ class Batch:
     place: dict[int, int] = field(default_factory=dict)                 # entry -> number of the export
     region: dict[int, Compiled] = field(default_factory=dict)           # entry -> region
     used: int = 0                                       # when a region of it was last installed
+    _needs: dict[int, tuple[list, set]] = field(default_factory=dict)
 
     def __post_init__(self):
         for region in self.regions:
             for rip in region.entries:
                 self.place[rip] = len(self.place)
                 self.region[rip] = region
+
+    def _group(self, region) -> list[Compiled]:
+        """The region and those it may call without asking."""
+        found, work = [region], [region]
+        while work:
+            for rip in work.pop().calls:
+                called = self.region[rip]
+                if called not in found:
+                    found.append(called)
+                    work.append(called)
+        return found
+
+    def needs(self, rip: int) -> tuple[list[tuple[int, bytes]], set[str]]:
+        """The code that the region there and those it may call without asking were made from, and their ways with numbers."""
+        if rip not in self._needs:
+            group, code, end = self._group(self.region[rip]), [], 0
+            pieces = {piece for region in group for piece in _pieces(region.ranges)}
+            for first, some in sorted(pieces, key=lambda piece: (piece[0], -len(piece[1]))):
+                if first + len(some) > end:                 # else another has all of it
+                    code.append((first, some))
+                    end = first + len(some)
+            self._needs[rip] = code, {region.floats for region in group}
+        return self._needs[rip]
 
 
 class _Code:
@@ -128,6 +153,7 @@ class Translator:
         self._known: dict[int, list[Batch]] = {}        # entry -> batches that have a region there
         self._batches: list[Batch] = []                 # all of them
         self._code: dict = defaultdict(_Code)           # of each space
+        self._looked_at = 0                             # how many they were when there were not too many
         self._compiling: list = []                      # (space, batch)
         self._early = Early(WARM)
         self.cache = None                               # a cache.CodeCache: regions of earlier runs
@@ -280,14 +306,14 @@ class Translator:
 
     def _install_known(self, space, rip) -> bool:
         for batch in chain(reversed(self._known.get(rip, ())), self._kept(space, rip)):
-            if self._fits(space, batch, rip):
-                return self._install(space, batch, rip)
+            if self._fits(space, batch, rip) and self._install(space, batch, rip):
+                return True
         return False
 
     def _fits(self, space, batch, rip) -> bool:
-        """Whether the region at rip, and those it may call without asking, are right for the space."""
-        floats = self._code[space].floats or EASY
-        return all(region.floats in (floats, NONE) and region.holds(space) for region in self._group(batch, batch.region[rip]))
+        """Whether the region at rip, and those it may call without asking, may be right for the space. Of the code, only its
+        beginning is looked at."""
+        return batch.region[rip].begins(space, rip) and batch.needs(rip)[1] <= {self._code[space].floats or EASY, NONE}
 
     def _kept(self, space, rip):
         """The batches of earlier runs that may do."""
@@ -317,6 +343,8 @@ class Translator:
 
     def _evict(self) -> None:
         """Drop what was installed longest ago while there is too much. No region is on the stack now."""
+        if self._looked_at == len(self._batches) < self.most_modules:
+            return
         size = sum(batch.module.n_bytes for batch in self._batches)
         while len(self._batches) > self.most_modules or size > self.most_bytes and len(self._batches) > 1:
             oldest = min(self._batches, key=lambda batch: batch.used)
@@ -333,6 +361,7 @@ class Translator:
                     space.poke(at.LINKS, bytes(at.BLOCKS - at.LINKS))
                     space.unlink(code.links.pop(id(oldest)))
             self.counters.evicted += 1
+        self._looked_at = len(self._batches)
 
     def keep_in(self, cache) -> None:
         """Take regions from a cache.CodeCache, and give it those made from now on."""
@@ -341,27 +370,14 @@ class Translator:
         cache.on_arrival = self._arrived
         cache.open()
 
-    def _group(self, batch, region) -> list[Compiled]:
-        """The region and those it may call without asking."""
-        found, work = [region], [region]
-        while work:
-            for rip in work.pop().calls:
-                called = batch.region[rip]
-                if called not in found:
-                    found.append(called)
-                    work.append(called)
-        return found
-
     def _install(self, space, batch, rip) -> bool:
         code = self._code[space]
         slots = code.links.get(id(batch))
         if slots is None:
             slots = code.links[id(batch)] = space.link(batch.module, len(batch.place))
-        for member in self._group(batch, batch.region[rip]):
-            for first, bytes_ in member.ranges:
-                if not space.install(rip, slots[batch.place[rip]], first, first + len(bytes_) - 1):
-                    self._take_out(space, rip)
-                    return False
+        if not space.install_ranges(rip, slots[batch.place[rip]], batch.needs(rip)[0]):
+            self._take_out_of(space, code, batch, rip)      # there may be some of it
+            return False
         code.entries.add(rip)
         self.counters.installed += 1
         batch.used = self.counters.installed
@@ -552,6 +568,13 @@ class Translator:
             regions.append(Compiled(graph.entries, ranges, region.called - set(graph.entries), size,
                                     floats if some else NONE))
         return m.encode(), regions
+
+
+def _pieces(ranges: list[tuple[int, bytes]]):
+    """Ranges of code, none of them long."""
+    for first, code in ranges:
+        for k in range(0, len(code), MOST_BYTES_AT_ONCE):
+            yield first + k, code[k:k + MOST_BYTES_AT_ONCE]
 
 
 def _read_there(space, address: int, n: int) -> bytes:
