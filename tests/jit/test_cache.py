@@ -15,7 +15,7 @@ from webvm.jit import layout as at
 from webvm.jit.cache import CodeCache, Index, pack, unpack
 from webvm.jit.folder import FolderStore
 from webvm.jit.options import Options
-from webvm.jit.regions import REHOT, WARM, Compiled
+from webvm.jit.regions import REHOT, WARM, Compiled, Translator
 from webvm.jit.shipped import Memory
 
 ROUNDS = 60_000
@@ -392,3 +392,22 @@ def test_few_entries_wait_for_others_but_not_for_ever(monkeypatch):
         regions[least, turns] = run.engine.region_instructions
         run.end()
     assert regions[1, 12] > regions[2, 12] + 9 * 3 * REHOT and regions[2, 12] > 0.4 * 3 * ROUNDS and not regions[2, 1000]
+
+
+@pytest.mark.parametrize("bursts, first", [(True, 2), (False, 0)])
+def test_translation_takes_a_quarter_of_the_time_but_for_bursts(bursts, first):
+    """Something is always hot; but for a while of an hour, when it is again as in the beginning."""
+    translator, now = Translator(frozenset(), Options(bursts=bursts)), 3600.0
+    for _ in range(2):
+        took, begun = {}, now
+        for seconds in (4, 40):
+            spent = took.get(4, 0)
+            while now < begun + seconds:
+                if now >= translator._pause_until:
+                    translator._pause(now, now + 0.01)
+                    now, spent = now + 0.01, spent + 0.01
+                now += 0.001
+            took[seconds] = spent
+        assert abs(took[4] - first - (4 - first) / 4) < 0.2, took
+        assert abs(took[40] - took[4] - 36 / 4) < 0.5, took
+        now += 3600

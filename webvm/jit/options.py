@@ -32,6 +32,7 @@ class Options:
     tables: bool = True         # also to where jump tables say
     arms: bool = True           # and by the number of the place there, straight from the jump
     exits: bool = True          # what a region leaves for becomes hot sooner
+    bursts: bool = True         # translation pauses only once it took long
     patience: bool = True       # what is in the middle of a region gets one of its own only if it stays hot once that one is there
     templates: bool = True      # what was emitted for an instruction is used again for equal ones
     deferred: bool = True       # exceptions of numbers are looked for several operations at a time

@@ -41,6 +41,7 @@ MOST_WATCHED = 120              # blocks behind an entry that is watched
 MOST_ENTRIES = 100              # of such a region
 MOST_OPS_SHARED = 2500          # instructions in it
 SHARE = 3                       # translation pauses for so many times the time it took
+BURST = 2.0                     # seconds that it may take before it pauses, if there was no need of it for a while
 MOST_MODULES = 600              # that are kept at a time; those whose regions were installed longest ago go
 MOST_BYTES = 24 << 20           # and of their Wasm together
 BATCH = 24                      # regions in a module at most
@@ -229,7 +230,12 @@ class Translator:
                 watched.pop(rip, None)
             watched.update(dict.fromkeys(put_off, 0))
             now = perf_counter()
-        self._pause_until = now + self.share * (now - start)
+        self._pause(start, now)
+
+    def _pause(self, start: float, end: float) -> None:
+        """Translation took that long. Time in which it might have gone on and did not, a while of it, counts as pauses."""
+        saved = BURST * self.share if self.options.bursts else 0
+        self._pause_until = max(self._pause_until, start - saved) + (1 + self.share) * (end - start)
 
     def _ask_for_exchanges(self, space) -> None:
         """Optimising compilers get to work after a while, and may exchange operands then."""
