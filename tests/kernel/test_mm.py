@@ -10,7 +10,7 @@ from webvm.fs.tmpfs import Tmpfs
 from webvm.kernel import mm as memory
 from webvm.kernel.cpu import PAGE, PRESENT, R, W, X
 from webvm.kernel.mm import AddressSpace, GuestFault
-from webvm.kernel.pagecache import PageCache
+from webvm.kernel.pagecache import CHUNK, PageCache
 from webvm.linux.errno import EFAULT, ENOMEM, Errno
 
 BASE = 0x100000
@@ -272,3 +272,21 @@ def test_the_last_user_releases_the_memory():
     assert not space.released
     mm.drop()
     assert space.released
+
+
+def test_chunks_of_files_that_are_used_stay(monkeypatch):
+    """Room for three: those that nobody looked at for longest go."""
+    monkeypatch.setattr("webvm.kernel.pagecache.CACHE_CHUNKS", 3)
+
+    async def main():
+        pages = await new_file(b"x" * 5 * CHUNK)
+        for index in range(3):
+            await pages.load(index)
+        assert pages.page(0) and pages.page(2 * CHUNK // PAGE)              # in this order, and 1 before them
+        await pages.load(3)
+        assert sorted(pages.chunks) == [0, 2, 3]
+        await pages.load(0)
+        await pages.load(4)
+        assert sorted(pages.chunks) == [0, 3, 4]
+        assert pages.page(1 * CHUNK // PAGE) is None and pages.page(5 * CHUNK // PAGE) == b""
+    run(main())

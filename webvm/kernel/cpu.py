@@ -73,4 +73,4 @@ class Space(Protocol):
 
 class Engine(Protocol):
     def space(self) -> Space: ...               # zeroed; raises OutOfSpaces, a MemoryError, at the limit
-    def shed(self) -> None: ...                 # programs use much memory: spaces that are kept for reuse may go
+    def shed(self) -> None: ...                 # programs use much memory: what is kept for others to come may go

@@ -23,7 +23,7 @@ from webvm.linux.signal import SIGKILL
 from webvm.linux.wait import killed
 
 PID_MAX = 32768
-CROWDED = 96 << 20             # bytes that programs use together, from which on the engine keeps no spaces for reuse
+CROWDED = 64 << 20             # bytes that programs use together, from which on the engine keeps little for others to come
 
 
 class Kernel:
@@ -196,7 +196,7 @@ class Kernel:
         return {mem: mem.resident() for mem in {task.mem for task in self.tasks.values()}}
 
     def make_room(self, mem, more):
-        """MEM has grown, or is to have MORE bytes. Where programs use much, the engine keeps nothing for others to
+        """MEM has grown, or is to have MORE bytes. Where programs use much, the engine keeps little for others to
         come. If the machine's memory is used up the process that uses most is killed: MemoryError where that is MEM
         itself, or where MORE cannot be had."""
         used = self._residents()

@@ -12,7 +12,7 @@ from webvm.kernel.cpu import PAGE
 
 CHUNK_PAGES = 16
 CHUNK = CHUNK_PAGES * PAGE
-CACHE_CHUNKS = 640              # 40 MiB
+CACHE_CHUNKS = 512              # 32 MiB
 CLOCK_STEP = 20_000_000         # ns: coarser than any host's clock, browsers' included
 
 
@@ -52,7 +52,9 @@ class FilePages:
     def chunk(self, index):
         """Content of chunk INDEX, short or empty past the end of the file; None when it must be loaded first."""
         data = self.chunks.get(index)
-        if data is None and index * CHUNK >= self.inode.size:
+        if data is not None:
+            self.cache.used(self, index)
+        elif index * CHUNK >= self.inode.size:
             return b""
         return data
 
@@ -67,7 +69,7 @@ class FilePages:
     async def load(self, index):
         data = bytes(await self.inode.read(index * CHUNK, CHUNK))
         self.chunks[index] = data
-        self.cache.loaded(self, index)
+        self.cache.used(self, index)
 
     async def store(self, index, data):
         """Write a page of a shared mapping back; what lies past the end of the file is dropped."""
@@ -99,7 +101,7 @@ class SharedPages:
 
 
 class PageCache:
-    """FilePages by inode, and which of their chunks are dropped when there are too many."""
+    """FilePages by inode; when there are too many chunks, those used longest ago are dropped."""
 
     def __init__(self):
         self._files = weakref.WeakKeyDictionary()
@@ -111,8 +113,11 @@ class PageCache:
             pages = self._files[inode] = FilePages(inode, self)
         return pages
 
-    def loaded(self, pages, index):
-        self._recent[weakref.ref(pages), index] = None
+    def used(self, pages, index):
+        """A chunk that is there: one lately loaded, perhaps."""
+        key = weakref.ref(pages), index
+        self._recent[key] = None
+        self._recent.move_to_end(key)
         while len(self._recent) > CACHE_CHUNKS:
             (dropped, at), _ = self._recent.popitem(last=False)
             if dropped() is not None:
