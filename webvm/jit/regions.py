@@ -367,6 +367,7 @@ class Translator:
 
     def _forget(self, batch) -> None:
         self._batches.remove(batch)
+        self._looked_at = 0
         for rip in batch.place:
             self._known[rip].remove(batch)
             if not self._known[rip]:
