@@ -265,20 +265,25 @@ class Vectors:
         self.both |= self.both << 16
 
 
+NONE, NEAR, FAR = range(3)
+
+
 class Op:
     """An instruction at its place, and what `liveness` finds out there. Graphs share those that the Decoder remembers: what is found
     out is for the region that is being made, and not there until Graph.forget.
 
+    near    how its displacement is: NONE, whether an access may have it as an offset where nothing else is known (NEAR), or not (FAR)
     checks  memory access -> None (checked before; False: alignment too), or the range to check here
     direct  those beyond where their base register points, which is known to be an address
     anchor  of its one access off RSP that the meaning makes itself: the number of the anchor that it goes off, and how far it is from there
     saved   registers to store should the instruction fault
     whole   a vector register it writes is to be kept whole, see lanes
     """
-    __slots__ = ("rip", "insn", "disp", "flags_live", "checks", "direct", "anchor", "saved", "whole")
+    __slots__ = ("rip", "insn", "disp", "near", "flags_live", "checks", "direct", "anchor", "saved", "whole")
 
     def __init__(self, rip: int, insn: Instruction, disp: int):
         self.rip, self.insn, self.disp = rip, insn, disp
+        self.near = (NEAR if -at.BIAS < disp <= at.LEAST else FAR) if disp else NONE
         self.flags_live = -1
 
     @property

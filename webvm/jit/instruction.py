@@ -4,6 +4,7 @@ Guest registers live in locals (frame.py). A memory access that its check refuse
 before the instruction has changed anything. What is emitted once is kept as a template. Knows nothing of control flow between
 instructions, which is region.py's.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from ..x86.x87_common import FUNCTIONS
 from ..x86.x87_state import execute
 from . import layout as at
 from . import sse
-from .cfg import SWITCH, Op
+from .cfg import NEAR, SWITCH, Op
 from .deferred import FIRST_KEPT, TYPES, Deferred
 from .emit import SHORT, Emitter
 from .frame import (
@@ -364,12 +365,12 @@ class Instructions(Emitter, Deferred, Mending):
         if known is None:
             known = templates[alike] = {}
         # all that the code depends on, but for what there are holes for: as a number, and what is no number
-        key = self.narrow & insn.short | (op.disp != 0) << 16 | self.trusting << 17 | (op.anchor is not None) << 18
+        key = self.narrow & insn.short | op.near << 16 | self.trusting << 18 | (op.anchor is not None) << 19
         if insn.flags:
             if insn.compares:
-                key |= (op.flags_live != 0) << 19
+                key |= (op.flags_live != 0) << 20
             else:
-                key = key | op.flags_live << 19, self.kind, self.kind is MIXED and self.graph.compares       # see _store_mixed_flags
+                key = key | op.flags_live << 20, self.kind, self.kind is MIXED and self.graph.compares       # see _store_mixed_flags
         if insn.absolute:
             key = key, op.disp
         if both:
@@ -473,7 +474,7 @@ class Instructions(Emitter, Deferred, Mending):
         flags = insn.compares and op.flags_live != 0
         if insn.flags and not insn.compares:
             flags = op.flags_live, self.kind, self.kind is MIXED and self.graph.compares
-        key = (what, bits, narrow & fixed, op.disp if insn.absolute else op.disp != 0, self.trusting, op.anchor is not None, flags,
+        key = (what, bits, narrow & fixed, op.disp if insn.absolute else op.near, self.trusting, op.anchor is not None, flags,
                _sort(op.checks, op.direct, number) if op.checks else None)
         found, known = None, self.templates.general
         general = depends = known.get(key)
@@ -529,8 +530,8 @@ class Instructions(Emitter, Deferred, Mending):
             self.depth += 1
         for k, (access, bits) in insn.effects.memory.items():
             within = bits // 8 - 1 if bits in WIDE and shape.aligned else 0
-            if self.options.direct and ("m", k) in op.checks and not insn.absolute:
-                self.addresses[k] = self._checked(k, bits, within)
+            if self.options.direct and not insn.absolute and (("m", k) in op.checks or self._is_simple(k)):
+                self.addresses[k] = self._checked(k, bits, access, within)
                 continue
             self.addresses[k] = self._check(self._effective_address(k, True), bits, access, ("m", k), within)
         execute(self, MEANINGS[shape.meaning])
@@ -703,11 +704,20 @@ class Instructions(Emitter, Deferred, Mending):
         return w.i64(n)
 
     # ---- memory
-    def _checked(self, k: int, bits: int, within: int) -> bytes:
-        """The address of an access off registers that another check is for, as i32: computed in 32 bits, without the displacement where that
-        may be part of the access itself. within: as in _check."""
-        op, cover = self.insn, self.op.checks["m", k]
-        if cover:
+    def _is_simple(self, k: int) -> bool:
+        """Whether the address of memory operand k is what registers come to, and a displacement."""
+        op = self.insn
+        return self.options.own_direct and (op.shape.kinds[k] == "m" or not op.a32 and op.segment == at.ZERO // 8)
+
+    def _checked(self, k: int, bits: int, access: int, within: int) -> bytes:
+        """The address of an access off registers, as i32: computed in 32 bits, without the displacement where that may be part of the
+        access itself. It is checked here, unless another check is for it, too. within: as in _check."""
+        op, key = self.insn, ("m", k)
+        own = key not in self.op.checks
+        cover = self.op.checks.get(key)
+        if own:
+            self._check_simple(self._effective_address(k, True), bits // 8, access)
+        elif cover:
             self._check_cover(*cover)
         raw = w.get(self.local[op.base >> 3]) + w.OP["i32.wrap_i64"] if op.base < at.ZERO else b""
         if op.shape.kinds[k] != "m" and op.index < at.ZERO:
@@ -718,7 +728,8 @@ class Instructions(Emitter, Deferred, Mending):
         moved = raw + self._number(self.op.disp, DISP) + w.OP["i32.wrap_i64"] + w.OP["i32.add"] if self.op.disp else raw
         if within and cover is not False:
             self._exit_if(moved + w.i32(within) + w.OP["i32.and"])
-        if ("m", k) not in self.op.direct or bits not in LOAD | LOAD_VECTOR:
+        direct = self.op.near == NEAR if own else key in self.op.direct
+        if not direct or bits not in LOAD | LOAD_VECTOR:
             return self.let("i32", moved)
         if self.recording:
             self.offsets[k] = hole_of(OFFSET), hole_of(OFFSET_UPPER)
@@ -779,27 +790,51 @@ class Instructions(Emitter, Deferred, Mending):
             return self._check_constant(address.value, bits // 8, access)
         address = self.let("i64", address) if self._length(address) > 2 else address
         low = self.let("i32", address + w.OP["i32.wrap_i64"])
-        denied = self._without(low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS), access)
-        denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        if bits > 8:
-            denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - bits // 8) + w.OP["i32.gt_u"] + w.OP["i32.or"]
         if within:
             self._exit_if(low + w.i32(within) + w.OP["i32.and"])
-        self._exit_if_denied(address, bits // 8, access, denied)
+        self._exit_if_denied(address, bits // 8, access, lambda address: self._is_denied(address, low, bits // 8, access))
         return low
 
-    def _exit_if_denied(self, address: bytes, size: int, access: int, denied: bytes, mask: int | None = None) -> None:
-        """For `size` bytes at the i64 `address`, of no more than two pages. `denied` is the whole test; few narrow ones get to it."""
+    def _is_denied(self, address: bytes, low: bytes, size: int, access: int) -> bytes:
+        denied = self._without(low + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS), access)
+        denied += address + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+        if size > 1:
+            denied += low + w.i32(4095) + w.OP["i32.and"] + w.i32(4096 - size) + w.OP["i32.gt_u"] + w.OP["i32.or"]
+        return denied
+
+    def _check_simple(self, address: bytes, size: int, access: int) -> None:
+        """Like _check, where the address is wanted no more."""
+        if type(address) is Const:
+            self._check_constant(address.value, size, access)
+            return
+
+        def denied(address: bytes) -> bytes:
+            low = self.let("i32", address + w.OP["i32.wrap_i64"])
+            return self._is_denied(address, low, size, access)
+        self._exit_if_denied(address, size, access, denied, kept=False)
+
+    def _exit_if_denied(self, address: bytes, size: int, access: int, denied: Callable[[bytes], bytes], mask: int | None = None, kept: bool = True):
+        """For `size` bytes at the i64 `address`, of no more than two pages. `denied`, of the address, is the whole test; few narrow ones get
+        to it. kept: the address is at hand; else the code computes it, which is then not done twice."""
         wide = size > at.NARROW
+        kept |= self._length(address) <= 2
         if not self.options.runs or wide and (size > at.WIDE or not self.options.wide_runs):
-            self._exit_if(denied, mask)
+            address = address if kept else self.let("i64", address)
+            self._exit_if(denied(address), mask)
             return
         writable = bool(access & at.WRITE)
         table, runs = (at.WRITABLE, at.RUNS_WRITABLE) if writable else (at.READABLE, at.RUNS)
         start, length, again = (hole_of(hole) if self.recording else self._run_place(hole) for hole in _RUN_HOLES[writable, wide])
 
+        begin, long = (ZERO32 + w.access("i64.load")[:-1] + part for part in (start, length))
+        far = address + begin + w.OP["i64.sub"]
+        if not kept:
+            far = self.let("i64", far)
+
         def other():                                        # a run it is, be it the right one or not
-            number = address + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", table)
+            used = dict(self.used)
+            where = address if kept else self.let("i64", far + ZERO32 + w.access("i64.load")[:-1] + again + w.OP["i64.add"])
+            number = where + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", table)
             run = number + w.i32(4) + w.OP["i32.shl"]
             if wide:
                 run, less = self.let("i32", run), w.i64(at.WIDE - at.NARROW)
@@ -809,9 +844,9 @@ class Instructions(Emitter, Deferred, Mending):
                 self.out.append(ZERO32 + run + w.access("i64.load", runs) + w.access("i64.store")[:-1] + again)
             else:
                 self.out.append(ZERO32 + run + w.access("v128.load", runs) + w.access("v128.store")[:-1] + again)
-            self._exit_if(denied, mask)
-        far = address + ZERO32 + w.access("i64.load")[:-1] + start + w.OP["i64.sub"]
-        self._if(far + ZERO32 + w.access("i64.load")[:-1] + length + w.OP["i64.ge_u"] + w.UNLIKELY, other)
+            self._exit_if(denied(where), mask)
+            self.used = used
+        self._if(far + long + w.OP["i64.ge_u"] + w.UNLIKELY, other)
 
     def _run_place(self, hole: int) -> bytes:
         """The offset of a part of a check's run. The first is of the next check."""
@@ -845,14 +880,22 @@ class Instructions(Emitter, Deferred, Mending):
         """All bytes from base + low up to base + high, which is less than two pages; the addresses of the first and the last."""
         first = self.let("i64", base + self._bound(low, LOW) + w.OP["i64.add"] if low else base)
         last = self.let("i64", base + self._bound(high - 1, HIGH) + w.OP["i64.add"])
-        page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
-        denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
-        denied += first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
-        self._exit_if_denied(first, high - low, access, denied, mask)
+        self._exit_if_denied(first, high - low, access, lambda first: self._is_range_denied(first, last, access), mask)
         return first, last
 
+    def _is_range_denied(self, first: bytes, last: bytes, access: int) -> bytes:
+        page = [x + w.OP["i32.wrap_i64"] + w.i32(12) + w.OP["i32.shr_u"] + w.access("i32.load8_u", at.PERMISSIONS) for x in (first, last)]
+        denied = self._without(page[0] + page[1] + w.OP["i32.and"], access)
+        return denied + first + last + w.OP["i64.or"] + w.i64(32) + w.OP["i64.shr_u"] + w.OP["i32.wrap_i64"] + w.OP["i32.or"]
+
     def _check_cover(self, register, low, high, access, anchor):
-        first, _ = self._check_range(w.get(self.local[register]), low, high, access)
+        base = w.get(self.local[register])
+        first = base + self._bound(low, LOW) + w.OP["i64.add"] if low else base
+        last = base + self._bound(high - 1, HIGH) + w.OP["i64.add"]
+        if anchor is not None:
+            first = self.let("i64", first)
+        self._exit_if_denied(first, high - low, access, lambda first: self._is_range_denied(first, self.let("i64", last), access),
+                             kept=anchor is not None)
         if anchor is not None:
             self.out.append(first + w.OP["i32.wrap_i64"] + self._in_hole(b"\x21", SET_ANCHOR, ANCHOR + anchor))
 

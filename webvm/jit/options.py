@@ -10,6 +10,7 @@ class Options:
     beyond: bool = True         # checks in one block for accesses in those that follow
     anchors: bool = True        # pushes, pops and calls that one check covers go off one address, with offsets
     direct: bool = True         # addresses checked elsewhere in 32 bits, displacements as offsets of loads and stores where the rest is an address
+    own_direct: bool = True     # likewise those that are checked by themselves; their check does without the address
     hoist: bool = True          # checks for many rounds of a loop at once
     lanes: bool = True          # lowest lanes of vector registers have locals of their own
     halves: bool = True         # what is done with 32 bits is done with i32
