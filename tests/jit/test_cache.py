@@ -379,56 +379,6 @@ def test_what_is_expected_in_vain_becomes_hot_when_others_do():
     run.engine.close()
 
 
-# ---------------------------------------------------------------------------------------------- memory is scarce
-
-@pytest.mark.parametrize("made", ["before", "now"])
-def test_what_was_let_go_of_comes_back_from_the_store(made, store, monkeypatch):
-    monkeypatch.setattr("webvm.jit.regions.MOST_IDLE", 0)
-    if made == "before":
-        once(store)
-    run = Run(store)
-    assert run.program() == SUM
-    asyncio.run(run.cache.flush())
-    regions, loaded = run.regions, run.cache.loaded
-    assert run.translator._batches and bool(regions) != bool(loaded)
-    run.engine.shed()
-    assert not run.translator._batches and not run.translator._known
-    assert run.program() == SUM
-    assert run.regions == regions and run.cache.loaded > loaded
-    run.end()
-
-
-def test_regions_that_a_program_has_are_not_let_go_of(filled, monkeypatch):
-    monkeypatch.setattr("webvm.jit.regions.MOST_IDLE", 0)
-    run = Run(filled)
-    guest = Guest(run.engine)
-    guest.space.write(CODE, LOOP)
-    guest.space.rip = CODE
-    while not run.installed:
-        assert guest.space.run(4000) == at.FUEL
-    before = run.engine.region_instructions
-    run.engine.shed()
-    assert len(run.translator._batches) == 1
-    while guest.space.run(4000) == at.FUEL:
-        pass
-    assert guest.space.get(RAX) == SUM and run.engine.region_instructions > before
-    guest.space.release()
-    run.engine.shed()
-    assert not run.translator._batches
-    run.end()
-
-
-def test_those_used_last_are_kept(store, monkeypatch):
-    monkeypatch.setattr("webvm.jit.regions.MOST_IDLE", 1)
-    run = Run(store)
-    assert run.program(OTHER) == -SUM & 0xFFFFFFFF and run.program() == SUM
-    assert len(run.translator._batches) == 2
-    run.engine.shed()
-    batch, = run.translator._batches
-    assert LOOP[7:12] in batch.regions[0].ranges[0][1]
-    run.end()
-
-
 # ---------------------------------------------------------------------------------------------- how many at a time
 
 def test_few_entries_wait_for_others_but_not_for_ever(monkeypatch):

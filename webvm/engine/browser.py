@@ -104,11 +104,8 @@ class BrowserEngine(space.Engine):
         """The memory of a space that has had so much in it is garbage now."""
         self.dropped += n_bytes
         if self.dropped >= COLLECT:
-            self.collect()
-
-    def collect(self) -> None:
-        self.dropped = 0
-        self.js.collect()
+            self.dropped = 0
+            self.js.collect()
 
     def close(self) -> None:
         super().close()

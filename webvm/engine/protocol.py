@@ -109,7 +109,6 @@ class Image(Protocol):
         hot(space)              some code of the space is hot; `space.hot()` tells which
         created(space)          somebody is about to use the space, which is as if new
         released(space)         nobody uses the space any more, and its links are gone
-        shed()                  memory is scarce: lets go of regions that no space has; whether there were some
         step(space)             executes the instruction at rip where a trap is wanted after each; the stop code
     """
 
@@ -133,5 +132,5 @@ class Engine(Protocol):
         ...
 
     def shed(self) -> None:
-        """Let go of what waits for others to come: spaces to be used again, regions that none has."""
+        """Let go of spaces that wait for reuse."""
         ...

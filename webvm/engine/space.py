@@ -130,7 +130,6 @@ class Engine(ABC):
         self.regions: WeakSet[Regions] = WeakSet()     # those that somebody still holds
         self.hot = getattr(image, "hot", None)
         self.created, self.released = getattr(image, "created", None), getattr(image, "released", None)
-        self.image_shed = getattr(image, "shed", None)
         layout = image.layout
         executable = bytes(b for b in range(256) if b & layout.EXECUTE)
         self.executable = re.compile(b"[" + re.escape(executable) + b"]")
@@ -184,15 +183,10 @@ class Engine(ABC):
         self.shed()
 
     def shed(self) -> None:
-        """Let go of what waits for others to come: spaces to be used again, regions that none has."""
+        """Let go of spaces that wait for reuse."""
         for space in self._kept:
             space._destroy()
         self._kept.clear()
-        if self.image_shed and self.image_shed():
-            self.collect()
-
-    def collect(self) -> None:
-        """Modules are garbage now: have their memory freed, where that does not happen by itself."""
 
     def compile_regions(self, wasm: bytes, wait: bool = True) -> Regions:
         """Compile a region module (see protocol); raises EngineError. With wait=False that goes on beside the guest, where

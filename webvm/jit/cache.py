@@ -168,7 +168,6 @@ class CodeCache:
         self._fetched: dict[str, bytes] = {}            # here, and not given out
         self._given: set[str] = set()                   # entries that need not be looked at again
         self._used: set[str] = set()                    # since the store was last told
-        self._name: dict[int, str] = {}                 # of the entry of each list of regions that is known, by its id
         self._tasks: set[asyncio.Task] = set()
         self._broken = False
 
@@ -241,13 +240,7 @@ class CodeCache:
             self.loaded += 1
         else:
             self.shipped += 1
-        regions, wasm = unpack(entry)
-        self._name[id(regions)] = name
-        return regions, wasm
-
-    def forgotten(self, regions: list[Compiled]) -> None:
-        """The machine does not have these any more: they may be given out again."""
-        self._given.discard(self._name.pop(id(regions), None))
+        return unpack(entry)
 
     def _begin(self, shelf: _Shelf, work: Coroutine) -> None:
         if shelf.source.at_once:
@@ -285,7 +278,6 @@ class CodeCache:
             name = self._prefix + blake2b(entry, digest_size=16).hexdigest()
             files[name] = self._seal(name, entry)
             rows[name] = _rows(regions)
-            self._name[id(regions)] = name
         await self._store.write(files)
         self._given.update(files)
         listing = sorted(await self._store.listing())

@@ -209,7 +209,7 @@ class Image:
             self.translator.trace = trace.tracer(traced, lambda text: print(text, file=sys.stderr))
             self.warm, self.rehot = WARM, REHOT                     # what an engine asks of an image whose code gets hot
             self.hot, self.released = self.translator.hot, self.translator.released
-            self.created, self.shed = self.translator.created, self.translator.shed
+            self.created = self.translator.created
             if cache is not None:
                 self.code_cache = CodeCache(cache, version(features, options), shipped=shipped)
                 self.translator.keep_in(self.code_cache)

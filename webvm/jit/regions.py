@@ -42,9 +42,8 @@ MOST_ENTRIES = 100              # of such a region
 MOST_OPS_SHARED = 2500          # instructions in it
 SHARE = 3                       # translation pauses for so many times the time it took
 BURST = 2.0                     # seconds that it may take before it pauses, if there was no need of it for a while
-MOST_MODULES = 600              # that are kept at a time; those whose regions were installed longest ago go
+MOST_MODULES = 600              # that are kept at a time
 MOST_BYTES = 24 << 20           # and of their Wasm together
-MOST_IDLE = 240                 # and of those that no program has now, while programs use much memory
 BATCH = 24                      # regions in a module at most
 MOST_BYTES_AT_ONCE = 8192       # of code that are compared
 MOST_TURNS_WAITED = 12          # reports after which fewer entries than Translator.least are translated
@@ -349,42 +348,27 @@ class Translator:
         batch.used = self.counters.installed
 
     def _evict(self) -> None:
-        """Drop what was installed longest ago while there is too much. No region is on the stack now."""
+        """Drop while there is too much: first what no space has, then what was installed longest ago. No region is on the stack now."""
         if self._looked_at == len(self._batches) < self.most_modules:
             return
         size = sum(batch.module.n_bytes for batch in self._batches)
         while len(self._batches) > self.most_modules or size > self.most_bytes and len(self._batches) > 1:
-            oldest = min(self._batches, key=lambda batch: batch.used)
+            linked = set().union(*(code.links for code in self._code.values()))
+            oldest = min(self._batches, key=lambda batch: (id(batch) in linked, batch.used))
+            self._batches.remove(oldest)
             size -= oldest.module.n_bytes
-            self._forget(oldest)
+            for rip in oldest.place:
+                self._known[rip].remove(oldest)
+                if not self._known[rip]:
+                    del self._known[rip]
             for space, code in self._code.items():
                 if id(oldest) in code.links:
                     for rip in oldest.place:
                         self._take_out_of(space, code, oldest, rip)
                     space.poke(at.LINKS, bytes(at.BLOCKS - at.LINKS))
                     space.unlink(code.links.pop(id(oldest)))
+            self.counters.evicted += 1
         self._looked_at = len(self._batches)
-
-    def _forget(self, batch) -> None:
-        self._batches.remove(batch)
-        self._looked_at = 0
-        for rip in batch.place:
-            self._known[rip].remove(batch)
-            if not self._known[rip]:
-                del self._known[rip]
-        if self.cache:
-            self.cache.forgotten(batch.regions)
-        self.counters.evicted += 1
-
-    def shed(self) -> bool:
-        """Memory is scarce: forget what no space has linked, but for what was installed last; whether that was something."""
-        if len(self._batches) <= MOST_IDLE:
-            return False
-        linked = set().union(*(code.links for code in self._code.values()))
-        idle = sorted((batch for batch in self._batches if id(batch) not in linked), key=lambda batch: batch.used)
-        for batch in idle[:max(len(idle) - MOST_IDLE, 0)]:
-            self._forget(batch)
-        return len(idle) > MOST_IDLE
 
     def keep_in(self, cache) -> None:
         """Take regions from a cache.CodeCache, and give it those made from now on."""
