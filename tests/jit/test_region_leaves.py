@@ -506,6 +506,24 @@ def test_modules_are_evicted_and_their_code_goes_on():
     assert translator.counters.evicted == 5
 
 
+def test_modules_that_no_process_has_are_evicted_first():
+    """The loop of a process that has ended goes, though that of the one that goes on was installed before."""
+    ended = Guest(engine())
+    translator, going_on = ended.translator, Guest(ended.engine)
+    for guest, address in (going_on, CODE), (ended, CODE + 0x100):
+        guest.space.write(address, bytes.fromhex("48ffc0 48ffc9 75f8 c3"))              # inc rax; dec rcx; jnz; ret
+        guest.space.write(TOP - 8, (0x600000).to_bytes(8, "little"))
+        guest.space.set(RCX, 1000)
+        guest.space.set(RSP, TOP - 8)
+        guest.space.rip = address
+        guest.run()
+        assert guest.translate([address]) == 1 and guest.is_region(address)
+    ended.space.release()
+    translator.most_modules = 1
+    translator._evict()
+    assert len(translator._batches) == 1 and going_on.is_region(CODE)
+
+
 # mov rax, [rdi] ; mov rdx, [rdi + 8] ; test rax, rax ; jne 1f ; inc ecx ; 1: add rax, [rdi + 8] ; jne 1f ; inc ecx ; 1: mov [rdi + 8], rax ; syscall
 BRANCHES = "488b07 488b5708 4885c0 7502 ffc1 48034708 7502 ffc1 48894708 0f05"
 
