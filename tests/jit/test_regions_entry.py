@@ -10,11 +10,13 @@ import pytest
 from tests.jit.test_faults import CODE, RAX, RBX, RCX, RDX, RSI, RSP, RWX, RX, SEED, Guest
 from tests.x86.machines import DATA
 from webvm.engine.native import NativeEngine
-from webvm.jit import image
+from webvm.jit import image, regions
 from webvm.jit import layout as at
 from webvm.jit.assembler import Function, X, c32, invoke
 from webvm.jit.decoder import INDEX_LIMIT
 from webvm.jit.frame import PARAMETERS, RESULTS
+from webvm.jit.handler import R_COUNT
+from webvm.jit.options import Options
 from webvm.wasm import encoding as w
 from webvm.wasm.module import Module
 
@@ -532,6 +534,38 @@ def test_enter_answers_the_address_where_there_is_no_region(guest, decoded):
     guest.space.set(RSI, 5)
     assert guest.run(at=TARGET) == at.LEFT
     assert guest.space.get(RSI) == 6
+
+
+@pytest.mark.parametrize("more", [0, 7])
+def test_what_regions_leave_for_is_hot_sooner(guest, more):
+    """An arrival by way of `enter` counts for 1 + more, but for the last `rehot` ones; one that the interpreter makes counts once."""
+    guest.set_warmth(100, 20)
+    guest.set_cell(at.MORE_ARRIVALS, more)
+    guest.decoded("ffc2 0f05")
+    guest.decoded("ffc6 0f05", CODE + 0x300)
+    region = Region()
+    region.ret_entered(c32(CODE + 0x300))
+    guest.install(region, TARGET)
+    left = guest.cell(guest.call("find", CODE + 0x300) + R_COUNT)
+
+    def rounds(start, most=200):
+        for n in range(1, most):
+            guest.run(at=start)
+            if guest.hot():
+                return n
+    quick = -(-(left - 20 - more) // (1 + more))
+    slow = left - quick * (1 + more)
+    assert left > 90 and 12 < slow <= 20 + more and rounds(TARGET) == quick + slow
+    assert guest.hot() == [CODE + 0x300]
+
+
+def test_without_the_switch_it_is_not():
+    for exits, more in (True, regions.EXIT - 1), (False, 0):
+        engine = NativeEngine(image.Image(options=Options(exits=exits)))
+        space = engine.space()
+        assert struct.unpack("<I", space.peek(at.MORE_ARRIVALS, 4)) == (more,)
+        space.release()
+        engine.close()
 
 
 def test_enter_of_address_zero_faults_there(guest):

@@ -5,11 +5,10 @@ from tests.kernel.scripted import DATA, Handler, Machine, call, spin, touch, tra
 from webvm.fs.wait import WaitQueue
 from webvm.kernel.clock import Clock
 from webvm.kernel.cpu import BREAKPOINT, ILLEGAL, RSP, R, W
-from webvm.linux.signal import SIGPROF
 from webvm.kernel.sys_time import ITIMERVAL
 from webvm.linux import ucontext
 from webvm.linux.errno import EINTR, ENOMEM, ENOSYS, Errno
-from webvm.linux.signal import SA_RESTART, SA_RESTORER, SIGACTION, SIGALRM, SIGINT, SIGSYS, SIGUSR1
+from webvm.linux.signal import SA_RESTART, SA_RESTORER, SIGACTION, SIGALRM, SIGINT, SIGPROF, SIGSYS, SIGUSR1
 
 HANDLER = 0x401800
 

@@ -803,11 +803,7 @@ class Instructions(Emitter, Deferred, Mending):
         return denied
 
     def _check_simple(self, address: bytes, size: int, access: int) -> None:
-        """Like _check, where the address is wanted no more."""
-        if type(address) is Const:
-            self._check_constant(address.value, size, access)
-            return
-
+        """Like _check, where the address is no constant, and wanted no more."""
         def denied(address: bytes) -> bytes:
             low = self.let("i32", address + w.OP["i32.wrap_i64"])
             return self._is_denied(address, low, size, access)

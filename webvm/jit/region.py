@@ -33,6 +33,7 @@ from .template import Templates
 
 _FRAMES = 10                     # of Python, that a block inside another may take
 _FUEL = ZERO32 + w.access("i32.load", at.REGION_FUEL)
+_ALL_PAID = w.get(LEFT) + w.get(OWED) + w.OP["i32.sub"]
 # Not 0 where MXCSR's controls are not those after a reset, or exceptions are watched.
 _UNPLAIN = (ZERO32 + w.access("i32.load", at.MXCSR) + w.i32(0xFFC0) + w.OP["i32.and"] + w.i32(ieee.RESET) + w.OP["i32.xor"]
             + ZERO32 + w.access("i32.load", at.WATCHED) + w.OP["i32.or"])
@@ -126,9 +127,9 @@ class Region(Instructions):
         if self.vectors and self.locals is SCALARS:
             self.locals = SCALARS + VECTORS
         stop = w.i32(at.FUEL) + w.i32(at.RETRY) + _FUEL + ZERO32 + w.OP["i32.lt_s"] + w.SELECT
-        end = (self._store_mixed_flags() if self.sets_flags else b"") + w.END + self._pay(w.get(OWED))
+        end = (self._store_mixed_flags() if self.sets_flags else b"") + w.END + self._pay(_ALL_PAID)
         end += self._leave_at(w.get(self.exit_rip) + w.OP["i64.extend_i32_u"], stop)
-        jump = self._pay(w.get(OWED)) + self._linked_jump()
+        jump = self._pay(_ALL_PAID) + self._linked_jump()
         code = head + b"\x02\x40" * (n + 3) + body + w.UNREACHABLE + w.END + jump + tail + w.END + end
         return code if self.options.hints else w.without_hints(code)
 
@@ -171,10 +172,11 @@ class Region(Instructions):
         owed = self.owed_at.setdefault(y, self.owed)
         self._take_off(self.owed - owed)
 
-    def _pay(self, owed: bytes = b"") -> bytes:
+    def _fuel(self) -> bytes: return w.get(LEFT) + (w.i32(self.owed) + w.OP["i32.sub"] if self.owed else b"")
+
+    def _pay(self, fuel: bytes = b"") -> bytes:
         """The fuel is in memory, as it must be where control leaves or calls."""
-        owed = owed or (w.i32(self.owed) if self.owed else b"")
-        return ZERO32 + w.get(LEFT) + (owed + w.OP["i32.sub"] if owed else b"") + w.access("i32.store", at.REGION_FUEL)
+        return ZERO32 + (fuel or self._fuel()) + w.access("i32.store", at.REGION_FUEL)
 
     def _stores(self, mask: int) -> bytes: return stores(mask, self.low & both_forms(mask))
 
@@ -323,7 +325,7 @@ class Region(Instructions):
         mask = block.saved
         self.rip, self.low = block.rip, block.low_in
         self.owed = self.owed_at.setdefault(block.start, 0)
-        self.out.append(w.get(LEFT) + (w.i32(self.owed) + w.OP["i32.sub"] if self.owed else b"") + w.put(ROUNDS))
+        self.out.append(self._fuel() + w.put(ROUNDS))
         self._exit_if(w.get(ROUNDS) + ZERO32 + w.OP["i32.lt_s"], mask)
         self.out.append(w.get(ROUNDS) + w.i32(len(block.ops).bit_length()) + w.OP["i32.shr_u"] + w.put(ROUNDS))
         for group in block.strip:
